@@ -1,0 +1,1 @@
+//! The wire contract: versioned request and response types, paths and a client.

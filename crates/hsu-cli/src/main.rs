@@ -1,0 +1,2 @@
+//! The binary `hsu-master-cli`.
+fn main() {}

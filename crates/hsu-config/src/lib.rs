@@ -1,0 +1,1 @@
+//! YAML text to resolved specs, with every problem found in one pass.

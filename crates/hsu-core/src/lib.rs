@@ -1,0 +1,1 @@
+//! The mind: pure decisions about the life of workers.

@@ -1,0 +1,1 @@
+//! The keeper and the pump, and the protocol between them and the master.

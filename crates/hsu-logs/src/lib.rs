@@ -1,0 +1,1 @@
+//! The river: framing, formats, outputs, cursors, tail and search over spools.

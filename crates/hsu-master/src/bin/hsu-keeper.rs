@@ -1,0 +1,2 @@
+//! The binary `hsu-keeper`: the keeper, and in a second role the pump.
+fn main() {}

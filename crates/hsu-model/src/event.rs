@@ -1,0 +1,154 @@
+//! Events: immutable facts with a cause and an actor.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::exit::Exit;
+use crate::id::{RunId, WorkerId};
+use crate::status::{BreakerState, WorkerState};
+use crate::time::WallTime;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the journal; rises by one, never reused.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: WallTime,
+    /// Whom it is about; none for the master itself.
+    pub worker: Option<WorkerId>,
+    /// Who or what caused it.
+    pub actor: Actor,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Who caused an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The master, by its own rules.
+    Master,
+    /// The configuration.
+    Configuration,
+    /// Somebody at the control socket.
+    Operator {
+        /// Their user id.
+        uid: u32,
+    },
+    /// A signal to the master.
+    Signal(i32),
+    /// The worker's own process.
+    Worker,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A worker became known.
+    Registered,
+    /// A worker was forgotten.
+    Removed,
+    /// A worker changed its state.
+    StateChanged {
+        /// The state it left.
+        from: WorkerState,
+        /// The state it entered.
+        to: WorkerState,
+        /// One sentence on why.
+        reason: String,
+    },
+    /// A process was started.
+    Spawned {
+        /// Its run.
+        run: RunId,
+        /// Its PID.
+        pid: u32,
+    },
+    /// A process of an earlier life was found and taken over.
+    Adopted {
+        /// Its run.
+        run: RunId,
+        /// Its PID.
+        pid: u32,
+    },
+    /// A process could not be started.
+    SpawnFailed {
+        /// The run that did not happen.
+        run: RunId,
+        /// Why.
+        error: String,
+    },
+    /// A process ended.
+    Exited {
+        /// Its run.
+        run: RunId,
+        /// How.
+        exit: Exit,
+        /// How long it had run.
+        lasted: Duration,
+    },
+    /// A restart was decided.
+    RestartScheduled {
+        /// The number of this attempt, from 1.
+        attempt: u32,
+        /// The most attempts; 0 is no limit.
+        limit: u32,
+        /// The rest before it.
+        delay: Duration,
+    },
+    /// No restart was decided.
+    RestartRefused {
+        /// Why.
+        reason: String,
+    },
+    /// A signal was sent.
+    Signalled {
+        /// To which run.
+        run: RunId,
+        /// Which signal.
+        signal: i32,
+    },
+    /// A grace period ended and the whole tree was killed.
+    Killed {
+        /// Which run.
+        run: RunId,
+    },
+    /// Processes of a worker survived their kill.
+    Survived {
+        /// Which run.
+        run: RunId,
+        /// How many.
+        count: u32,
+    },
+    /// A breaker changed.
+    Breaker {
+        /// The state it entered.
+        to: BreakerState,
+    },
+    /// The operator's command was accepted.
+    Commanded {
+        /// The verb, as typed.
+        verb: String,
+    },
+    /// Output of a worker was dropped, because its policy says so.
+    OutputDropped {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// The master began.
+    MasterStarted {
+        /// Workers that were found running.
+        adopted: u32,
+    },
+    /// The master is ending.
+    MasterStopping {
+        /// What becomes of the workers, and why.
+        reason: String,
+    },
+    /// A role was lost and is replaced.
+    RoleLost {
+        /// `keeper`, `pump` or `master`.
+        role: String,
+    },
+}

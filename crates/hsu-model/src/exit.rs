@@ -1,0 +1,133 @@
+//! How a run ended.
+
+use core::fmt;
+
+/// How a run ended: observed, or unknown for a stated reason. Never invented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// The process ended by itself with this code, 0 to 255.
+    Code(i32),
+    /// A signal ended the process.
+    Signal {
+        /// The number of the signal.
+        number: i32,
+        /// Whether the kernel wrote a core file.
+        core: bool,
+    },
+    /// Nobody could observe the status.
+    Unknown(UnknownExit),
+}
+
+/// Why an exit status is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownExit {
+    /// The keeper that was the parent died, and this kernel tells nobody else.
+    KeeperLost,
+    /// The process is not our child, and this kernel tells its parent only.
+    NotOurChild,
+    /// The machine was restarted since.
+    Reboot,
+    /// The spawn was asked for, and no trace of the process was found.
+    NeverSeen,
+}
+
+impl Exit {
+    /// Whether the run ended with exit code 0.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Code(0))
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal { number, core } => {
+                match signal_name(*number) {
+                    Some(name) => write!(f, "signal {name}")?,
+                    None => write!(f, "signal {number}")?,
+                }
+                if *core {
+                    f.write_str(" (core dumped)")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::Unknown(reason) => write!(f, "unknown exit status: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for UnknownExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KeeperLost => "the keeper was lost",
+            Self::NotOurChild => "the process was not our child",
+            Self::Reboot => "the machine was restarted",
+            Self::NeverSeen => "the process was never seen",
+        })
+    }
+}
+
+/// The names of the signals, with the numbers of Linux on x86 and ARM.
+// Source: signal(7), "Signal numbering for standard signals".
+const SIGNALS: [(i32, &str); 31] = [
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (5, "SIGTRAP"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (10, "SIGUSR1"),
+    (11, "SIGSEGV"),
+    (12, "SIGUSR2"),
+    (13, "SIGPIPE"),
+    (14, "SIGALRM"),
+    (15, "SIGTERM"),
+    (16, "SIGSTKFLT"),
+    (17, "SIGCHLD"),
+    (18, "SIGCONT"),
+    (19, "SIGSTOP"),
+    (20, "SIGTSTP"),
+    (21, "SIGTTIN"),
+    (22, "SIGTTOU"),
+    (23, "SIGURG"),
+    (24, "SIGXCPU"),
+    (25, "SIGXFSZ"),
+    (26, "SIGVTALRM"),
+    (27, "SIGPROF"),
+    (28, "SIGWINCH"),
+    (29, "SIGIO"),
+    (30, "SIGPWR"),
+    (31, "SIGSYS"),
+];
+
+/// The name of a signal, such as `SIGTERM`; none for real-time signals.
+#[must_use]
+pub fn signal_name(number: i32) -> Option<&'static str> {
+    SIGNALS
+        .iter()
+        .find(|(n, _)| *n == number)
+        .map(|(_, name)| *name)
+}
+
+/// The number of a signal named `TERM`, `SIGTERM`, `term` or `15`; 1 to 64.
+#[must_use]
+pub fn signal_number(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let has_prefix = text
+        .get(..3)
+        .is_some_and(|head| head.eq_ignore_ascii_case("sig"));
+    let bare = if has_prefix { text.get(3..)? } else { text };
+    SIGNALS
+        .iter()
+        .find(|(_, name)| name[3..].eq_ignore_ascii_case(bare))
+        .map(|(number, _)| *number)
+}

@@ -1,0 +1,96 @@
+//! A worker: the thing the user asked for, with every default filled in.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::execution::{Execution, Stop};
+use crate::id::WorkerId;
+use crate::logs::WorkerLogs;
+use crate::restart::Restart;
+
+/// The resolved specification of one worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSpec {
+    /// Its name.
+    pub id: WorkerId,
+    /// Whether it may run at all.
+    pub enabled: bool,
+    /// The profile that selects restart multipliers.
+    pub profile: Profile,
+    /// For people.
+    pub metadata: Metadata,
+    /// What runs, and who owns it.
+    pub unit: Unit,
+}
+
+/// What runs, and who owns it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Started and owned by us.
+    Managed(Managed),
+}
+
+/// A worker that we start and own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Managed {
+    /// What to execute.
+    pub execution: Execution,
+    /// When to restart.
+    pub restart: Restart,
+    /// How to stop.
+    pub stop: Stop,
+    /// The PID file, an absolute path.
+    pub pid_file: String,
+    /// Where its output goes.
+    pub logs: WorkerLogs,
+}
+
+/// Texts about a worker for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// A display name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its version, free text.
+    pub version: String,
+    /// Free tags.
+    pub tags: Vec<String>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What kind of program a worker is; selects restart multipliers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Profile {
+    /// A job that ends.
+    Batch,
+    /// A server of requests.
+    Web,
+    /// A keeper of data.
+    Database,
+    /// A background worker.
+    Worker,
+    /// A scheduler of others.
+    Scheduler,
+    /// None of these.
+    #[default]
+    Default,
+}
+
+impl Profile {
+    /// The name in configuration files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Web => "web",
+            Self::Database => "database",
+            Self::Worker => "worker",
+            Self::Scheduler => "scheduler",
+            Self::Default => "default",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The body: owns the clock, the loop and the hands.

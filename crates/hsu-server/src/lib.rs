@@ -1,0 +1,1 @@
+//! The face: the HTTP API over a Unix socket.

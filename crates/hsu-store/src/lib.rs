@@ -1,0 +1,1 @@
+//! Memory: durable intent, state and the journal, on embedded SQLite.

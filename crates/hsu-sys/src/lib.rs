@@ -1,0 +1,1 @@
+//! The kernel's neighbour: process identity, signals, cgroups, usage, users, sockets.
