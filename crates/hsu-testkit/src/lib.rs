@@ -1,1 +1,27 @@
-//! The workbench: hsu-dummy, a worker that misbehaves on request, and helpers of the black-box tests.
+//! The workbench of the black-box tests: real processes, in a box that empties itself.
+//!
+//! A test opens a [`Sandbox`] (its own PID namespace and folder), starts a
+//! [`Fleet`] in it (a configuration, a master, a client), waits for conditions
+//! with deadlines instead of sleeping, kills what it likes, and lets
+//! [`LineCheck`] judge the logs. `hsu-dummy` is the worker that misbehaves on
+//! request. Linux only, and never a dependency of a product crate.
+//!
+//! Deliberately absent: any knowledge of how HSU Master works inside. What a
+//! test learns here, it learns from the command line, the files and the kernel.
+
+pub mod binaries;
+pub mod error;
+pub mod fleet;
+pub mod http;
+pub mod lines;
+pub mod patience;
+pub mod ports;
+pub mod process;
+pub mod sandbox;
+
+pub use error::TestError;
+pub use fleet::{Fleet, FleetBuilder, Role, Worker, WorkerView};
+pub use lines::{LineCheck, Verdict};
+pub use patience::eventually;
+pub use process::Process;
+pub use sandbox::Sandbox;
