@@ -10,6 +10,7 @@
 //! test learns here, it learns from the command line, the files and the kernel.
 
 pub mod binaries;
+pub mod chaos;
 pub mod error;
 pub mod fleet;
 pub mod http;

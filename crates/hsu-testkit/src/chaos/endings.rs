@@ -1,0 +1,80 @@
+//! Endings: what workers say of their own exits, against what the master knows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::TestError;
+use crate::fleet::{Fleet, Worker};
+
+/// A worker that lives for a moment, notes `RUN CODE` in its ledger and exits with that code.
+///
+/// One run in five ends by SIGKILL and notes 137.
+pub(super) fn worker(id: &str, ledger: &Path) -> Worker {
+    let script = format!(
+        "sleep 0.0$(($$ % 7 + 2)); code=$(($$ % 200 + 1)); \
+         if [ $(($$ % 5)) = 0 ]; then code=137; fi; \
+         echo \"$HSU_RUN_ID $code\" >> '{}'; \
+         if [ $code = 137 ]; then kill -9 $$; fi; exit $code",
+        ledger.display()
+    );
+    Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script])
+}
+
+/// The comparison of both sides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Endings {
+    noted: u64,
+    wrong: Vec<String>,
+}
+
+impl Endings {
+    /// Exits that the workers noted.
+    pub(super) fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// What does not agree.
+    pub(super) fn wrong(self) -> Vec<String> {
+        self.wrong
+    }
+
+    /// Compares the ledger of one stopped worker with its events.
+    pub(super) fn compare(
+        &mut self,
+        fleet: &Fleet<'_>,
+        id: &str,
+        ledger: &Path,
+    ) -> Result<(), TestError> {
+        let known = known_exits(fleet, id)?;
+        let text = std::fs::read_to_string(ledger).unwrap_or_default();
+        for line in text.lines() {
+            let Some((run, code)) = line.split_once(' ') else { continue };
+            self.noted += 1;
+            match known.get(run).map(Vec::as_slice) {
+                Some([exit]) if exit == code => {}
+                // The last run may have been stopped by the test between its note and its exit.
+                Some([exit]) if exit == "stopped" => {}
+                other => self.wrong.push(format!("{id} run {run}: noted {code}, known {other:?}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The exits that the journal holds, by run: an exit code, or 128 plus the signal.
+fn known_exits(fleet: &Fleet<'_>, id: &str) -> Result<BTreeMap<String, Vec<String>>, TestError> {
+    let answer = fleet.ask(&["events", "--worker", id, "--limit", "1000000"])?;
+    let events = answer.get("events").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
+    let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event["kind"] == "exited") {
+        let exit = &event["exit"];
+        let text = match (exit["code"].as_i64(), exit["signal"].as_i64()) {
+            (Some(code), _) => code.to_string(),
+            (None, Some(15)) => "stopped".to_owned(),
+            (None, Some(signal)) => (128 + signal).to_string(),
+            (None, None) => exit.to_string(),
+        };
+        known.entry(event["run"].to_string()).or_default().push(text);
+    }
+    Ok(known)
+}
