@@ -1,2 +1,68 @@
-//! Chores of the house.
-fn main() {}
+//! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`, `bench`.
+//!
+//! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
+//! steps can be run alone with `--only`. Nothing here is part of the product.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is a program, and its output is its job"
+)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod check_all_os;
+mod command;
+mod debian;
+mod deny;
+mod gate;
+mod tidy;
+mod workspace;
+
+/// Chores of the house.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Check the rules of the house that no compiler checks.
+    Tidy,
+    /// Install what the tests need and run the whole gate.
+    Test(gate::Arguments),
+    /// Check licences, bans and sources of everything we depend on.
+    Deny,
+    /// Type-check the product for every platform.
+    CheckAllOs(check_all_os::Arguments),
+    /// Measure HSU Master beside its peers, by the comparison harness.
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does the chore; says whether all is well.
+fn run() -> Result<bool> {
+    let root = workspace::root();
+    match Arguments::parse().chore {
+        Chore::Tidy => tidy::run(&root),
+        Chore::Test(arguments) => gate::run(&root, &arguments),
+        Chore::Deny => deny::run(&root).map(|()| true),
+        Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
+        Chore::Bench(arguments) => bench::run(&root, &arguments),
+    }
+}
