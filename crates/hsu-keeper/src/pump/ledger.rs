@@ -1,0 +1,182 @@
+//! The small files beside a spool's data: its head, its place and its index.
+//!
+//! The index is appended before the bytes it speaks about, the head is replaced
+//! in place. Both are bookkeeping of a few bytes; the data never passes here.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::path::Path;
+
+use hsu_model::id::RunId;
+use hsu_model::spool::head::Head;
+use hsu_model::spool::index::{Mark, Record};
+use hsu_model::spool::plan::{encode_place, parse_place};
+use hsu_model::spool::{CONSUMED_FILE, HEAD_FILE, PLACE_FILE, decode_consumed, index_name};
+use hsu_model::time::WallTime;
+
+use super::files::open_own;
+
+/// Two arrivals closer than this are one, in nanoseconds.
+const ARRIVAL_STEP: u64 = 1_000_000;
+
+/// Reads the head of a spool; none when it is missing or torn.
+pub(super) fn read_head(folder: &Path) -> io::Result<Option<Head>> {
+    match fs::read(folder.join(HEAD_FILE)) {
+        Ok(bytes) => Ok(bytes.first_chunk().and_then(Head::decode)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces the head of a spool by one small write, in a folder made again when
+/// somebody deleted it.
+pub(super) fn write_head(folder: &Path, head: &Head) -> io::Result<()> {
+    let path = folder.join(HEAD_FILE);
+    let file = match open_own(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder)?;
+            open_own(&path)?
+        }
+        file => file?,
+    };
+    file.write_all_at(&head.encode(), 0)
+}
+
+/// Makes the folder of a spool, closed to others: worker output may hold secrets.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// How far formatted outputs have come; none before they first said so.
+pub(super) fn read_consumed(folder: &Path) -> Option<u64> {
+    let bytes = fs::read(folder.join(CONSUMED_FILE)).ok()?;
+    bytes.first_chunk().and_then(decode_consumed)
+}
+
+/// The data paths of a spool, the current one first; empty when none was noted.
+pub(super) fn read_place(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_to_string(folder.join(PLACE_FILE)) {
+        Ok(text) => Ok(parse_place(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes the data paths of a spool, by rename.
+pub(super) fn write_place(folder: &Path, places: &[String]) -> io::Result<()> {
+    let draft = folder.join("place.draft");
+    fs::write(&draft, encode_place(places))?;
+    fs::rename(&draft, folder.join(PLACE_FILE))
+}
+
+/// The index of one segment, open for appending.
+#[derive(Debug)]
+pub(super) struct Index {
+    file: File,
+    length: u64,
+}
+
+/// What the last bytes of a spool were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Latest {
+    /// Which run wrote them.
+    pub(super) run: Option<RunId>,
+    /// When they arrived.
+    pub(super) at: Option<WallTime>,
+}
+
+impl Index {
+    /// Opens the index of the segment that begins at `base`, made when missing.
+    pub(super) fn open(folder: &Path, base: u64) -> io::Result<Self> {
+        let file = open_own(&folder.join(index_name(base)))?;
+        let record = Record::SIZE as u64;
+        // A torn record at the end is overwritten.
+        let length = file.metadata()?.len() / record * record;
+        Ok(Self { file, length })
+    }
+
+    /// Appends records. A run or a time that is known already costs nothing.
+    pub(super) fn note(&mut self, at: u64, now: Latest, known: &mut Latest) -> io::Result<()> {
+        let mut bytes = [0; 2 * Record::SIZE];
+        let mut used = 0;
+        let mut put = |mark| {
+            if let Some(slot) = bytes.get_mut(used..used + Record::SIZE) {
+                slot.copy_from_slice(&Record { at, mark }.encode());
+                used += Record::SIZE;
+            }
+        };
+        let new_run = now.run != known.run;
+        if let Some(run) = now.run.filter(|_| new_run) {
+            put(Mark::Run(run));
+        }
+        let passed = |now: WallTime| {
+            known
+                .at
+                .is_none_or(|at| now.0.abs_diff(at.0) >= ARRIVAL_STEP)
+        };
+        if let Some(time) = now.at.filter(|time| new_run || passed(*time)) {
+            put(Mark::Arrived(time));
+        }
+        if used > 0 {
+            self.append(bytes.get(..used).unwrap_or_default())?;
+            *known = now;
+        }
+        Ok(())
+    }
+
+    /// Appends one record.
+    pub(super) fn mark(&mut self, record: Record) -> io::Result<()> {
+        self.append(&record.encode())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.length)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The place of the last record: the segment has had at least so many bytes.
+    pub(super) fn last_place(&self) -> io::Result<u64> {
+        let mut bytes = [0; Record::SIZE];
+        let Some(at) = self.length.checked_sub(Record::SIZE as u64) else {
+            return Ok(0);
+        };
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(Record::decode(&bytes).map_or(0, |record| record.at))
+    }
+
+    /// The last run and arrival in the index.
+    pub(super) fn latest(&self) -> io::Result<Latest> {
+        const BLOCK: usize = 256 * Record::SIZE;
+        let mut latest = Latest::default();
+        let mut end = self.length;
+        let mut block = [0; BLOCK];
+        while end > 0 && (latest.run.is_none() || latest.at.is_none()) {
+            let start = end.saturating_sub(BLOCK as u64);
+            let size = usize::try_from(end - start).unwrap_or(BLOCK);
+            let part = block.get_mut(..size).unwrap_or_default();
+            self.file.read_exact_at(part, start)?;
+            let (records, _) = part.as_chunks();
+            for record in records.iter().rev().filter_map(Record::decode) {
+                match record.mark {
+                    Mark::Run(run) => latest.run = latest.run.or(Some(run)),
+                    Mark::Arrived(time) => latest.at = latest.at.or(Some(time)),
+                    Mark::LineEndAdded | Mark::Dropped(_) => {}
+                }
+            }
+            end = start;
+        }
+        Ok(latest)
+    }
+}
+
+/// Writes the first records of a new segment's index, replacing what an
+/// interrupted rotation left there.
+pub(super) fn begin_index(folder: &Path, base: u64, latest: Latest) -> io::Result<Index> {
+    let mut index = Index::open(folder, base)?;
+    index.file.set_len(0)?;
+    index.length = 0;
+    index.note(0, latest, &mut Latest::default())?;
+    Ok(index)
+}

@@ -1,0 +1,153 @@
+//! A spool that cannot take more: the disk is full, the path is refused, or
+//! formatted outputs are too far behind.
+//!
+//! `block` leaves the bytes in the pipe, where the worker waits. `drop` takes them
+//! and counts them: the count is saved *before* the bytes are taken, so a pump that
+//! is killed in between may count a pipe's content twice but never misses a byte.
+//! When there is room again a marker line tells the count.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use hsu_model::spool::head::InsertKind;
+use hsu_model::spool::notice::Stuck;
+
+use super::files::Folders;
+use super::kernel;
+use super::spool::{Moment, Spool};
+
+/// The longest rest between two attempts; room is used within twice this.
+const MAX_REST: Duration = Duration::from_millis(500);
+
+/// A spool in distress.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overflow {
+    /// Why.
+    pub(super) why: Stuck,
+    /// When it is tried again.
+    pub(super) retry_at: Instant,
+    rest: Duration,
+}
+
+/// What was dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dropped {
+    /// How many bytes.
+    pub(super) count: usize,
+    /// Whether the last of them ended a line.
+    pub(super) line_ended: bool,
+}
+
+impl Spool {
+    /// Notes a failed attempt; answers whether it is news.
+    pub(super) fn note_overflow(&mut self, why: Stuck, now: Moment) -> bool {
+        let rest = match (self.overflow, why) {
+            (Some(before), _) => (before.rest * 2).min(MAX_REST),
+            // A reader that is only busy makes room within milliseconds.
+            (None, Stuck::Unread) => Duration::from_millis(2),
+            (None, Stuck::NotAFile | Stuck::System(_)) => MAX_REST / 4,
+        };
+        let news = self.overflow.is_none_or(|before| before.why != why);
+        self.overflow = Some(Overflow {
+            why,
+            retry_at: now.tick + rest,
+            rest,
+        });
+        news
+    }
+
+    /// Takes everything that waits in a pipe and drops it; none when nothing waited.
+    pub(super) fn discard(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        sink: &mut Sink,
+    ) -> io::Result<Option<Dropped>> {
+        let count = kernel::waiting_bytes(pipe)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let line_ended = self.discard_exactly(pipe, count, sink)?;
+        Ok(Some(Dropped { count, line_ended }))
+    }
+
+    fn discard_exactly(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        count: usize,
+        sink: &mut Sink,
+    ) -> io::Result<bool> {
+        self.head.dropped += count as u64;
+        // On a disk so full that even this fails, the count lives in memory.
+        let _ = self.save_head();
+        let mut pipe = File::from(pipe.try_clone_to_owned()?);
+        let mut left = count;
+        let mut last = b'\n';
+        while left > 0 {
+            let size = left.min(sink.buffer.len());
+            let part = sink.buffer.get_mut(..size).unwrap_or_default();
+            let taken = pipe.read(part)?;
+            if taken == 0 {
+                break;
+            }
+            last = part.get(taken - 1).copied().unwrap_or(last);
+            left -= taken;
+        }
+        Ok(last == b'\n')
+    }
+
+    /// Drops the rest of a line whose beginning was dropped, so that the spool goes
+    /// on with a whole line. Looks at most at one buffer of bytes.
+    pub(super) fn discard_line(&mut self, pipe: BorrowedFd<'_>, sink: &mut Sink) -> io::Result<()> {
+        let peeked = match sink.peek(pipe) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            peeked => peeked?,
+        };
+        let seen = sink.buffer.get(..peeked).unwrap_or_default();
+        let count = seen
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(peeked, |at| at + 1);
+        if count > 0 {
+            self.discard_exactly(pipe, count, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Tries to go on after bytes were dropped: the marker line comes first.
+    pub(super) fn resume(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
+        self.make_ready(now, folders)?;
+        if self.head.dropped > self.head.announced {
+            self.insert(InsertKind::DropMarker, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where dropped bytes go, and how the pump looks at bytes without taking them.
+#[derive(Debug)]
+pub(super) struct Sink {
+    buffer: Vec<u8>,
+    scratch_in: io::PipeWriter,
+    scratch_out: io::PipeReader,
+}
+
+impl Sink {
+    pub(super) fn new() -> io::Result<Self> {
+        let (scratch_out, scratch_in) = io::pipe()?;
+        Ok(Self {
+            buffer: vec![0; 64 << 10],
+            scratch_in,
+            scratch_out,
+        })
+    }
+
+    /// Copies the first bytes of a pipe into the buffer and leaves them in the pipe.
+    fn peek(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        let copied = kernel::tee(pipe, self.scratch_in.as_fd(), self.buffer.len())?;
+        let part = self.buffer.get_mut(..copied).unwrap_or_default();
+        self.scratch_out.read_exact(part)?;
+        Ok(copied)
+    }
+}

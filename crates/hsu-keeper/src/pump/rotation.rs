@@ -1,0 +1,202 @@
+//! Rotation: closing a segment at a line end, and retiring old ones.
+//!
+//! The steps, each of which may be the last before a kill:
+//!
+//! 1. `head.cut` names the stream offset at which the segment ends;
+//! 2. the bytes after it are copied to `<path>.next`;
+//! 3. `<path>` is renamed to `<path>.<base>`;
+//! 4. `<path>.next` is renamed to `<path>`;
+//! 5. the closed segment is cut, a new index is begun;
+//! 6. `head.base` becomes the offset, `head.cut` is cleared.
+//!
+//! Nothing is moved into the spool in between, so redoing them from any point
+//! comes to the same files. A line is never cut: it stays whole in the segment in
+//! which it begins to exceed the limit.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use hsu_model::spool::notice::Stuck;
+use hsu_model::spool::plan::Readers;
+use hsu_model::spool::{closed_path, index_name, next_path};
+
+use super::files::{Missing, first_line_end, last_line_end, open_log, why};
+use super::ledger::{begin_index, read_consumed};
+use super::spool::{CHUNK, Files, Moment, Spool};
+
+impl Spool {
+    /// Closes the segment when it is full and a line end is in it.
+    pub(super) fn rotate_when_full(&mut self, now: Moment) -> Result<(), Stuck> {
+        let limit = self.plan.rotation.max_size.0;
+        if limit == 0 || self.length < limit {
+            return Ok(());
+        }
+        if let Some(cut) = self.find_cut(limit).map_err(why)? {
+            self.cut_at(self.head.base + cut)?;
+            self.retire(now);
+        }
+        Ok(())
+    }
+
+    /// Ends the current segment at a stream offset after its beginning.
+    pub(super) fn cut_at(&mut self, offset: u64) -> Result<(), Stuck> {
+        set_aside(&closed_path(&self.path, self.head.base)).map_err(why)?;
+        self.head.cut = offset;
+        self.save_head()
+            .and_then(|()| self.finish_cut())
+            .map_err(why)
+    }
+
+    /// The number of bytes up to and with the line end at which a full segment is cut.
+    fn find_cut(&mut self, limit: u64) -> io::Result<Option<u64>> {
+        let Some(files) = &self.files else {
+            return Ok(None);
+        };
+        if self.searched < limit {
+            // A file that was much too long when it was found is closed as a whole.
+            let top = if self.length - limit <= CHUNK {
+                limit
+            } else {
+                self.length
+            };
+            if let Some(at) = last_line_end(&files.data, self.searched, top)? {
+                return Ok(Some(at + 1));
+            }
+            self.searched = top;
+        }
+        let at = first_line_end(&files.data, self.searched, self.length)?;
+        if at.is_none() {
+            self.searched = self.length;
+        }
+        Ok(at.map(|at| at + 1))
+    }
+
+    /// Steps 2 to 6, from wherever they were left.
+    pub(super) fn finish_cut(&mut self) -> io::Result<()> {
+        let (base, cut) = (self.head.base, self.head.cut);
+        let kept = cut.saturating_sub(base);
+        let (closed, next) = (closed_path(&self.path, base), next_path(&self.path));
+        self.files = None;
+        let current = open(&self.path)?;
+        let still_whole = current
+            .as_ref()
+            .map_or(Ok(0), |file| file.metadata().map(|m| m.len()))?
+            >= kept;
+        if let Some(current) = current.filter(|_| still_whole && !Path::new(&closed).exists()) {
+            copy_tail(&current, kept, &next)?;
+            fs::rename(&self.path, &closed)?;
+        }
+        match fs::rename(&next, &self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if let Some(closed) = open(&closed)?
+            && closed.metadata()?.len() > kept
+        {
+            closed.set_len(kept)?;
+        }
+        let index = begin_index(&self.folder, cut, self.latest)?;
+        self.head.base = cut;
+        self.head.cut = 0;
+        self.save_head()?;
+        self.searched = 0;
+        self.closed.push_back(base);
+        let data = open_log(Path::new(&self.path), Missing::Make).map_err(refused)?;
+        let data = data.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+        let facts = data.metadata()?;
+        self.length = facts.len();
+        self.inode = facts.ino();
+        self.files = Some(Files { data, index });
+        Ok(())
+    }
+
+    /// Deletes closed segments that are too many or too old, but none that a
+    /// formatted output has not consumed.
+    pub(super) fn retire(&mut self, now: Moment) {
+        let rotation = self.plan.rotation;
+        let most = usize::try_from(rotation.max_files).unwrap_or(usize::MAX);
+        while let Some(&oldest) = self.closed.front() {
+            let end = self.closed.get(1).copied().unwrap_or(self.head.base);
+            let path = closed_path(&self.path, oldest);
+            let too_many = most != 0 && self.closed.len() > most;
+            let too_old = || {
+                rotation
+                    .max_age
+                    .is_some_and(|age| is_older(&path, age, now))
+            };
+            if !(too_many || too_old()) || !self.is_consumed(end) {
+                return;
+            }
+            // A segment that somebody else deleted is as good.
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(self.folder.join(index_name(oldest)));
+            self.closed.pop_front();
+        }
+    }
+
+    /// Whether every formatted output has committed the bytes before `offset`.
+    fn is_consumed(&mut self, offset: u64) -> bool {
+        if self.plan.readers == Readers::None || self.consumed >= offset {
+            return true;
+        }
+        self.consumed = read_consumed(&self.folder).unwrap_or(self.consumed);
+        self.consumed >= offset
+    }
+
+    /// Whether formatted outputs are so far behind that the spool counts as full.
+    pub(super) fn check_unread(&mut self) -> Result<(), Stuck> {
+        let Readers::Outputs { unread_limit } = self.plan.readers else {
+            return Ok(());
+        };
+        let allowed = self.end().saturating_sub(unread_limit.0);
+        if self.is_consumed(allowed) {
+            Ok(())
+        } else {
+            Err(Stuck::Unread)
+        }
+    }
+}
+
+fn is_older(path: &str, age: std::time::Duration, now: Moment) -> bool {
+    let written = fs::metadata(path).map_or(i64::MAX, |facts| facts.mtime());
+    let now = now.wall.0 / 1_000_000_000;
+    now.saturating_sub(written) > i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Copies what follows `from` to a fresh file.
+fn copy_tail(current: &fs::File, from: u64, next: &str) -> io::Result<()> {
+    use std::io::{Seek as _, SeekFrom};
+    match fs::remove_file(next) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut tail = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(next)?;
+    let mut current = current;
+    current.seek(SeekFrom::Start(from))?;
+    io::copy(&mut current, &mut tail)?;
+    Ok(())
+}
+
+/// Makes room for the name of a closed segment that only a lost head can have left behind.
+fn set_aside(closed: &str) -> io::Result<()> {
+    if Path::new(closed).exists() {
+        fs::rename(closed, format!("{closed}.stray"))?;
+    }
+    Ok(())
+}
+
+fn open(path: &str) -> io::Result<Option<fs::File>> {
+    open_log(Path::new(path), Missing::Leave).map_err(refused)
+}
+
+fn refused(why: Stuck) -> io::Error {
+    io::Error::from_raw_os_error(match why {
+        Stuck::System(number) => number,
+        Stuck::NotAFile | Stuck::Unread => libc::ELOOP,
+    })
+}

@@ -1,0 +1,301 @@
+//! One spool as the pump sees it: where its next byte goes.
+//!
+//! The length of the current segment *is* the position: a splice appends to it
+//! and consumes the pipe in one step of the kernel, so a pump that is killed at
+//! any instant is continued by the next one from the file's length. Everything
+//! else here is bookkeeping that may be redone.
+//!
+//! Rotation is in [`super::rotation`], the first look at what lies on disk and
+//! repair of what others did to it in [`super::recovery`], a full disk or a full
+//! spool in [`super::overflow`].
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use hsu_model::id::RunId;
+use hsu_model::spool::SpoolId;
+use hsu_model::spool::head::{Head, Insert, InsertKind};
+use hsu_model::spool::index::{Mark, Record};
+use hsu_model::spool::notice::Stuck;
+use hsu_model::spool::plan::SpoolPlan;
+use hsu_model::time::WallTime;
+
+use super::files::{Folders, why};
+use super::kernel;
+use super::ledger::{self, Index, Latest};
+use super::overflow::Overflow;
+
+/// The most bytes that one splice moves: what the largest usual pipe holds.
+pub(super) const CHUNK: u64 = 1 << 20;
+
+/// How often the pump looks whether somebody moved the log file away.
+pub(super) const PATH_CHECK: Duration = Duration::from_secs(1);
+
+/// The clocks, read once a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// For decisions.
+    pub(super) tick: Instant,
+    /// For the index.
+    pub(super) wall: WallTime,
+}
+
+/// What one attempt to move bytes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// So many bytes went from the pipe to the file.
+    Bytes(usize),
+    /// The pipe was empty.
+    Nothing,
+    /// The pipe has ended.
+    End,
+}
+
+/// A spool.
+#[derive(Debug)]
+pub(super) struct Spool {
+    pub(super) id: SpoolId,
+    /// Its own folder.
+    pub(super) folder: PathBuf,
+    pub(super) plan: SpoolPlan,
+    /// Where the current segment is. Meaningful once `opened`.
+    pub(super) path: String,
+    /// Whether what lies on disk is known.
+    pub(super) opened: bool,
+    pub(super) head: Head,
+    /// The bytes in the current segment.
+    pub(super) length: u64,
+    pub(super) files: Option<Files>,
+    /// The inode of the current segment; 0 before it was first opened.
+    pub(super) inode: u64,
+    pub(super) latest: Latest,
+    /// Up to where the current segment is known to have no line end; only
+    /// searched when it is full.
+    pub(super) searched: u64,
+    /// Where closed segments begin, oldest first.
+    pub(super) closed: VecDeque<u64>,
+    /// What formatted outputs have consumed, as last read.
+    pub(super) consumed: u64,
+    pub(super) path_checked: Instant,
+    pub(super) overflow: Option<Overflow>,
+    /// The pipes that feed it, as numbers of the carrier.
+    pub(super) pipes: Vec<usize>,
+}
+
+/// The open files of a spool; closed and opened again when descriptors are scarce.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) data: File,
+    pub(super) index: Index,
+}
+
+impl Spool {
+    pub(super) fn new(
+        spools: &std::path::Path,
+        id: SpoolId,
+        plan: SpoolPlan,
+        now: Instant,
+    ) -> Self {
+        let folder = spools.join(id.worker.as_str()).join(id.stream.as_str());
+        Self {
+            id,
+            folder,
+            plan,
+            path: String::new(),
+            opened: false,
+            head: Head::default(),
+            length: 0,
+            files: None,
+            inode: 0,
+            latest: Latest::default(),
+            searched: 0,
+            closed: VecDeque::new(),
+            consumed: 0,
+            path_checked: now,
+            overflow: None,
+            pipes: Vec::new(),
+        }
+    }
+
+    /// Works by another plan from now on. Another log file is taken up with the next byte.
+    pub(super) fn set_plan(&mut self, plan: &SpoolPlan) {
+        if self.plan == *plan {
+            return;
+        }
+        if self.plan.log_file != plan.log_file {
+            self.opened = false;
+            self.files = None;
+            self.inode = 0;
+        }
+        self.plan = plan.clone();
+    }
+
+    /// The stream offset of the next byte.
+    pub(super) fn end(&self) -> u64 {
+        self.head.base + self.length
+    }
+
+    /// Moves what waits in a pipe, at most [`CHUNK`] bytes.
+    pub(super) fn append(
+        &mut self,
+        pipe: BorrowedFd<'_>,
+        run: RunId,
+        now: Moment,
+        folders: &mut Folders,
+    ) -> Result<Moved, Stuck> {
+        self.make_ready(now, folders)?;
+        self.begin_run(run, now)?;
+        let (at, room) = (self.length, self.room());
+        let Self {
+            files: Some(files),
+            latest,
+            ..
+        } = self
+        else {
+            return Err(Stuck::System(libc::EBADF));
+        };
+        let arrival = Latest {
+            run: Some(run),
+            at: Some(now.wall),
+        };
+        files.index.note(at, arrival, latest).map_err(why)?;
+        match kernel::splice_to_file(pipe, files.data.as_fd(), at, room) {
+            Ok(0) => Ok(Moved::End),
+            Ok(moved) => {
+                self.length += moved as u64;
+                Ok(Moved::Bytes(moved))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(Moved::Nothing),
+            Err(error) => Err(why(error)),
+        }
+    }
+
+    /// The bytes that may be moved now: up to the size of a segment, so that
+    /// little is left to copy when it is cut.
+    fn room(&self) -> usize {
+        let size = self.plan.rotation.max_size.0;
+        let left = match size.saturating_sub(self.length) {
+            // No limit, or a line that is longer than a segment.
+            0 => CHUNK,
+            left => left.min(CHUNK),
+        };
+        usize::try_from(if size == 0 { CHUNK } else { left }).unwrap_or(usize::MAX)
+    }
+
+    /// Everything that has to be true before bytes are moved.
+    pub(super) fn make_ready(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
+        if !self.opened {
+            self.open_first(now, folders)?;
+        }
+        if self.head.cut != 0 {
+            self.finish_cut().map_err(why)?;
+        }
+        if self.files.is_none() {
+            self.open_current()?;
+        }
+        if self.head.insert.is_some() {
+            self.finish_insert().map_err(why)?;
+        }
+        self.check_file(now)?;
+        self.rotate_when_full(now)?;
+        self.check_unread()
+    }
+
+    /// Keeps the lines of two runs apart: when a run begins while another one's
+    /// last line is unfinished, the pump ends that line.
+    fn begin_run(&mut self, run: RunId, now: Moment) -> Result<(), Stuck> {
+        let other = self.latest.run.is_some_and(|latest| latest != run);
+        if other && self.line_is_open()? {
+            self.insert(InsertKind::LineEnd, now)?;
+        }
+        Ok(())
+    }
+
+    /// The run's pipe has ended: its last line gets an end.
+    pub(super) fn end_run(
+        &mut self,
+        run: RunId,
+        now: Moment,
+        folders: &mut Folders,
+    ) -> Result<(), Stuck> {
+        if !self.opened && !self.folder.exists() {
+            // Nobody ever wrote here, and an end makes no files.
+            return Ok(());
+        }
+        self.make_ready(now, folders)?;
+        if self.latest.run == Some(run) && self.line_is_open()? {
+            self.insert(InsertKind::LineEnd, now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the last byte is something else than a line end.
+    fn line_is_open(&self) -> Result<bool, Stuck> {
+        let (Some(last), Some(files)) = (self.length.checked_sub(1), &self.files) else {
+            return Ok(false);
+        };
+        byte_before_is_line_end(&files.data, last + 1)
+            .map(|ended| !ended)
+            .map_err(why)
+    }
+
+    /// Writes bytes of the pump's own, so that a kill between any two steps leaves
+    /// an intent that the next pump completes to the same bytes.
+    pub(super) fn insert(&mut self, kind: InsertKind, now: Moment) -> Result<(), Stuck> {
+        self.latest.at = Some(now.wall);
+        self.head.insert = Some(Insert {
+            at: self.end(),
+            kind,
+        });
+        self.save_head()
+            .and_then(|()| self.finish_insert())
+            .map_err(why)
+    }
+
+    pub(super) fn finish_insert(&mut self) -> std::io::Result<()> {
+        let (Some(insert), Some(files)) = (self.head.insert, &mut self.files) else {
+            return Ok(());
+        };
+        let bytes = self.head.dropped - self.head.announced;
+        if let Some(at) = insert
+            .at
+            .checked_sub(self.head.base)
+            .filter(|at| *at <= self.length)
+        {
+            let (text, mark, shift) = match insert.kind {
+                InsertKind::LineEnd => ("\n".to_owned(), Mark::LineEndAdded, 0),
+                InsertKind::DropMarker => {
+                    let ended = at == 0 || byte_before_is_line_end(&files.data, at)?;
+                    let start = if ended { "" } else { "\n" };
+                    let text = format!("{start}[hsu-master] dropped {bytes} bytes\n");
+                    (text, Mark::Dropped(bytes), start.len() as u64)
+                }
+            };
+            files.index.mark(Record {
+                at: at + shift,
+                mark,
+            })?;
+            files.data.write_all_at(text.as_bytes(), at)?;
+            self.length = at + text.len() as u64;
+        }
+        if insert.kind == InsertKind::DropMarker {
+            self.head.announced = self.head.dropped;
+        }
+        self.head.insert = None;
+        self.save_head()
+    }
+
+    pub(super) fn save_head(&self) -> std::io::Result<()> {
+        ledger::write_head(&self.folder, &self.head)
+    }
+}
+
+fn byte_before_is_line_end(file: &File, at: u64) -> std::io::Result<bool> {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at.saturating_sub(1))?;
+    Ok(byte == [b'\n'])
+}

@@ -1,0 +1,198 @@
+//! Bytes arrive as they were written, whatever they are.
+
+use std::fs;
+use std::io::Write as _;
+use std::thread;
+
+use hsu_model::spool::index::Mark;
+use hsu_model::spool::plan::SpoolPlan;
+
+use crate::fixture::{Folder, attach, settle, turn_until};
+
+#[test]
+fn every_byte_value_arrives_once_and_in_order() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    let mut worker = attach(&mut pump, 1);
+    let bytes: Vec<u8> = (0..=255).chain([0; 64]).chain(*b"\r\n\n").collect();
+    for byte in &bytes {
+        worker.write_all(&[*byte]).unwrap();
+    }
+    drop(worker);
+    assert_eq!(settle(&mut pump), [1]);
+    assert_eq!(folder.content(), bytes);
+}
+
+#[test]
+fn a_flood_is_rotated_at_line_ends_and_nothing_is_missing() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(100_000, 0));
+    let mut worker = attach(&mut pump, 1);
+    let writer = thread::spawn(move || {
+        let lines: Vec<u8> = (0..60_000)
+            .flat_map(|n| format!("line {n}\n").into_bytes())
+            .collect();
+        // Blocks that cut lines, as stdio leaves them.
+        lines
+            .chunks(4093)
+            .for_each(|block| worker.write_all(block).unwrap());
+        lines
+    });
+    let mut drained = Vec::new();
+    while drained.is_empty() {
+        drained = pump.turn(None).unwrap().drained;
+    }
+    let lines = writer.join().unwrap();
+    assert_eq!(folder.content(), lines);
+    let segments = folder.segments();
+    assert!(segments.len() > 5);
+    let mut offset = 0;
+    for (base, bytes) in &segments {
+        assert!(
+            base.is_none_or(|base| base == offset),
+            "the name tells the place"
+        );
+        assert!(bytes.len() <= 100_000 && bytes.last() == Some(&b'\n'));
+        offset += bytes.len() as u64;
+    }
+}
+
+#[test]
+fn a_line_longer_than_a_segment_stays_whole() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1000, 0));
+    let mut worker = attach(&mut pump, 1);
+    let long = [vec![b'x'; 50_000], b"\nshort\n".to_vec()].concat();
+    worker.write_all(&long).unwrap();
+    settle(&mut pump);
+    worker.write_all(b"next\n").unwrap();
+    settle(&mut pump);
+    let segments = folder.segments();
+    assert_eq!(segments[0].1.len(), 50_001);
+    assert_eq!(segments[1].1, b"short\nnext\n");
+}
+
+#[test]
+fn only_so_many_closed_segments_stay_and_their_indexes_go_with_them() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(100, 2));
+    let mut worker = attach(&mut pump, 1);
+    for number in 0..50 {
+        writeln!(worker, "a line with the number {number:30}").unwrap();
+        settle_quickly(&mut pump);
+    }
+    assert_eq!(folder.segments().len(), 3);
+    let names = fs::read_dir(folder.spool_folder()).unwrap();
+    let index = |name: &str| name.starts_with("index.");
+    let indexes = names.filter(|name| index(name.as_ref().unwrap().file_name().to_str().unwrap()));
+    assert_eq!(indexes.count(), 3);
+}
+
+fn settle_quickly(pump: &mut hsu_keeper::pump::Pump) {
+    pump.turn(Some(std::time::Duration::from_millis(60)))
+        .unwrap();
+    pump.turn(Some(std::time::Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn lines_of_two_runs_are_never_glued() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    let mut first = attach(&mut pump, 1);
+    first.write_all(b"whole\nunfinished").unwrap();
+    drop(first);
+    assert_eq!(settle(&mut pump), [1]);
+    let mut second = attach(&mut pump, 2);
+    second.write_all(b"second\n").unwrap();
+    settle(&mut pump);
+    assert_eq!(folder.content(), b"whole\nunfinished\nsecond\n");
+    assert_eq!(folder.added_line_ends(0), [16]);
+    let runs = folder
+        .records(0)
+        .into_iter()
+        .filter_map(|record| match record.mark {
+            Mark::Run(run) => Some((record.at, run.0)),
+            Mark::Arrived(_) | Mark::LineEndAdded | Mark::Dropped(_) => None,
+        });
+    assert_eq!(runs.collect::<Vec<_>>(), [(0, 1), (17, 2)]);
+}
+
+#[test]
+fn a_grandchild_that_keeps_the_pipe_does_not_break_into_a_line_of_the_next_run() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    let mut old = attach(&mut pump, 1);
+    let mut new = attach(&mut pump, 2);
+    new.write_all(b"half").unwrap();
+    settle(&mut pump);
+    old.write_all(b"old\n").unwrap();
+    settle(&mut pump);
+    new.write_all(b" line\n").unwrap();
+    settle(&mut pump);
+    assert_eq!(folder.content(), b"half\nold\n line\n");
+    assert_eq!(folder.added_line_ends(0), [4]);
+}
+
+#[test]
+fn a_worker_that_says_nothing_leaves_no_files() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    drop(attach(&mut pump, 1));
+    assert_eq!(settle(&mut pump), [1]);
+    assert!(!folder.spool_folder().exists() && !folder.log().exists());
+}
+
+#[test]
+fn a_stream_without_a_plan_is_kept_in_its_own_folder() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.spools()).unwrap();
+    let mut pump = hsu_keeper::pump::Pump::open(&folder.options()).unwrap();
+    attach(&mut pump, 1).write_all(b"kept\n").unwrap();
+    settle(&mut pump);
+    assert_eq!(
+        fs::read(folder.spool_folder().join("data")).unwrap(),
+        b"kept\n"
+    );
+}
+
+#[test]
+fn another_log_file_is_taken_up_while_the_worker_writes_and_the_old_one_stays() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(SpoolPlan::fallback());
+    let mut worker = attach(&mut pump, 1);
+    worker.write_all(b"inside\n").unwrap();
+    settle(&mut pump);
+    folder.write_plan(folder.plan(1 << 20, 0));
+    turn_until(&mut pump, || {
+        worker.write_all(b"x").unwrap();
+        folder.log().exists()
+    });
+    let old = folder.spool_folder().join("data.00000000000000000000");
+    assert!(fs::read(old).unwrap().starts_with(b"inside\n"));
+    assert!(!folder.spool_folder().join("data").exists());
+    let place = fs::read_to_string(folder.spool_folder().join("place")).unwrap();
+    assert_eq!(place, format!("{}\n", folder.log().display()));
+}
+
+#[test]
+fn a_worker_that_changes_its_pipe_is_carried_all_the_same() {
+    use std::os::fd::AsRawFd as _;
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    let mut worker = attach(&mut pump, 1);
+    worker.write_all(b"before\n").unwrap();
+    set_pipe(worker.as_raw_fd());
+    worker.write_all(b"after\n").unwrap();
+    settle(&mut pump);
+    assert_eq!(folder.content(), b"before\nafter\n");
+}
+
+/// Makes the pipe small and non-blocking, as a worker may.
+#[expect(unsafe_code, reason = "fcntl has no safe form in the standard library")]
+fn set_pipe(fd: i32) {
+    // SAFETY: the command takes an int and the descriptor is open.
+    let size = unsafe { libc::fcntl(fd, libc::F_SETPIPE_SZ, 4096) };
+    // SAFETY: the command takes an int and the descriptor is open.
+    let flags = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+    assert_eq!((size, flags), (4096, 0));
+}
