@@ -1,0 +1,1 @@
+"""What the comparison harness needs to know about HSU Master."""
