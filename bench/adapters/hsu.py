@@ -76,6 +76,7 @@ class Hsu(Adapter):
             f"        graceful_timeout: {c.kill_timeout:g}s",
         ]
         if c.log:
+            path = quoted(c.logs / f"{c.name(i)}.log")
             rows += [
                 "        log_collection:",
                 "          enabled: true",
@@ -84,8 +85,10 @@ class Hsu(Adapter):
                 "          outputs:",
                 "            separate:",
                 "              stdout:",
-                f"              - {{type: file, format: {self.log_format}, path: {quoted(c.logs / (c.name(i) + ".log"))},"
-                f" rotation: {{max_size: {c.rotate}, max_files: 0}}}}",
+                "              - type: file",
+                f"                path: {path}",
+                f"                format: {self.log_format}",
+                f"                rotation: {{max_size: {c.rotate}, max_files: 0}}",
             ]
         return rows
 
