@@ -3,7 +3,7 @@
 //! Each rule is a function from text to findings and has a test that shows it
 //! can fail. Why the rules are as they are: CONTRIBUTING.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use crate::workspace;
 
 mod files;
 mod floors;
+mod links;
 mod modules;
 mod platform;
 mod source;
@@ -70,8 +71,12 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
 /// Every rule that looks at one file alone.
 fn check_texts(texts: &BTreeMap<PathBuf, String>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let known: BTreeSet<&Path> = texts.keys().map(PathBuf::as_path).collect();
     for (path, text) in texts {
         findings.extend(words::check_text(path, text));
+        if path.extension().is_some_and(|extension| extension == "md") {
+            findings.extend(links::check(path, text, &known));
+        }
         if path.extension().is_some_and(|extension| extension == "rs") {
             let source = Source::new(text);
             findings.extend(files::check(path, text, &source));
