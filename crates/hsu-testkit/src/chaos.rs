@@ -102,7 +102,9 @@ impl Campaign {
     /// kill, or does not stop; harm to workers is in the toll instead.
     pub fn run(&self) -> Result<Toll, TestError> {
         let sandbox = Sandbox::new()?;
-        let ports = (0..self.servers).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
+        let ports = (0..self.servers)
+            .map(|_| free_port())
+            .collect::<Result<Vec<_>, _>>()?;
         let mut fleet = self.fleet(&sandbox, &ports)?;
         let long_lived = self.long_lived();
         for id in &long_lived {
@@ -163,13 +165,15 @@ impl Campaign {
             let arguments =
                 ["--rate", "200", "--streams", "both", "--ledger", &ledgers].map(str::to_owned);
             builder = builder.worker(
-                Worker::new(&id, &dummy).arguments(arguments).set("log_collection", plain(&file)),
+                Worker::new(&id, &dummy)
+                    .arguments(arguments)
+                    .set("log_collection", plain(&file)),
             );
         }
         for (number, port) in ports.iter().enumerate() {
             let arguments = ["--tcp-port".to_owned(), port.to_string()];
-            builder =
-                builder.worker(Worker::new(&format!("server-{number}"), &dummy).arguments(arguments));
+            builder = builder
+                .worker(Worker::new(&format!("server-{number}"), &dummy).arguments(arguments));
         }
         for number in 0..self.enders {
             let ledger = folder.join("endings").join(format!("ender-{number}"));
@@ -196,13 +200,20 @@ impl Campaign {
             }
             let killed = Instant::now();
             eventually("the master answers after a kill", RECOVERY_LIMIT, || {
-                fleet.list().map(drop).map_err(|error| format!("{error}; {}", fleet.own_words()))
+                fleet
+                    .list()
+                    .map(drop)
+                    .map_err(|error| format!("{error}; {}", fleet.own_words()))
             })?;
             recoveries.push(killed.elapsed());
             eventually("the killed role is played again", RECOVERY_LIMIT, || {
                 let now = fleet.players(victim).map_err(|error| error.to_string())?;
                 let is_new = !now.is_empty() && now.iter().all(|player| !players.contains(player));
-                if is_new || players.is_empty() { Ok(()) } else { Err(format!("{now:?}")) }
+                if is_new || players.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{now:?}"))
+                }
             })?;
         }
         Ok((hits, recoveries))
@@ -253,7 +264,11 @@ fn processes(
         .map(|id| {
             let view = find(id);
             let pid = view.and_then(crate::fleet::WorkerView::pid);
-            (id.clone(), pid, view.map_or(0, crate::fleet::WorkerView::restarts))
+            (
+                id.clone(),
+                pid,
+                view.map_or(0, crate::fleet::WorkerView::restarts),
+            )
         })
         .collect())
 }

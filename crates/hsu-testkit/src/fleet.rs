@@ -55,9 +55,11 @@ impl Role {
 #[derive(Debug)]
 pub struct FleetBuilder<'a> {
     sandbox: &'a Sandbox,
+    base: PathBuf,
     document: Value,
     text: Option<String>,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl<'a> FleetBuilder<'a> {
@@ -68,8 +70,10 @@ impl<'a> FleetBuilder<'a> {
         Self {
             sandbox,
             document: json!({"master": {"base_directory": base}, "workers": []}),
+            base,
             text: None,
             arguments: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -98,11 +102,18 @@ impl<'a> FleetBuilder<'a> {
 
     /// Uses this text in place of everything said by the other functions.
     ///
-    /// `base_directory` must be `base` in the sandbox's folder for the client to
-    /// find the master.
+    /// Its `base_directory` is told too, for the client to find the master.
     #[must_use]
-    pub fn yaml(mut self, text: impl Into<String>) -> Self {
+    pub fn yaml(mut self, text: impl Into<String>, base: impl Into<PathBuf>) -> Self {
         self.text = Some(text.into());
+        self.base = base.into();
+        self
+    }
+
+    /// Sets a variable in the environment of the master.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 
@@ -123,9 +134,10 @@ impl<'a> FleetBuilder<'a> {
         fs::write(&config, text).map_err(TestError::io("write the configuration"))?;
         let mut fleet = Fleet {
             sandbox: self.sandbox,
-            base: self.sandbox.folder().join("base"),
+            base: self.base,
             config,
             arguments: self.arguments,
+            variables: self.variables,
             door: None,
         };
         fleet.launch()?;
@@ -140,6 +152,7 @@ pub struct Fleet<'a> {
     base: PathBuf,
     config: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     door: Option<Child>,
 }
 
@@ -179,6 +192,7 @@ impl Fleet<'_> {
             .arg("--config")
             .arg(&self.config)
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdout(words.try_clone().map_err(TestError::io(doing))?)
             .stderr(words)
             .spawn()
