@@ -36,10 +36,10 @@ enum Step {
     Clippy,
     /// Build the programs and the tests.
     Build,
-    /// Run the tests.
-    Test,
     /// Run the examples in the documentation.
     Doctest,
+    /// Run the tests.
+    Test,
     /// Build the documentation, warnings are errors.
     Doc,
     /// Licences, bans and sources.
@@ -65,10 +65,12 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         if !matches!(result, Ok(true)) {
             report(&times, start.elapsed());
             println!("FAILED at {}", name(step));
+            println!("steps: {} passed, 1 failed", times.len() - 1);
             return result;
         }
     }
     report(&times, start.elapsed());
+    println!("steps: {} passed, 0 failed", times.len());
     Ok(true)
 }
 
