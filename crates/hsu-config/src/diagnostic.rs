@@ -1,5 +1,6 @@
 //! Diagnostics: what is wrong with a file, where, why, and what to do.
 
+use crate::render;
 use crate::source::Source;
 
 /// How bad it is.
@@ -77,6 +78,11 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
+    /// Problems that are already in the order of the file.
+    pub(crate) fn new(list: Vec<Diagnostic>) -> Self {
+        Self { list }
+    }
+
     /// Every problem.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()
@@ -108,14 +114,12 @@ impl Diagnostics {
     /// Bytes of the file that a terminal would obey are escaped.
     #[must_use]
     pub fn render(&self, source: &Source, color: bool) -> String {
-        let _ = (source, color);
-        String::new()
+        render::render(self, source, color)
     }
 
-    /// The same as JSON: `{"file", "errors", "warnings", "diagnostics": [...]}`.
+    /// The same as JSON: `{"file", "valid", "errors", "warnings", "diagnostics": [...]}`.
     #[must_use]
     pub fn to_json(&self, source: &Source) -> serde_json::Value {
-        let _ = source;
-        serde_json::Value::Null
+        render::to_json(self, source)
     }
 }

@@ -9,10 +9,15 @@
 //!
 //! Why: docs/design/0003-configuration.md. Keys: docs/reference/configuration.md.
 
+mod compose;
 mod diagnostic;
 mod feature;
+mod findings;
+mod node;
+mod render;
 mod source;
 mod surroundings;
+mod text;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Related, Severity, Span};
 pub use feature::{Feature, features};
@@ -48,10 +53,16 @@ pub struct Outcome {
 /// [`LoadOptions::limits`]. An ordinary file takes well under 5 ms.
 #[must_use]
 pub fn load(source: &Source, surroundings: &Surroundings, options: &LoadOptions) -> Outcome {
-    let _ = (source, surroundings, options);
+    let _ = surroundings;
+    let mut findings = findings::Findings::new();
+    let decoded = text::decode(source, &options.limits, &mut findings);
+    if let Ok(text) = &decoded {
+        let _ = compose::compose(text.text, &options.limits, &mut findings);
+    }
+    let (Ok(text) | Err(text)) = decoded;
     Outcome {
         fleet: None,
-        diagnostics: Diagnostics::default(),
+        diagnostics: findings.finish(text.text, text.base),
     }
 }
 

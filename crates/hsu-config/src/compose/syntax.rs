@@ -1,0 +1,64 @@
+//! The parser's complaints in words that tell what to do.
+
+use granit_parser::{ErrorKind, ScanError};
+
+use crate::findings::{Findings, Place};
+use crate::source::Limits;
+
+/// Reports a complaint of the parser.
+pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings) {
+    let at = super::offset(error.marker());
+    let at = Place::new(at, at + 1);
+    // The parser's kinds are many and grow; only those that need better words are named.
+    let (message, hint) = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => return report_depth(at, limits, findings),
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar
+        | ErrorKind::InvalidBlockEntryWhitespace
+        | ErrorKind::InvalidMappingValueWhitespace => (
+            String::from("a tab cannot be indentation"),
+            "indent with spaces",
+        ),
+        ErrorKind::UnknownAnchor => (
+            String::from("this alias repeats an anchor that does not exist"),
+            "quote a text that begins with `*`, or put `&name` before the value to repeat",
+        ),
+        ErrorKind::UnclosedQuotedScalar => (
+            String::from("a quoted text does not end"),
+            "close the quote",
+        ),
+        ErrorKind::UnclosedFlowCollection { open } => (
+            format!("a `{open}` is not closed"),
+            "add the closing bracket",
+        ),
+        ErrorKind::UnexpectedCharacter { character } => (
+            format!("a value cannot begin with `{character}`"),
+            "put the value in quotes",
+        ),
+        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidSimpleKey => (
+            error.info(),
+            "a value that contains `: ` needs quotes; otherwise check the indentation",
+        ),
+        ErrorKind::UnknownQuotedScalarEscape => (
+            error.info(),
+            "write `\\\\` for a backslash, or use single quotes",
+        ),
+        ErrorKind::UndeclaredTagHandle => {
+            (error.info(), "remove the tag; types follow from the keys")
+        }
+        _ => (
+            error.info(),
+            "check the indentation and the quotes around here",
+        ),
+    };
+    findings.error("syntax", at, message).hint(hint);
+}
+
+/// Reports a value that is nested too deep.
+pub(super) fn report_depth(at: Place, limits: &Limits, findings: &mut Findings) {
+    let message = format!("nested deeper than {} levels", limits.depth);
+    findings.error("budget", at, message);
+}
