@@ -70,12 +70,15 @@ impl Problem {
 #[derive(Debug)]
 pub(crate) struct Findings {
     problems: Vec<Problem>,
-    notices: HashMap<(&'static str, &'static str), Notice>,
+    notices: HashMap<(&'static str, Subject), Notice>,
     /// Receives the description of a problem that is only counted.
     spare: Problem,
     errors: usize,
     warnings: usize,
 }
+
+/// What a notice is about: two words that together are its own.
+pub(crate) type Subject = (&'static str, &'static str);
 
 /// A warning that is given once for many places.
 #[derive(Debug)]
@@ -131,7 +134,7 @@ impl Findings {
     pub(crate) fn notice(
         &mut self,
         code: &'static str,
-        subject: &'static str,
+        subject: Subject,
         place: Place,
         describe: impl FnOnce() -> (String, String),
     ) {

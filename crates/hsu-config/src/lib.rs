@@ -14,10 +14,14 @@ mod diagnostic;
 mod feature;
 mod findings;
 mod node;
+mod reader;
 mod render;
+mod schema;
 mod source;
+mod substitute;
 mod surroundings;
 mod text;
+mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Related, Severity, Span};
 pub use feature::{Feature, features};
@@ -53,11 +57,13 @@ pub struct Outcome {
 /// [`LoadOptions::limits`]. An ordinary file takes well under 5 ms.
 #[must_use]
 pub fn load(source: &Source, surroundings: &Surroundings, options: &LoadOptions) -> Outcome {
-    let _ = surroundings;
     let mut findings = findings::Findings::new();
     let decoded = text::decode(source, &options.limits, &mut findings);
     if let Ok(text) = &decoded {
-        let _ = compose::compose(text.text, &options.limits, &mut findings);
+        if let Some(node) = compose::compose(text.text, &options.limits, &mut findings) {
+            let mut reader = reader::Reader::new(&mut findings, &surroundings.environment);
+            let root: Option<findings::At<schema::root::Root>> = reader.value(&node);
+        }
     }
     let (Ok(text) | Err(text)) = decoded;
     Outcome {
