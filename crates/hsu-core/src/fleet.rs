@@ -1,0 +1,432 @@
+//! The fleet: every worker, one clock, one list of deadlines.
+//!
+//! [`Fleet::step`] finds the worker that an input is about, lets it change, and
+//! keeps the deadlines in order. What concerns more than one worker (the start
+//! rate, the end of the master, run numbers) lives here.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::restart::StartRate;
+use hsu_model::status::WorkerStatus;
+use hsu_model::time::{Now, Tick};
+use hsu_model::worker::WorkerSpec;
+
+use crate::answer::{Answer, Refusal};
+use crate::effect::Effect;
+use crate::input::{Command, Input, ShutdownMode, Ticket};
+use crate::rate::Limiter;
+use crate::reason::Reason;
+use crate::record::{Resume, Transition, WorkerRecord};
+use crate::restart::Cause;
+use crate::worker::{Context, State, Then, Worker};
+
+mod check;
+
+pub use check::Broken;
+
+/// What the whole fleet is declared to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// How many automatic restarts all workers together may have.
+    pub start_rate: StartRate,
+    /// How long the stop of everything may take before it is forced.
+    pub force_shutdown_timeout: core::time::Duration,
+    /// The first run number that was never used.
+    pub next_run: u64,
+}
+
+/// Every worker.
+#[derive(Debug)]
+pub struct Fleet {
+    settings: Settings,
+    workers: BTreeMap<WorkerId, Worker>,
+    runs: BTreeMap<RunId, WorkerId>,
+    limiter: Limiter,
+    next_run: u64,
+    deadlines: BTreeSet<(Tick, WorkerId)>,
+    ending: Option<Ending>,
+}
+
+/// The master is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ending {
+    mode: ShutdownMode,
+    force_at: Option<Tick>,
+    told: bool,
+}
+
+impl Fleet {
+    /// A fleet without workers.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            workers: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            limiter: Limiter::new(settings.start_rate),
+            next_run: settings.next_run.max(1),
+            deadlines: BTreeSet::new(),
+            ending: None,
+        }
+    }
+
+    /// Adds a worker, going on where its record ends. Call it before the first step.
+    ///
+    /// A worker that an operator removed stays away while the life of the master goes on.
+    pub fn add(&mut self, spec: Arc<WorkerSpec>, record: Option<&WorkerRecord>, resume: Resume) {
+        if record.is_some_and(|record| record.removed) && resume == Resume::Continue {
+            return;
+        }
+        let mut worker = Worker::new(spec);
+        if let Some(record) = record {
+            worker.import(record, resume);
+        }
+        let id = worker.id().clone();
+        self.workers.insert(id.clone(), worker);
+        self.index(&id, None, None);
+    }
+
+    /// Takes one input and appends what follows from it.
+    pub fn step(&mut self, now: Now, entropy: u64, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Command {
+                ticket,
+                actor,
+                worker,
+                command,
+            } => {
+                self.command(now, entropy, ticket, actor, worker, command, out);
+            }
+            Input::Spawned { run, process } => self.with_run(now, entropy, run, out, |w, c| {
+                w.on_spawned(c, run, process);
+            }),
+            Input::SpawnFailed {
+                run,
+                error,
+                transient,
+            } => {
+                self.with_run(now, entropy, run, out, |w, c| {
+                    w.on_spawn_failed(c, run, error, transient);
+                });
+            }
+            Input::Exited {
+                worker,
+                run,
+                exit,
+                at,
+                wall,
+            } => {
+                let known = self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
+                    w.on_exited(c, run, exit, at, wall);
+                });
+                if !known {
+                    // A worker that is not configured any more: nobody waits for it.
+                    out.push(Effect::Acknowledge { run });
+                }
+            }
+            Input::Adopted {
+                worker,
+                run,
+                process,
+                started,
+            } => {
+                self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+                    w.on_adopted(c, run, process, started);
+                });
+            }
+            Input::Survivors { worker, run, pids } => {
+                self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+                    w.on_survivors(c, run, pids);
+                });
+            }
+            Input::Settled { unknown } => {
+                for id in self.ids() {
+                    self.with(now, entropy, &id, Actor::Master, out, |w, c| {
+                        w.settle(c, unknown)
+                    });
+                }
+            }
+            Input::HealthFailed { run, severity } => {
+                self.with_run(now, entropy, run, out, |w, c| {
+                    w.on_finding(c, run, Cause::Health(severity));
+                });
+            }
+            Input::ResourceViolation { run, severity } => {
+                self.with_run(now, entropy, run, out, |w, c| {
+                    w.on_finding(c, run, Cause::Resource(severity));
+                });
+            }
+            Input::Wake => self.wake(now, entropy, out),
+            Input::Shutdown { mode, actor } => self.shut_down(now, entropy, mode, &actor, out),
+            Input::ForceShutdown => self.force(now, entropy, out),
+        }
+        self.finish_ending(out);
+    }
+
+    /// When [`Input::Wake`] is due next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        let first = self.deadlines.first().map(|(due, _)| *due);
+        let force = self.ending.and_then(|ending| ending.force_at);
+        first.into_iter().chain(force).min()
+    }
+
+    /// The first run number that was never used.
+    #[must_use]
+    pub fn next_run(&self) -> u64 {
+        self.next_run
+    }
+
+    /// Every worker, by id.
+    pub fn statuses(&self) -> impl Iterator<Item = WorkerStatus> + '_ {
+        self.workers.values().map(Worker::status)
+    }
+
+    /// One worker.
+    #[must_use]
+    pub fn status(&self, id: &WorkerId) -> Option<WorkerStatus> {
+        self.workers.get(id).map(Worker::status)
+    }
+
+    /// The latest changes of state of one worker, oldest first.
+    #[must_use]
+    pub fn history(&self, id: &WorkerId) -> Vec<Transition> {
+        self.workers
+            .get(id)
+            .map(|worker| worker.transitions().collect())
+            .unwrap_or_default()
+    }
+
+    /// Everything durable about one worker; none when it was removed.
+    #[must_use]
+    pub fn export(&self, id: &WorkerId) -> Option<WorkerRecord> {
+        self.workers.get(id).map(Worker::export)
+    }
+
+    /// The worker of a run that is not over.
+    #[must_use]
+    pub fn worker_of(&self, run: RunId) -> Option<&WorkerId> {
+        self.runs.get(&run)
+    }
+
+    fn ids(&self) -> Vec<WorkerId> {
+        self.workers.keys().cloned().collect()
+    }
+
+    /// Lets one worker change; whether it is known.
+    fn with(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        id: &WorkerId,
+        actor: Actor,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Worker, &mut Context<'_>),
+    ) -> bool {
+        let Some(worker) = self.workers.get_mut(id) else {
+            return false;
+        };
+        let (run, deadline) = (worker.run(), worker.deadline());
+        let mut context = Context {
+            now,
+            entropy,
+            limiter: &mut self.limiter,
+            next_run: &mut self.next_run,
+            ending: self.ending.is_some(),
+            actor,
+            out,
+        };
+        change(worker, &mut context);
+        self.index(id, run, deadline);
+        true
+    }
+
+    fn with_run(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        run: RunId,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Worker, &mut Context<'_>),
+    ) {
+        // A stale report: the run it names is already over.
+        let Some(id) = self.runs.get(&run).cloned() else {
+            return;
+        };
+        self.with(now, entropy, &id, Actor::Master, out, change);
+    }
+
+    /// Keeps runs and deadlines in step with a worker that may have changed.
+    fn index(&mut self, id: &WorkerId, old_run: Option<RunId>, old_deadline: Option<Tick>) {
+        let Some(worker) = self.workers.get(id) else {
+            return;
+        };
+        let (run, deadline) = (worker.run(), worker.deadline());
+        if let Some(old) = old_run
+            && run != old_run
+        {
+            self.runs.remove(&old);
+        }
+        if let Some(run) = run {
+            self.runs.insert(run, id.clone());
+            self.next_run = self.next_run.max(run.0 + 1);
+        }
+        if let Some(old) = old_deadline
+            && deadline != old_deadline
+        {
+            self.deadlines.remove(&(old, id.clone()));
+        }
+        if let Some(due) = deadline {
+            self.deadlines.insert((due, id.clone()));
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one input, taken apart")]
+    fn command(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        ticket: Ticket,
+        actor: Actor,
+        id: WorkerId,
+        command: Command,
+        out: &mut Vec<Effect>,
+    ) {
+        let refuse = |refusal, out: &mut Vec<Effect>| {
+            out.push(Effect::Reply {
+                ticket,
+                answer: Answer::Refused(refusal),
+            });
+        };
+        let Some(worker) = self.workers.get(&id) else {
+            return refuse(Refusal::Unknown { worker: id }, out);
+        };
+        let starts = matches!(command, Command::Start | Command::Restart { .. });
+        if starts && self.ending.is_some() {
+            return refuse(Refusal::ShuttingDown, out);
+        }
+        if command == Command::Remove {
+            if worker.run().is_some() {
+                let state = worker.visible();
+                let hint = "`stop` it first";
+                return refuse(
+                    Refusal::Conflict {
+                        state,
+                        operation: "remove",
+                        hint,
+                    },
+                    out,
+                );
+            }
+            return self.remove(ticket, &actor, id, out);
+        }
+        self.with(now, entropy, &id, actor, out, |w, c| {
+            w.on_command(c, ticket, command)
+        });
+    }
+
+    fn remove(&mut self, ticket: Ticket, actor: &Actor, id: WorkerId, out: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.remove(&id) else {
+            return;
+        };
+        if let Some(due) = worker.deadline() {
+            self.deadlines.remove(&(due, id.clone()));
+        }
+        out.push(Effect::Event {
+            worker: Some(id.clone()),
+            actor: actor.clone(),
+            kind: EventKind::Removed,
+        });
+        out.push(Effect::Persist {
+            workers: alloc::vec![id],
+        });
+        out.push(Effect::Reply {
+            ticket,
+            answer: worker.done("removed"),
+        });
+    }
+
+    fn wake(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {
+        let is_due = |due: &&(Tick, WorkerId)| due.0 <= now.tick;
+        let due: Vec<_> = self
+            .deadlines
+            .iter()
+            .take_while(is_due)
+            .map(|(_, id)| id.clone())
+            .collect();
+        for id in due {
+            self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
+        }
+        if self
+            .ending
+            .and_then(|ending| ending.force_at)
+            .is_some_and(|due| due <= now.tick)
+        {
+            self.force(now, entropy, out);
+        }
+    }
+
+    fn shut_down(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        mode: ShutdownMode,
+        actor: &Actor,
+        out: &mut Vec<Effect>,
+    ) {
+        let stops = mode == ShutdownMode::StopWorkers;
+        let force_at = stops.then(|| now.tick.after(self.settings.force_shutdown_timeout));
+        self.ending = Some(Ending {
+            mode,
+            force_at,
+            told: false,
+        });
+        if !stops {
+            return;
+        }
+        for id in self.ids() {
+            self.with(now, entropy, &id, actor.clone(), out, |worker, context| {
+                worker.begin_stop(context, Then::Stay, Reason::Shutdown);
+                if matches!(worker.state, State::BackingOff { .. }) {
+                    worker.enter(context, State::Stopped, Reason::Shutdown);
+                }
+                if let State::Stopping(stopping) = &mut worker.state {
+                    stopping.then = Then::Stay;
+                }
+            });
+        }
+    }
+
+    fn force(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        ending.force_at = None;
+        if ending.mode == ShutdownMode::KeepWorkers {
+            return;
+        }
+        for id in self.ids() {
+            self.with(now, entropy, &id, Actor::Master, out, Worker::kill_now);
+        }
+    }
+
+    /// Says once that nothing is left to wait for.
+    fn finish_ending(&mut self, out: &mut Vec<Effect>) {
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
+        let over = match ending.mode {
+            ShutdownMode::KeepWorkers => true,
+            ShutdownMode::StopWorkers => self.runs.is_empty(),
+        };
+        if over && !ending.told {
+            ending.told = true;
+            ending.force_at = None;
+            out.push(Effect::AllStopped);
+        }
+    }
+}

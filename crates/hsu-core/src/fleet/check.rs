@@ -1,0 +1,82 @@
+//! The invariants, each a named check: I1 to I28 of the reliability promises, as far as one
+//! moment of a fleet can show them.
+
+use alloc::collections::BTreeSet;
+
+use hsu_model::status::WorkerState;
+
+use super::Fleet;
+use crate::breaker::Breaker;
+use crate::worker::State;
+
+/// An invariant that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken(pub &'static str);
+
+impl Fleet {
+    /// Checks every invariant of this moment.
+    ///
+    /// Costs O(n log n); meant for tests and the simulator.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn check(&self) -> Result<(), Broken> {
+        let mut runs = BTreeSet::new();
+        for (id, worker) in &self.workers {
+            if let Some(run) = worker.run() {
+                demand(runs.insert(run), "I1: a run belongs to one worker")?;
+                demand(
+                    self.runs.get(&run) == Some(id),
+                    "I1: the index knows every run",
+                )?;
+                demand(run.0 < self.next_run, "I27: run numbers only rise")?;
+                let open = worker.accounted.is_none_or(|accounted| accounted < run);
+                let clearing = matches!(worker.state, State::Clearing { .. });
+                demand(open || clearing, "I3: an accounted run is over")?;
+            }
+            let visible = worker.visible();
+            let has_process = worker.process().is_some();
+            let must = matches!(worker.state, State::Running(_) | State::Stopping(_));
+            demand(
+                must == has_process,
+                "I4: a running worker has a process, no other has",
+            )?;
+            let tripped = visible == WorkerState::Tripped;
+            let open = matches!(worker.breaker, Breaker::Open { .. });
+            demand(!tripped || open, "I8: a tripped worker has an open breaker")?;
+            demand(
+                !open || worker.run().is_none(),
+                "I8: an open breaker starts nothing",
+            )?;
+            demand(worker.history.len() <= 16, "I20: the history is bounded")?;
+            let due = worker.deadline();
+            let filed = due.is_none_or(|due| self.deadlines.contains(&(due, id.clone())));
+            demand(filed, "L1: every rest has an armed deadline")?;
+            demand(
+                visible != WorkerState::BackingOff || due.is_some(),
+                "L1: a rest ends",
+            )?;
+        }
+        demand(
+            self.runs.len() == runs.len(),
+            "I23: no run without a worker",
+        )?;
+        let armed = self
+            .workers
+            .values()
+            .filter(|worker| worker.deadline().is_some())
+            .count();
+        demand(
+            self.deadlines.len() == armed,
+            "I6: every deadline belongs to a present state",
+        )
+    }
+}
+
+fn demand(holds: bool, invariant: &'static str) -> Result<(), Broken> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Broken(invariant))
+    }
+}

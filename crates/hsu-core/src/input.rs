@@ -1,0 +1,157 @@
+//! Inputs: everything that can happen to a fleet.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use hsu_model::event::Actor;
+use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
+use hsu_model::time::{Tick, WallTime};
+
+/// Names one command until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What an operator asks of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// It shall run.
+    Start,
+    /// It shall not run.
+    Stop {
+        /// Kill it at once.
+        force: bool,
+    },
+    /// It shall run anew.
+    Restart {
+        /// Kill it at once, and start it whatever the breaker says.
+        force: bool,
+    },
+    /// Send a signal to its process.
+    Signal(i32),
+    /// Forget it.
+    Remove,
+    /// It may run.
+    Enable,
+    /// It may not run.
+    Disable,
+    /// Close its breaker and forget failed attempts.
+    ResetBreaker,
+}
+
+/// How serious a finding is; a factor on retries and delays belongs to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `warning`.
+    Warning,
+    /// `critical`.
+    Critical,
+    /// `emergency`.
+    Emergency,
+}
+
+/// What becomes of the workers when the master ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownMode {
+    /// They are stopped.
+    StopWorkers,
+    /// They go on.
+    KeepWorkers,
+}
+
+/// Something that happened. Every answer carries the run that it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// An operator asks for something.
+    Command {
+        /// Where the answer goes.
+        ticket: Ticket,
+        /// Who asks.
+        actor: Actor,
+        /// Of which worker.
+        worker: WorkerId,
+        /// What.
+        command: Command,
+    },
+    /// A process was started.
+    Spawned {
+        /// Its run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+    },
+    /// A process could not be started.
+    SpawnFailed {
+        /// Its run.
+        run: RunId,
+        /// Why.
+        error: String,
+        /// Whether another attempt may succeed without anybody's help.
+        transient: bool,
+    },
+    /// A process ended.
+    Exited {
+        /// Its worker, so that a run of an earlier life is accounted too.
+        worker: WorkerId,
+        /// Its run.
+        run: RunId,
+        /// How.
+        exit: Exit,
+        /// When.
+        at: Tick,
+        /// When, for people.
+        wall: WallTime,
+    },
+    /// A process of an earlier life was found alive.
+    Adopted {
+        /// Its worker.
+        worker: WorkerId,
+        /// Its run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+        /// When it started.
+        started: (Tick, WallTime),
+    },
+    /// After a kill: what is left of the tree of a run; nothing when all is gone.
+    Survivors {
+        /// The worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// What is left.
+        pids: Vec<u32>,
+    },
+    /// Every process of an earlier life has been reported. What is missing now
+    /// is gone; what shall run and does not is started.
+    Settled {
+        /// Why the exit of a missing process is unknown.
+        unknown: UnknownExit,
+    },
+    /// Health checks failed.
+    HealthFailed {
+        /// Of this run.
+        run: RunId,
+        /// How serious it is.
+        severity: Severity,
+    },
+    /// A resource limit was exceeded.
+    ResourceViolation {
+        /// By this run.
+        run: RunId,
+        /// How serious it is.
+        severity: Severity,
+    },
+    /// A deadline is due.
+    Wake,
+    /// The master shall end.
+    Shutdown {
+        /// What becomes of the workers.
+        mode: ShutdownMode,
+        /// Who wants it.
+        actor: Actor,
+    },
+    /// The stop that is under way shall not wait any longer.
+    ForceShutdown,
+}

@@ -1,0 +1,443 @@
+//! One worker: its state, and what each input makes of it.
+//!
+//! The functions here change one worker and append effects; which worker an
+//! input is for, deadlines and the start rate are the fleet's. A worker has at
+//! most one run that is not over, and every exit is accounted exactly once.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString as _};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::execution::Stop;
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
+use hsu_model::restart::Restart;
+use hsu_model::status::{Desired, LastExit, WorkerState, WorkerStatus};
+use hsu_model::time::{Now, Tick, WallTime};
+use hsu_model::worker::{Unit, WorkerSpec};
+
+use crate::answer::{Answer, Refusal};
+use crate::breaker::Breaker;
+use crate::effect::Effect;
+use crate::input::Ticket;
+use crate::rate::Limiter;
+use crate::reason::Reason;
+use crate::record::{Resume, Transition, WorkerRecord};
+
+mod command;
+mod exit;
+mod start;
+mod stop;
+
+/// Changes of state that are remembered. The journal holds all of them.
+const HISTORY: usize = 16;
+
+/// What a worker is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    /// Never started.
+    Registered,
+    /// A spawn was asked for.
+    Starting { run: RunId },
+    /// A process runs.
+    Running(Running),
+    /// A process was asked to end, or killed.
+    Stopping(Stopping),
+    /// The process has ended; what it left behind is being killed.
+    Clearing {
+        run: RunId,
+        then: Then,
+        exit: hsu_model::exit::Exit,
+    },
+    /// Ended as wanted.
+    Stopped,
+    /// Rests before the next attempt.
+    BackingOff { due: Tick, admitted: Admitted },
+    /// Gave up.
+    Tripped,
+    /// Could not be started, or ended for good with a failure.
+    Failed,
+    /// Was running or starting when the last master ended; the keeper will tell.
+    Unsettled { run: RunId, was: WorkerState },
+}
+
+/// Whether the start rate has been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// Not yet.
+    No,
+    /// Yes, and the due time is the turn it got.
+    Yes,
+}
+
+/// A process that runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Running {
+    pub(crate) run: RunId,
+    pub(crate) process: ProcessKey,
+    pub(crate) started: (Tick, WallTime),
+    /// When the run has lasted long enough to forget earlier failures.
+    pub(crate) stable_at: Option<Tick>,
+}
+
+/// A process that shall end.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stopping {
+    pub(crate) run: RunId,
+    pub(crate) process: ProcessKey,
+    pub(crate) started: (Tick, WallTime),
+    pub(crate) ladder: Ladder,
+    pub(crate) then: Then,
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ladder {
+    /// Asked to end; killed at this time.
+    Asked { kill_at: Tick },
+    /// Killed; reported as unkillable at this time.
+    Killed { report_at: Tick },
+    /// Killed and reported.
+    Unkillable,
+}
+
+/// What follows a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing.
+    Stay,
+    /// It is started again.
+    StartAgain,
+    /// Its failed checks or exceeded limits decide as an exit would.
+    Decide(crate::restart::Cause),
+}
+
+/// What a worker needs from its fleet for one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Now,
+    pub(crate) entropy: u64,
+    pub(crate) limiter: &'a mut Limiter,
+    pub(crate) next_run: &'a mut u64,
+    /// Whether the master is ending, so that nothing is started.
+    pub(crate) ending: bool,
+    pub(crate) actor: Actor,
+    pub(crate) out: &'a mut Vec<Effect>,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    pub(crate) spec: Arc<WorkerSpec>,
+    pub(crate) desired: Desired,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) state: State,
+    pub(crate) reason: Reason,
+    pub(crate) breaker: Breaker,
+    pub(crate) attempts: u32,
+    pub(crate) restarts: u64,
+    pub(crate) latest_run: Option<RunId>,
+    pub(crate) accounted: Option<RunId>,
+    pub(crate) last_exit: Option<LastExit>,
+    pub(crate) survivors: Vec<u32>,
+    pub(crate) history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
+    /// The command that is under way, and its name.
+    pub(crate) pending: Option<(Ticket, &'static str)>,
+    /// The next start is a restart that was asked for or follows an exit.
+    pub(crate) counts_as_restart: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(spec: Arc<WorkerSpec>) -> Self {
+        Self {
+            spec,
+            desired: Desired::Running,
+            enabled: None,
+            state: State::Registered,
+            reason: Reason::Configured,
+            breaker: Breaker::Closed,
+            attempts: 0,
+            restarts: 0,
+            latest_run: None,
+            accounted: None,
+            last_exit: None,
+            survivors: Vec::new(),
+            history: VecDeque::new(),
+            pending: None,
+            counts_as_restart: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &WorkerId {
+        &self.spec.id
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.unwrap_or(self.spec.enabled)
+    }
+
+    pub(crate) fn restart(&self) -> Option<&Restart> {
+        match &self.spec.unit {
+            Unit::Managed(managed) => Some(&managed.restart),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stop_settings(&self) -> Stop {
+        match &self.spec.unit {
+            Unit::Managed(managed) => managed.stop,
+            _ => Stop {
+                signal: Stop::DEFAULT_SIGNAL,
+                graceful_timeout: Stop::DEFAULT_TIMEOUT,
+            },
+        }
+    }
+
+    /// The state that people see.
+    pub(crate) fn visible(&self) -> WorkerState {
+        match &self.state {
+            State::Registered => WorkerState::Registered,
+            State::Starting { .. } => WorkerState::Starting,
+            State::Running(_) => WorkerState::Running,
+            State::Stopping(_) | State::Clearing { .. } => WorkerState::Stopping,
+            State::Stopped => WorkerState::Stopped,
+            State::BackingOff { .. } => WorkerState::BackingOff,
+            State::Tripped => WorkerState::Tripped,
+            State::Failed => WorkerState::Failed,
+            State::Unsettled { was, .. } => *was,
+        }
+    }
+
+    /// The run that is not over.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        match &self.state {
+            State::Starting { run }
+            | State::Clearing { run, .. }
+            | State::Unsettled { run, .. } => Some(*run),
+            State::Running(running) => Some(running.run),
+            State::Stopping(stopping) => Some(stopping.run),
+            State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => None,
+        }
+    }
+
+    pub(crate) fn process(&self) -> Option<(ProcessKey, (Tick, WallTime))> {
+        match &self.state {
+            State::Running(running) => Some((running.process, running.started)),
+            State::Stopping(stopping) => Some((stopping.process, stopping.started)),
+            State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Unsettled { .. }
+            | State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => None,
+        }
+    }
+
+    /// When the worker wants to be woken.
+    pub(crate) fn deadline(&self) -> Option<Tick> {
+        match &self.state {
+            State::Running(running) => running.stable_at,
+            State::Stopping(stopping) => match stopping.ladder {
+                Ladder::Asked { kill_at } => Some(kill_at),
+                Ladder::Killed { report_at } => Some(report_at),
+                Ladder::Unkillable => None,
+            },
+            State::BackingOff { due, .. } => Some(*due),
+            State::Tripped => match self.breaker {
+                Breaker::Open { trial_at } => trial_at,
+                Breaker::Closed | Breaker::HalfOpen => None,
+            },
+            State::Registered
+            | State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::Failed
+            | State::Unsettled { .. } => None,
+        }
+    }
+
+    /// Enters a state: history, event and record in one place.
+    pub(crate) fn enter(&mut self, context: &mut Context<'_>, state: State, reason: Reason) {
+        let from = self.visible();
+        self.state = state;
+        let to = self.visible();
+        if from == to && self.reason == reason {
+            return;
+        }
+        if from != to {
+            if self.history.len() == HISTORY {
+                self.history.pop_front();
+            }
+            self.history
+                .push_back((context.now.wall, from, to, reason.clone()));
+            let kind = EventKind::StateChanged {
+                from,
+                to,
+                reason: reason.to_string(),
+            };
+            self.tell(context, kind);
+        }
+        self.reason = reason;
+        self.persist(context);
+    }
+
+    /// Puts a fact about this worker into the journal.
+    pub(crate) fn tell(&self, context: &mut Context<'_>, kind: EventKind) {
+        let actor = context.actor.clone();
+        context.out.push(Effect::Event {
+            worker: Some(self.id().clone()),
+            actor,
+            kind,
+        });
+    }
+
+    pub(crate) fn persist(&self, context: &mut Context<'_>) {
+        context.out.push(Effect::Persist {
+            workers: vec![self.id().clone()],
+        });
+    }
+
+    pub(crate) fn set_breaker(&mut self, context: &mut Context<'_>, breaker: Breaker) {
+        let changed = self.breaker.state() != breaker.state();
+        self.breaker = breaker;
+        if changed {
+            self.tell(
+                context,
+                EventKind::Breaker {
+                    to: breaker.state(),
+                },
+            );
+        }
+    }
+
+    /// Answers the command that is under way.
+    pub(crate) fn resolve(&mut self, context: &mut Context<'_>, answer: Answer) {
+        if let Some((ticket, _)) = self.pending.take() {
+            context.out.push(Effect::Reply { ticket, answer });
+        }
+    }
+
+    pub(crate) fn done(&self, message: impl Into<String>) -> Answer {
+        Answer::Done {
+            state: self.visible(),
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn failed(reason: impl Into<String>) -> Answer {
+        Answer::Refused(Refusal::Failed {
+            reason: reason.into(),
+        })
+    }
+
+    /// Everything about it, for people.
+    pub(crate) fn status(&self) -> WorkerStatus {
+        let process = self.process();
+        WorkerStatus {
+            id: self.id().clone(),
+            enabled: self.is_enabled(),
+            desired: self.desired,
+            state: self.visible(),
+            ready: matches!(self.state, State::Running(_)),
+            run: self.latest_run,
+            process: process.map(|(key, _)| key),
+            started_at: process.map(|(_, started)| started),
+            restarts: self.restarts,
+            attempts: self.attempts,
+            breaker: self.breaker.state(),
+            last_exit: self.last_exit,
+            next_attempt: match (&self.state, self.breaker) {
+                (State::BackingOff { due, .. }, _) => Some(*due),
+                (State::Tripped, Breaker::Open { trial_at }) => trial_at,
+                _ => None,
+            },
+            reason: self.reason.to_string(),
+            survivors: self.survivors.clone(),
+        }
+    }
+
+    /// Everything durable about it.
+    pub(crate) fn export(&self) -> WorkerRecord {
+        WorkerRecord {
+            desired: self.desired,
+            enabled: self.enabled,
+            removed: false,
+            state: self.visible(),
+            reason: self.reason.to_string(),
+            run: self.latest_run,
+            accounted: self.accounted,
+            started: self.process().map(|(_, started)| started),
+            restarts: self.restarts,
+            attempts: self.attempts,
+            breaker: self.breaker,
+            next_attempt: if let State::BackingOff { due, .. } = &self.state {
+                Some(*due)
+            } else {
+                None
+            },
+            last_exit: self.last_exit,
+            history: self.transitions().collect(),
+        }
+    }
+
+    pub(crate) fn transitions(&self) -> impl Iterator<Item = Transition> + '_ {
+        self.history
+            .iter()
+            .map(|(at, from, to, reason)| Transition {
+                at: *at,
+                from: *from,
+                to: *to,
+                reason: reason.to_string(),
+            })
+    }
+
+    /// Goes on where a record ends.
+    pub(crate) fn import(&mut self, record: &WorkerRecord, resume: Resume) {
+        self.enabled = record.enabled;
+        self.restarts = record.restarts;
+        self.latest_run = record.run;
+        self.accounted = record.accounted;
+        self.last_exit = record.last_exit;
+        let unless_stopped = self.restart().is_some_and(|restart| {
+            restart.policy == hsu_model::restart::RestartPolicy::UnlessStopped
+        });
+        if resume == Resume::Continue || unless_stopped {
+            self.desired = record.desired;
+        }
+        if resume == Resume::Continue {
+            self.attempts = record.attempts;
+            self.breaker = record.breaker;
+            self.state = match record.state {
+                WorkerState::Registered => State::Registered,
+                WorkerState::Stopped => State::Stopped,
+                WorkerState::Tripped => State::Tripped,
+                WorkerState::Failed => State::Failed,
+                WorkerState::BackingOff => State::BackingOff {
+                    due: record.next_attempt.unwrap_or_default(),
+                    admitted: Admitted::No,
+                },
+                was @ (WorkerState::Starting | WorkerState::Running | WorkerState::Stopping) => {
+                    record
+                        .run
+                        .map_or(State::Registered, |run| State::Unsettled { run, was })
+                }
+            };
+            self.reason = Reason::Earlier(record.reason.clone());
+        }
+    }
+
+    /// The time that a run has lasted.
+    pub(crate) fn lasted(&self, until: Tick) -> Duration {
+        self.process()
+            .map_or(Duration::ZERO, |(_, (started, _))| until.since(started))
+    }
+}

@@ -1,0 +1,235 @@
+//! Commands: what an operator asks for, and the answer.
+//!
+//! One command is under way at a time. A later one that wants something else
+//! takes its place, and the earlier one is told so.
+
+use hsu_model::event::EventKind;
+use hsu_model::status::Desired;
+
+use super::{Context, State, Then, Worker};
+use crate::answer::{Answer, Refusal};
+use crate::breaker::Breaker;
+use crate::effect::{Effect, Scope};
+use crate::input::{Command, Ticket};
+use crate::reason::Reason;
+
+/// The signals that exist.
+const SIGNALS: core::ops::RangeInclusive<i32> = 1..=64;
+
+impl Command {
+    /// The verb as an operator types it.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop { .. } => "stop",
+            Self::Restart { .. } => "restart",
+            Self::Signal(_) => "signal",
+            Self::Remove => "remove",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::ResetBreaker => "reset",
+        }
+    }
+}
+
+impl Worker {
+    /// Does what an operator asks, answers at once or keeps the ticket until it is done.
+    /// `Remove` is the fleet's.
+    pub(crate) fn on_command(
+        &mut self,
+        context: &mut Context<'_>,
+        ticket: Ticket,
+        command: Command,
+    ) {
+        let verb = command.verb();
+        if !matches!(
+            command,
+            Command::Signal(_) | Command::ResetBreaker | Command::Enable
+        ) {
+            self.supersede(context, verb);
+        }
+        self.tell(context, EventKind::Commanded { verb: verb.into() });
+        let answer = match command {
+            Command::Start => self.start_wanted(context),
+            Command::Stop { force } => {
+                self.desired = Desired::Stopped;
+                self.stop_wanted(context, force, verb)
+            }
+            Command::Restart { force } => self.restart_wanted(context, force),
+            Command::Signal(number) => Some(self.signal_wanted(context, number)),
+            Command::Enable => {
+                self.enabled = Some(true);
+                Some(self.done("enabled; `start` runs it"))
+            }
+            Command::Disable => {
+                self.enabled = Some(false);
+                self.desired = Desired::Stopped;
+                self.stop_wanted(context, false, verb)
+            }
+            Command::ResetBreaker => Some(self.reset(context)),
+            Command::Remove => Some(self.done("removed")),
+        };
+        self.persist(context);
+        match answer {
+            Some(answer) => context.out.push(Effect::Reply { ticket, answer }),
+            None => self.pending = Some((ticket, verb)),
+        }
+    }
+
+    fn supersede(&mut self, context: &mut Context<'_>, by: &'static str) {
+        self.resolve(context, Answer::Refused(Refusal::Superseded { by }));
+    }
+
+    fn conflict(&self, operation: &'static str, hint: &'static str) -> Answer {
+        Answer::Refused(Refusal::Conflict {
+            state: self.visible(),
+            operation,
+            hint,
+        })
+    }
+
+    /// None means that the answer comes later.
+    fn start_wanted(&mut self, context: &mut Context<'_>) -> Option<Answer> {
+        if !self.is_enabled() {
+            return Some(self.conflict("start", "the worker is disabled; `enable` it first"));
+        }
+        self.desired = Desired::Running;
+        match &mut self.state {
+            State::Running(_) => Some(self.done("it runs already")),
+            State::Starting { .. } | State::Unsettled { .. } => None,
+            State::Stopping(stopping) => {
+                stopping.then = Then::StartAgain;
+                None
+            }
+            State::Clearing { then, .. } => {
+                *then = Then::StartAgain;
+                None
+            }
+            State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => {
+                self.forget_failures(context);
+                self.begin_start(context, Reason::Operator("start"));
+                None
+            }
+        }
+    }
+
+    fn stop_wanted(
+        &mut self,
+        context: &mut Context<'_>,
+        force: bool,
+        verb: &'static str,
+    ) -> Option<Answer> {
+        match &mut self.state {
+            State::Registered | State::Stopped => Some(self.done("it does not run")),
+            State::BackingOff { .. } | State::Tripped | State::Failed => {
+                self.forget_failures(context);
+                self.enter(context, State::Stopped, Reason::Operator(verb));
+                Some(self.done("stopped"))
+            }
+            // The answer to the spawn, or the inventory, continues from here.
+            State::Starting { .. } | State::Unsettled { .. } => None,
+            State::Running(_) => {
+                self.begin_stop(context, Then::Stay, Reason::Operator(verb));
+                if force {
+                    self.kill_now(context);
+                }
+                None
+            }
+            State::Stopping(stopping) => {
+                stopping.then = Then::Stay;
+                if force {
+                    self.kill_now(context);
+                }
+                None
+            }
+            State::Clearing { then, .. } => {
+                *then = Then::Stay;
+                None
+            }
+        }
+    }
+
+    fn restart_wanted(&mut self, context: &mut Context<'_>, force: bool) -> Option<Answer> {
+        if !self.is_enabled() {
+            return Some(self.conflict("restart", "the worker is disabled; `enable` it first"));
+        }
+        match &mut self.state {
+            State::Tripped if !force => Some(self.conflict(
+                "restart",
+                "its breaker is open; `reset` closes it, `restart --force` ignores it",
+            )),
+            State::Running(_) => {
+                self.desired = Desired::Running;
+                self.forget_failures(context);
+                self.begin_stop(context, Then::StartAgain, Reason::Operator("restart"));
+                if force {
+                    self.kill_now(context);
+                }
+                None
+            }
+            State::Stopping(_)
+            | State::Registered
+            | State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. } => {
+                let answer = self.start_wanted(context);
+                if force {
+                    self.kill_now(context);
+                }
+                answer
+            }
+        }
+    }
+
+    fn signal_wanted(&mut self, context: &mut Context<'_>, signal: i32) -> Answer {
+        if !SIGNALS.contains(&signal) {
+            return Self::failed("a signal is a number from 1 to 64 or a name such as HUP");
+        }
+        let run = match &self.state {
+            State::Running(running) => running.run,
+            State::Stopping(stopping) => stopping.run,
+            State::Registered
+            | State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. } => {
+                return self.conflict("signal", "only a process that runs takes a signal");
+            }
+        };
+        context.out.push(Effect::Signal {
+            run,
+            signal,
+            scope: Scope::Process,
+        });
+        self.tell(context, EventKind::Signalled { run, signal });
+        self.done("signalled")
+    }
+
+    fn reset(&mut self, context: &mut Context<'_>) -> Answer {
+        self.forget_failures(context);
+        let waits = matches!(self.state, State::Tripped | State::BackingOff { .. });
+        if waits && self.desired == Desired::Running && self.is_enabled() && !context.ending {
+            self.state = State::Stopped;
+            self.counts_as_restart = true;
+            self.begin_start(context, Reason::Operator("reset"));
+        }
+        self.done("its breaker is closed and its failures are forgotten")
+    }
+
+    fn forget_failures(&mut self, context: &mut Context<'_>) {
+        self.attempts = 0;
+        self.set_breaker(context, Breaker::Closed);
+    }
+}

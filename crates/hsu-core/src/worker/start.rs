@@ -1,0 +1,246 @@
+//! Starting: a spawn is asked for, answered, or found to have happened.
+
+use alloc::string::String;
+use alloc::string::ToString as _;
+
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::id::RunId;
+use hsu_model::process::ProcessKey;
+use hsu_model::restart::RestartContext;
+use hsu_model::status::{Desired, WorkerState};
+use hsu_model::time::{Tick, WallTime};
+
+use super::{Admitted, Context, Running, State, Then, Worker};
+use crate::breaker::Breaker;
+use crate::effect::Effect;
+use crate::reason::Reason;
+
+/// The rest after a spawn that failed for want of something that comes back.
+const SCARCITY_REST: core::time::Duration = core::time::Duration::from_millis(500);
+
+impl Worker {
+    /// Asks for a process, now.
+    pub(crate) fn begin_start(&mut self, context: &mut Context<'_>, reason: Reason) {
+        debug_assert!(self.run().is_none(), "I1: at most one run that is not over");
+        if context.ending {
+            return;
+        }
+        let run = RunId(*context.next_run);
+        *context.next_run += 1;
+        self.latest_run = Some(run);
+        self.survivors.clear();
+        self.enter(context, State::Starting { run }, reason);
+        context.out.push(Effect::Spawn {
+            worker: self.id().clone(),
+            run,
+        });
+    }
+
+    /// Starts what shall run, is allowed to, and has not been started yet.
+    pub(crate) fn reconcile(&mut self, context: &mut Context<'_>) {
+        let wanted = self.desired == Desired::Running && self.is_enabled();
+        if wanted && self.state == State::Registered {
+            self.begin_start(context, Reason::Wanted);
+        }
+    }
+
+    /// The keeper has started the process.
+    pub(crate) fn on_spawned(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        process: ProcessKey,
+    ) {
+        match &self.state {
+            State::Starting { run: asked } if *asked == run => {}
+            // The process is already over, or belongs to an earlier run: its
+            // exit is on its way and accounts for it.
+            State::Starting { .. }
+            | State::Registered
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. } => return,
+        }
+        if core::mem::take(&mut self.counts_as_restart) {
+            self.restarts += 1;
+        }
+        let started = (context.now.tick, context.now.wall);
+        self.tell(
+            context,
+            EventKind::Spawned {
+                run,
+                pid: process.pid,
+            },
+        );
+        self.enter_running(context, run, process, started, Reason::Started);
+        if self.desired == Desired::Stopped || context.ending {
+            // Stopped while it was being started.
+            self.begin_stop(context, Then::Stay, Reason::Wanted);
+        } else {
+            let answer = self.done("started");
+            self.resolve(context, answer);
+        }
+    }
+
+    pub(super) fn enter_running(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        process: ProcessKey,
+        started: (Tick, WallTime),
+        reason: Reason,
+    ) {
+        // Only a worker with something to forget is worth a timer.
+        let has_past = self.attempts > 0 || self.breaker != Breaker::Closed;
+        let stable_at = self
+            .restart()
+            .filter(|_| has_past)
+            .map(|restart| started.0.after(restart.reset_after));
+        let running = Running {
+            run,
+            process,
+            started,
+            stable_at,
+        };
+        self.enter(context, State::Running(running), reason);
+    }
+
+    /// The process could not be started.
+    pub(crate) fn on_spawn_failed(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        error: String,
+        transient: bool,
+    ) {
+        let is_ours = matches!(&self.state, State::Starting { run: asked } if *asked == run);
+        if !is_ours {
+            // A stale report: the run it names is already over.
+            return;
+        }
+        self.accounted = Some(run);
+        self.tell(
+            context,
+            EventKind::SpawnFailed {
+                run,
+                error: error.clone(),
+            },
+        );
+        let reason = Reason::NotStarted(error.to_string());
+        if self.desired == Desired::Stopped || context.ending {
+            self.enter(context, State::Stopped, reason);
+            let answer = self.done("stopped before it had started");
+            self.resolve(context, answer);
+        } else if transient {
+            let due = context.now.tick.after(self.scarcity_rest());
+            self.enter(
+                context,
+                State::BackingOff {
+                    due,
+                    admitted: Admitted::No,
+                },
+                reason,
+            );
+            self.resolve(context, Self::failed(error));
+        } else {
+            // What is missing does not come by itself: an operator's start tries again.
+            self.enter(context, State::Failed, reason);
+            self.resolve(context, Self::failed(error));
+        }
+    }
+
+    fn scarcity_rest(&self) -> core::time::Duration {
+        let declared = self
+            .restart()
+            .map_or(RestartContext::DEFAULT.retry_delay, |restart| {
+                restart.default.retry_delay
+            });
+        declared.max(SCARCITY_REST)
+    }
+
+    /// The process of an earlier life was found alive.
+    pub(crate) fn on_adopted(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        process: ProcessKey,
+        started: (Tick, WallTime),
+    ) {
+        let was = match &self.state {
+            State::Unsettled { was, .. } => *was,
+            State::Starting { run: asked } if *asked == run => WorkerState::Starting,
+            State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => WorkerState::Running,
+            // It is known already: the keeper was replaced, not the master.
+            State::Starting { .. }
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. } => return,
+        };
+        self.latest_run = Some(run);
+        self.tell(
+            context,
+            EventKind::Adopted {
+                run,
+                pid: process.pid,
+            },
+        );
+        self.enter_running(context, run, process, started, Reason::Adopted);
+        let unwanted = self.desired == Desired::Stopped || !self.is_enabled();
+        if unwanted || was == WorkerState::Stopping {
+            let then = if unwanted {
+                Then::Stay
+            } else {
+                Then::StartAgain
+            };
+            self.begin_stop(context, then, Reason::Wanted);
+        } else {
+            let answer = self.done("started");
+            self.resolve(context, answer);
+        }
+    }
+
+    /// Every process of the earlier life is known: what is missing is gone.
+    pub(crate) fn settle(
+        &mut self,
+        context: &mut Context<'_>,
+        unknown: hsu_model::exit::UnknownExit,
+    ) {
+        let missing = match &self.state {
+            State::Unsettled { run, was } => Some((*run, *was)),
+            State::Registered
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => None,
+        };
+        match missing {
+            // It was never spawned, so nothing failed: it is simply started.
+            Some((run, WorkerState::Starting)) => {
+                self.accounted = Some(run);
+                self.state = State::Registered;
+            }
+            Some((run, _)) => {
+                let exit = hsu_model::exit::Exit::Unknown(unknown);
+                let (tick, wall) = (context.now.tick, context.now.wall);
+                self.on_exited(context, run, exit, tick, wall);
+            }
+            None => {}
+        }
+        let actor = core::mem::replace(&mut context.actor, Actor::Configuration);
+        self.reconcile(context);
+        context.actor = actor;
+    }
+}
