@@ -16,6 +16,7 @@ mod findings;
 mod node;
 mod reader;
 mod render;
+mod resolve;
 mod schema;
 mod source;
 mod substitute;
@@ -29,6 +30,11 @@ pub use source::{Limits, ReadError, Source, read, read_with_limit};
 pub use surroundings::{Os, Surroundings};
 
 use hsu_model::master::FleetSpec;
+
+use findings::Findings;
+use reader::Reader;
+use resolve::{Context, Files};
+use schema::root::Root;
 
 /// What a caller wants of [`load`], besides the text.
 #[derive(Clone, Debug, Default)]
@@ -57,18 +63,51 @@ pub struct Outcome {
 /// [`LoadOptions::limits`]. An ordinary file takes well under 5 ms.
 #[must_use]
 pub fn load(source: &Source, surroundings: &Surroundings, options: &LoadOptions) -> Outcome {
-    let mut findings = findings::Findings::new();
+    let mut findings = Findings::new();
     let decoded = text::decode(source, &options.limits, &mut findings);
-    if let Ok(text) = &decoded {
-        if let Some(node) = compose::compose(text.text, &options.limits, &mut findings) {
-            let mut reader = reader::Reader::new(&mut findings, &surroundings.environment);
-            let root: Option<findings::At<schema::root::Root>> = reader.value(&node);
-        }
-    }
+    let fleet = match &decoded {
+        Ok(text) => understand(text.text, surroundings, options, &mut findings),
+        Err(_) => None,
+    };
     let (Ok(text) | Err(text)) = decoded;
+    let fleet = fleet.filter(|_| !findings.has_errors());
     Outcome {
-        fleet: None,
+        fleet,
         diagnostics: findings.finish(text.text, text.base),
+    }
+}
+
+/// The passes after decoding. An answer says nothing about errors: they are in the findings.
+fn understand(
+    text: &str,
+    surroundings: &Surroundings,
+    options: &LoadOptions,
+    findings: &mut Findings,
+) -> Option<FleetSpec> {
+    let tree = compose::compose(text, &options.limits, findings);
+    let refused = findings.has_errors();
+    let root = tree.as_ref().and_then(|tree| {
+        let mut reader = Reader::new(findings, &surroundings.environment);
+        reader.value::<Root>(tree)
+    });
+    let mut context = Context {
+        findings,
+        surroundings,
+        options,
+        files: Files::default(),
+    };
+    match (&root, refused, &tree) {
+        (Some(root), ..) => Some(resolve::resolve(&root.value, &mut context)),
+        // What is wrong with a tree that is no mapping has been said.
+        (None, false, None) => {
+            resolve::no_workers(&mut context);
+            None
+        }
+        (None, false, Some(tree)) if tree.is_null() => {
+            resolve::no_workers(&mut context);
+            None
+        }
+        (None, ..) => None,
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) mod root;
 pub(crate) mod types;
 pub(crate) mod unit;
 
-use crate::findings::{At, Place};
+use crate::findings::At;
 use crate::node::Node;
 use crate::reader::Reader;
 
@@ -105,7 +105,7 @@ pub(crate) trait Section: Sized {
     const KEYS: &'static [Key];
 
     /// A section in which nothing is written.
-    fn empty(place: Place) -> Self;
+    fn empty() -> Self;
 
     /// Reads the value of the key whose field is called `field`.
     fn take(&mut self, field: &'static str, node: &Node<'_>, reader: &mut Reader<'_>);
@@ -115,7 +115,7 @@ impl<T: Section> Read for T {
     const SHAPE: Shape = Shape::Section(T::KEYS);
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let mut section = Self::empty(node.place);
+        let mut section = Self::empty();
         reader.section(node, Self::KEYS, |field, node, reader| {
             section.take(field, node, reader);
         })?;
@@ -134,8 +134,8 @@ macro_rules! section {
         $(#[$meta])*
         #[derive(Debug)]
         pub(crate) struct $name {
-            /// Where the section stands.
-            pub(crate) place: $crate::findings::Place,
+            /// The fields whose values were there and did not fit.
+            pub(crate) refused: Vec<&'static str>,
             $( pub(crate) $field: Option<$crate::findings::At<$type>>, )*
         }
 
@@ -150,8 +150,8 @@ macro_rules! section {
                 }, )*
             ];
 
-            fn empty(place: $crate::findings::Place) -> Self {
-                Self { place, $( $field: None, )* }
+            fn empty() -> Self {
+                Self { refused: Vec::new(), $( $field: None, )* }
             }
 
             fn take(
@@ -160,9 +160,15 @@ macro_rules! section {
                 node: &$crate::node::Node<'_>,
                 reader: &mut $crate::reader::Reader<'_>,
             ) {
-                match field {
-                    $( stringify!($field) => self.$field = reader.value(node), )*
-                    _ => {}
+                let fits = match field {
+                    $( stringify!($field) => {
+                        self.$field = reader.value(node);
+                        self.$field.is_some()
+                    } )*
+                    _ => true,
+                };
+                if !fits && !node.is_null() {
+                    self.refused.push(field);
                 }
             }
         }

@@ -1,0 +1,166 @@
+//! What to execute, in either form of the file, to one specification.
+
+use hsu_model::execution::{Execution, ResourceLimit, WorkingDirectory};
+
+use super::Context;
+use super::worker::required;
+use crate::findings::{At, Place};
+use crate::schema::execution::{Environment, Execution as Raw};
+use crate::schema::flat::FlatControl;
+use crate::schema::types::Filled;
+use crate::substitute::MOST_BYTES;
+
+/// The program of a worker, wherever its keys stand.
+pub(super) struct Program<'r> {
+    path: &'r At<Filled>,
+    args: Option<&'r At<Vec<At<String>>>>,
+    environment: Option<&'r At<Environment>>,
+    working_directory: Option<&'r At<Filled>>,
+    /// The other keys, which the flat form does not have.
+    more: Option<&'r Raw>,
+}
+
+impl<'r> Program<'r> {
+    /// From an `execution` section.
+    pub(super) fn of(raw: &'r Raw, place: Place, context: &mut Context<'_>) -> Option<Self> {
+        let path = raw.executable_path.as_ref();
+        Some(Self {
+            path: required("executable_path", path, &raw.refused, place, context)?,
+            args: raw.args.as_ref(),
+            environment: raw.environment.as_ref(),
+            working_directory: raw.working_directory.as_ref(),
+            more: Some(raw),
+        })
+    }
+
+    /// From the `control` section of the flat form.
+    pub(super) fn of_flat(
+        raw: &'r FlatControl,
+        place: Place,
+        context: &mut Context<'_>,
+    ) -> Option<Self> {
+        let path = raw.executable.as_ref();
+        Some(Self {
+            path: required("executable", path, &raw.refused, place, context)?,
+            args: raw.arguments.as_ref(),
+            environment: raw.environment.as_ref(),
+            working_directory: raw.working_directory.as_ref(),
+            more: None,
+        })
+    }
+}
+
+/// The execution of a program; an empty one when the program is not known.
+pub(super) fn resolve(program: Option<&Program<'_>>, context: &mut Context<'_>) -> Execution {
+    let Some(program) = program else {
+        return nothing();
+    };
+    if context.options.check_files {
+        look_for_files(program, context);
+    }
+    let more = program.more;
+    let directory = program.working_directory.map(|directory| {
+        let path = context.paths().absolute(&directory.value.0);
+        WorkingDirectory::At(path)
+    });
+    let args = program.args.map_or(&[][..], |args| args.value.as_slice());
+    refuse_long(args, context);
+    Execution {
+        program: program.path.value.0.clone(),
+        args: args.iter().map(|argument| argument.value.clone()).collect(),
+        environment: program
+            .environment
+            .map_or_else(Vec::new, |list| list.value.0.clone()),
+        working_directory: directory.unwrap_or(WorkingDirectory::OfProgram),
+        user: more
+            .and_then(|more| more.user.as_ref())
+            .map(|user| user.value.0.clone()),
+        group: more
+            .and_then(|more| more.group.as_ref())
+            .map(|group| group.value.0.clone()),
+        umask: more
+            .and_then(|more| more.umask.as_ref())
+            .map(|umask| umask.value.0),
+        nice: more
+            .and_then(|more| more.nice.as_ref())
+            .and_then(|nice| i32::try_from(nice.value.0).ok()),
+        rlimits: more
+            .and_then(|more| more.rlimits.as_ref())
+            .map_or_else(Vec::new, |limits| {
+                let limits = limits.value.0.iter();
+                limits
+                    .map(|limit| ResourceLimit {
+                        resource: limit.resource.value,
+                        soft: limit.soft,
+                        hard: limit.hard,
+                    })
+                    .collect()
+            }),
+        make_executable: more
+            .and_then(|more| more.make_executable.as_ref())
+            .is_some_and(|switch| switch.value),
+    }
+}
+
+fn nothing() -> Execution {
+    Execution {
+        program: String::new(),
+        args: Vec::new(),
+        environment: Vec::new(),
+        working_directory: WorkingDirectory::OfProgram,
+        user: None,
+        group: None,
+        umask: None,
+        nice: None,
+        rlimits: Vec::new(),
+        make_executable: false,
+    }
+}
+
+fn refuse_long(args: &[At<String>], context: &mut Context<'_>) {
+    for argument in args
+        .iter()
+        .filter(|argument| argument.value.len() >= MOST_BYTES)
+    {
+        let message = format!("an argument of more than {} bytes", MOST_BYTES - 1);
+        context
+            .findings
+            .error("range", argument.place, message)
+            .hint("no program can take it; put it into a file");
+    }
+}
+
+/// Warns of what a start would not find. Not an error: it may be there by then.
+fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
+    let paths = context.paths();
+    let found = paths.finds_program(&program.path.value.0);
+    let bare = paths.is_bare(&program.path.value.0);
+    let directory = program.working_directory.filter(|directory| {
+        let path = paths.absolute(&directory.value.0);
+        !(context.surroundings.exists)(std::path::Path::new(&path))
+    });
+    if !found {
+        let hint = match bare {
+            true => "install it, or write its path; the worker fails until it is there",
+            false => "check the path; the worker fails until it is there",
+        };
+        context
+            .findings
+            .warning(
+                "missing-program",
+                program.path.place,
+                "there is no such program here",
+            )
+            .hint(hint);
+    }
+    if let Some(directory) = directory {
+        context
+            .findings
+            .warning(
+                "missing-folder",
+                directory.place,
+                "there is no such folder here",
+            )
+            .hint("the worker fails until it is there");
+    }
+}

@@ -1,0 +1,83 @@
+//! Paths as text, for the system they are meant for. Nothing here touches a disk.
+
+use std::path::Path;
+
+use crate::surroundings::{Os, Surroundings};
+
+/// Joins and judges paths the way the system of `surroundings` writes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paths<'a> {
+    pub(crate) surroundings: &'a Surroundings,
+}
+
+impl Paths<'_> {
+    /// `base` and `rest` with one separator between them; `rest` alone when it is absolute.
+    pub(crate) fn join(&self, base: &str, rest: &str) -> String {
+        if self.is_absolute(rest) {
+            return rest.to_owned();
+        }
+        let rest = rest.strip_prefix("./").unwrap_or(rest);
+        match rest {
+            "" | "." => base.to_owned(),
+            _ if base.ends_with(self.separator()) => format!("{base}{rest}"),
+            _ => format!("{base}{}{rest}", self.separator()),
+        }
+    }
+
+    /// The path as an absolute one, taken from where the master is started.
+    pub(crate) fn absolute(&self, path: &str) -> String {
+        let joined = self.join(&self.surroundings.current, path);
+        match joined.strip_suffix(self.separator()) {
+            Some(shorter) if !shorter.is_empty() => shorter.to_owned(),
+            Some(_) | None => joined,
+        }
+    }
+
+    /// Whether a path says where it is by itself.
+    pub(crate) fn is_absolute(&self, path: &str) -> bool {
+        match self.surroundings.os {
+            Os::Linux | Os::MacOs => path.starts_with('/'),
+            Os::Windows => {
+                let drive = path.as_bytes().get(1..3);
+                path.starts_with(['/', '\\']) || matches!(drive, Some(b":\\" | b":/"))
+            }
+        }
+    }
+
+    /// Whether a program is looked up in `PATH`.
+    pub(crate) fn is_bare(&self, program: &str) -> bool {
+        let separators: &[char] = match self.surroundings.os {
+            Os::Linux | Os::MacOs => &['/'],
+            Os::Windows => &['/', '\\', ':'],
+        };
+        !program.contains(separators)
+    }
+
+    /// Whether a program can be found.
+    pub(crate) fn finds_program(&self, program: &str) -> bool {
+        let exists = |path: &str| (self.surroundings.exists)(Path::new(path));
+        if !self.is_bare(program) {
+            return exists(&self.absolute(program));
+        }
+        let list = self
+            .surroundings
+            .environment
+            .get("PATH")
+            .map_or("", String::as_str);
+        let between = match self.surroundings.os {
+            Os::Linux | Os::MacOs => ':',
+            Os::Windows => ';',
+        };
+        let folders = list.split(between).filter(|folder| !folder.is_empty());
+        folders
+            .into_iter()
+            .any(|folder| exists(&self.join(folder, program)))
+    }
+
+    fn separator(&self) -> char {
+        match self.surroundings.os {
+            Os::Linux | Os::MacOs => '/',
+            Os::Windows => '\\',
+        }
+    }
+}
