@@ -15,18 +15,22 @@ mod feature;
 mod findings;
 mod node;
 mod reader;
+mod reference;
 mod render;
 mod resolve;
 mod schema;
 mod source;
 mod substitute;
+mod summary;
 mod surroundings;
 mod text;
 mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Related, Severity, Span};
 pub use feature::{Feature, features};
-pub use source::{Limits, ReadError, Source, read, read_with_limit};
+pub use reference::reference;
+pub use source::{Access, Limits, Opened, ReadError, Source, read, read_opened};
+pub use summary::summary;
 pub use surroundings::{Os, Surroundings};
 
 use hsu_model::master::FleetSpec;
@@ -109,11 +113,4 @@ fn understand(
         }
         (None, ..) => None,
     }
-}
-
-/// The summary that the predecessors' `GetConfigSummary` gave, as JSON.
-#[must_use]
-pub fn summary(fleet: &FleetSpec) -> serde_json::Value {
-    let _ = fleet;
-    serde_json::Value::Null
 }

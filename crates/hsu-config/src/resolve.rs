@@ -56,7 +56,6 @@ pub(crate) fn resolve(root: &Root, context: &mut Context<'_>) -> FleetSpec {
     let common = worker::Common {
         folders: &folders,
         logs: &logs,
-        directories: &master.directories,
         restart: breaker,
         service_context: master::service_context(root),
     };

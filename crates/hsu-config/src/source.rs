@@ -1,6 +1,7 @@
 //! The text of a configuration file, and how it is read without being fooled.
 
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The bytes of a file and the name that messages call it by.
@@ -74,26 +75,113 @@ pub enum ReadError {
     },
 }
 
-/// Reads a configuration file of at most 1 MiB.
+/// Reads a configuration file of at most 1 MiB, whoever may write it.
 ///
 /// # Errors
 /// See [`ReadError`]. A pipe or a device is refused without waiting for it.
 pub fn read(path: &Path) -> Result<Source, ReadError> {
-    read_with_limit(path, Limits::default().bytes)
+    let opened = File::open_if_regular(path)?;
+    read_opened(path, opened, Limits::default().bytes)
 }
 
-/// Reads a configuration file of at most `limit` bytes.
+/// A file that is open, and what decides whether it can be trusted.
+///
+/// `hsu-sys` fills it in, since only the kernel's neighbour asks for owners and
+/// modes, and opens without waiting for a pipe's other end.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file, at its beginning.
+    pub file: fs::File,
+    /// Who may write it; none where the system has no such modes.
+    pub access: Option<Access>,
+}
+
+/// Who may write a file, and who is about to obey it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Type and permissions, as `stat` gives them.
+    pub mode: u32,
+    /// The owner's user id.
+    pub owner: u32,
+    /// The effective user id of this process.
+    pub reader: u32,
+}
+
+/// Reads an open configuration file of at most `limit` bytes; `path` is for messages.
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn read_with_limit(path: &Path, limit: usize) -> Result<Source, ReadError> {
-    let _ = limit;
-    let text = std::fs::read(path).map_err(|source| ReadError::Io {
+pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, ReadError> {
+    let io = |source| ReadError::Io {
         path: path.to_owned(),
         source,
-    })?;
+    };
+    let kind = opened.file.metadata().map_err(io)?.file_type();
+    refuse_special(path, kind)?;
+    if let Some(access) = opened.access {
+        refuse_untrusted(path, access)?;
+    }
+    // One byte more than allowed tells "too large" from "just fits".
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = Vec::new();
+    opened.file.take(most).read_to_end(&mut text).map_err(io)?;
+    if text.len() > limit {
+        return Err(ReadError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
+    }
     Ok(Source {
         name: path.display().to_string(),
         text,
     })
+}
+
+/// Opening, where only the standard library is at hand.
+struct File;
+
+impl File {
+    fn open_if_regular(path: &Path) -> Result<Opened, ReadError> {
+        let io = |source| ReadError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // Before opening: a pipe would make us wait.
+        refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
+        let file = fs::File::open(path).map_err(io)?;
+        Ok(Opened { file, access: None })
+    }
+}
+
+fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    let kind = if kind.is_dir() {
+        "a folder"
+    } else {
+        "a pipe, a socket or a device"
+    };
+    Err(ReadError::NotAFile {
+        path: path.to_owned(),
+        kind,
+    })
+}
+
+/// What root obeys, only root may write.
+fn refuse_untrusted(path: &Path, access: Access) -> Result<(), ReadError> {
+    let untrusted = |reason| {
+        Err(ReadError::Untrusted {
+            path: path.to_owned(),
+            reason,
+        })
+    };
+    if access.reader != 0 {
+        return Ok(());
+    }
+    match access {
+        Access { mode, .. } if mode & 0o002 != 0 => untrusted("it is writable by everybody"),
+        Access { owner, .. } if owner != 0 => untrusted("it belongs to another user"),
+        Access { .. } => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 //! Everything that resolution needs from outside the file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// The systems whose documented folders differ.
@@ -34,17 +35,47 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of this process.
+    /// Those of this process. Costs some ten microseconds.
     #[must_use]
     pub fn of_this_process() -> Self {
+        let os = match std::env::consts::OS {
+            "macos" => Os::MacOs,
+            "windows" => Os::Windows,
+            _ => Os::Linux,
+        };
+        let home = match os {
+            Os::Linux | Os::MacOs => "HOME",
+            Os::Windows => "USERPROFILE",
+        };
+        let readable = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let environment: BTreeMap<_, _> = std::env::vars_os().filter_map(readable).collect();
+        let temp = std::env::temp_dir().to_string_lossy().into_owned();
+        let current = std::env::current_dir();
         Self {
-            os: Os::Linux,
-            environment: BTreeMap::new(),
-            home: None,
-            uid: None,
-            temp: String::from("/tmp"),
-            current: String::from("/"),
+            os,
+            home: environment
+                .get(home)
+                .filter(|home| !home.is_empty())
+                .cloned(),
+            environment,
+            uid: effective_uid(),
+            temp: temp.strip_suffix('/').unwrap_or(&temp).to_owned(),
+            current: current.map_or_else(
+                |_| String::from("/"),
+                |path| path.to_string_lossy().into_owned(),
+            ),
             exists: |path| path.exists(),
         }
     }
+}
+
+/// The effective user id, where the system has a file that tells it. Only Linux needs it,
+/// for `/run/user/UID`.
+// Source: proc_pid_status(5), the second number of `Uid:`.
+fn effective_uid() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use hsu_model::execution::Stop;
 use hsu_model::id::WorkerId;
-use hsu_model::master::Directories;
 use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec};
 
 use super::execution::Program;
@@ -21,7 +20,6 @@ use crate::schema::unit::{Control, Metadata as RawMetadata, Unit};
 pub(super) struct Common<'r> {
     pub(super) folders: &'r Folders,
     pub(super) logs: &'r Collection<'r>,
-    pub(super) directories: &'r Directories,
     pub(super) restart: Option<&'r ContextAware>,
     /// The context that the master's folders come from.
     pub(super) service_context: ServiceContext,
