@@ -28,6 +28,8 @@ mod notices;
 #[cfg(target_os = "linux")]
 mod overflow;
 #[cfg(target_os = "linux")]
+mod pacing;
+#[cfg(target_os = "linux")]
 mod plans;
 #[cfg(target_os = "linux")]
 mod recovery;

@@ -1,9 +1,7 @@
 //! The loop of the pump: which pipe is served when.
 //!
-//! Wake-ups, not bytes, are the cost of logs. A slow stream is served at once when
-//! the pump was at rest, and together with all other slow ones every [`PACE`]
-//! while lines keep coming; a fast one when its pipe is expected to be half full;
-//! a flooding one without a pause. When nobody writes, nothing wakes the pump.
+//! [`super::pacing`] decides it; this is the waiting and the doing. When nobody
+//! writes, nothing wakes the pump.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,14 +22,11 @@ use super::kernel::{self, Epoll, Ready};
 use super::ledger::make_folder;
 use super::notices::Notices;
 use super::overflow::Sink;
+use super::pacing::{Fill, Pacer};
 use super::plans::Plans;
 use super::spool::{Moment, Moved, Spool};
 use super::{PumpError, PumpOptions, Turn};
 
-/// How long a line of a slow stream may wait in its pipe so that many are moved at once.
-const PACE: Duration = Duration::from_millis(25);
-/// A pipe that is half full sooner than this is served without a pause.
-const BUSY: Duration = Duration::from_millis(1);
 /// What a pipe is grown to once its writer is fast: the usual limit without privilege.
 const LARGE_PIPE: i32 = 1 << 20;
 /// The token of the link to the keeper.
@@ -69,8 +64,7 @@ pub struct Pump {
     numbers: BTreeMap<SpoolId, usize>,
     pipes: Vec<Option<Pipe>>,
     ready: Vec<Ready>,
-    /// When all slow streams are served next.
-    slow_due: Instant,
+    pacer: Pacer,
     /// Nothing is due before; the link is heard all the same.
     rest_until: Option<Instant>,
     /// When the next stuck spool is tried again.
@@ -112,7 +106,7 @@ impl Pump {
             numbers: BTreeMap::new(),
             pipes: Vec::new(),
             ready: Vec::new(),
-            slow_due: Instant::now(),
+            pacer: Pacer::new(Instant::now()),
             rest_until: None,
             retry_due: None,
             notice_due: None,
@@ -199,14 +193,11 @@ impl Pump {
     pub fn turn(&mut self, patience: Option<Duration>) -> io::Result<Turn> {
         let mut turn = Turn::default();
         self.wait(patience, &mut turn)?;
-        let now = moment();
+        let now = moment(self.pacer.arrival_step());
         if self.plans.refresh(now.tick) {
             self.apply_plans();
         }
-        let slow_too = now.tick >= self.slow_due;
-        if slow_too {
-            self.slow_due = now.tick + PACE;
-        }
+        let slow_too = self.pacer.begin(now.tick);
         let mut next: Option<Instant> = None;
         let ready = std::mem::take(&mut self.ready);
         for event in &ready {
@@ -274,8 +265,8 @@ impl Pump {
             self.open_spools += 1;
         }
         let due = match moved {
-            Ok(Moved::Bytes(count)) => {
-                pipe.pace(count, now.tick, self.slow_due);
+            Ok(Moved::Bytes { count, more }) => {
+                pipe.pace(count, more, now.tick, &mut self.pacer);
                 if spool.plan.readers != Readers::None {
                     self.notices.push(Notice::Grew(spool.id.clone()));
                 }
@@ -362,7 +353,7 @@ impl Pump {
         match spool.discard(pipe.fd.as_fd(), &mut self.sink) {
             Ok(Some(dropped)) => {
                 pipe.mid_line = !dropped.line_ended;
-                pipe.pace(dropped.count, now.tick, self.slow_due);
+                pipe.pace(dropped.count, false, now.tick, &mut self.pacer);
                 Some(pipe.due)
             }
             Ok(None) if event.hung_up => {
@@ -370,7 +361,7 @@ impl Pump {
                 self.let_go(at);
                 None
             }
-            Ok(None) | Err(_) => Some(self.slow_due),
+            Ok(None) | Err(_) => Some(self.pacer.slow_due()),
         }
     }
 
@@ -517,25 +508,26 @@ impl Pump {
 
 impl Pipe {
     /// Decides when the pipe is served again, from how fast it filled.
-    fn pace(&mut self, count: usize, now: Instant, slow_due: Instant) {
+    fn pace(&mut self, count: usize, more: bool, now: Instant, pacer: &mut Pacer) {
         let passed = now.saturating_duration_since(self.served);
         self.served = now;
         if count * 2 >= self.capacity && self.capacity < LARGE_PIPE.unsigned_abs() as usize {
             let grown = kernel::grow_pipe(self.fd.as_fd(), LARGE_PIPE);
             self.capacity = grown.unwrap_or(self.capacity);
         }
-        let half_full = passed.mul_f64(self.capacity as f64 / 2.0 / count.max(1) as f64);
-        self.due = if count * 4 >= self.capacity * 3 || half_full < BUSY {
-            now
-        } else if half_full >= PACE {
-            slow_due.max(now)
-        } else {
-            now + half_full
-        };
+        self.due = pacer.next(
+            Fill {
+                count,
+                capacity: self.capacity,
+                more,
+                passed,
+            },
+            now,
+        );
     }
 }
 
-fn moment() -> Moment {
+fn moment(arrival_step: Duration) -> Moment {
     let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -543,6 +535,7 @@ fn moment() -> Moment {
     Moment {
         tick: Instant::now(),
         wall: WallTime(nanos),
+        arrival_step,
     }
 }
 

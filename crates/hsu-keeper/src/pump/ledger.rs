@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use hsu_model::id::RunId;
 use hsu_model::spool::head::Head;
@@ -16,9 +17,6 @@ use hsu_model::spool::{CONSUMED_FILE, HEAD_FILE, PLACE_FILE, decode_consumed, in
 use hsu_model::time::WallTime;
 
 use super::files::open_own;
-
-/// Two arrivals closer than this are one, in nanoseconds.
-const ARRIVAL_STEP: u64 = 1_000_000;
 
 /// Reads the head of a spool; none when it is missing or torn.
 pub(super) fn read_head(folder: &Path) -> io::Result<Option<Head>> {
@@ -96,8 +94,15 @@ impl Index {
         Ok(Self { file, length })
     }
 
-    /// Appends records. A run or a time that is known already costs nothing.
-    pub(super) fn note(&mut self, at: u64, now: Latest, known: &mut Latest) -> io::Result<()> {
+    /// Appends records. A run that is known, and a time within `step` of the known
+    /// one, cost nothing.
+    pub(super) fn note(
+        &mut self,
+        at: u64,
+        now: Latest,
+        known: &mut Latest,
+        step: Duration,
+    ) -> io::Result<()> {
         let mut bytes = [0; 2 * Record::SIZE];
         let mut used = 0;
         let mut put = |mark| {
@@ -113,7 +118,7 @@ impl Index {
         let passed = |now: WallTime| {
             known
                 .at
-                .is_none_or(|at| now.0.abs_diff(at.0) >= ARRIVAL_STEP)
+                .is_none_or(|at| u128::from(now.0.abs_diff(at.0)) >= step.as_nanos())
         };
         if let Some(time) = now.at.filter(|time| new_run || passed(*time)) {
             put(Mark::Arrived(time));
@@ -177,6 +182,6 @@ pub(super) fn begin_index(folder: &Path, base: u64, latest: Latest) -> io::Resul
     let mut index = Index::open(folder, base)?;
     index.file.set_len(0)?;
     index.length = 0;
-    index.note(0, latest, &mut Latest::default())?;
+    index.note(0, latest, &mut Latest::default(), Duration::ZERO)?;
     Ok(index)
 }

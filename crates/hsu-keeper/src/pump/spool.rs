@@ -29,8 +29,9 @@ use super::kernel;
 use super::ledger::{self, Index, Latest};
 use super::overflow::Overflow;
 
-/// The most bytes that one splice moves: what the largest usual pipe holds.
-pub(super) const CHUNK: u64 = 1 << 20;
+/// The most bytes that one splice moves. The kernel locks the pipe meanwhile, so
+/// that a quarter of the largest usual pipe is faster than all of it.
+pub(super) const CHUNK: u64 = 256 << 10;
 
 /// How often the pump looks whether somebody moved the log file away.
 pub(super) const PATH_CHECK: Duration = Duration::from_secs(1);
@@ -42,13 +43,20 @@ pub(super) struct Moment {
     pub(super) tick: Instant,
     /// For the index.
     pub(super) wall: WallTime,
+    /// Arrivals that are closer than this share one time.
+    pub(super) arrival_step: Duration,
 }
 
 /// What one attempt to move bytes came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
     /// So many bytes went from the pipe to the file.
-    Bytes(usize),
+    Bytes {
+        /// How many.
+        count: usize,
+        /// Whether the pipe probably holds more: as many moved as were allowed.
+        more: bool,
+    },
     /// The pipe was empty.
     Nothing,
     /// The pipe has ended.
@@ -162,12 +170,18 @@ impl Spool {
             run: Some(run),
             at: Some(now.wall),
         };
-        files.index.note(at, arrival, latest).map_err(why)?;
+        files
+            .index
+            .note(at, arrival, latest, now.arrival_step)
+            .map_err(why)?;
         match kernel::splice_to_file(pipe, files.data.as_fd(), at, room) {
             Ok(0) => Ok(Moved::End),
             Ok(moved) => {
                 self.length += moved as u64;
-                Ok(Moved::Bytes(moved))
+                Ok(Moved::Bytes {
+                    count: moved,
+                    more: moved == room,
+                })
             }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(Moved::Nothing),
             Err(error) => Err(why(error)),

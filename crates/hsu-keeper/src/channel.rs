@@ -1,0 +1,194 @@
+//! A channel: batches of messages over one SEQPACKET socket, descriptors beside.
+
+use std::collections::VecDeque;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use crate::descriptor::Descriptor;
+use crate::kernel::check;
+use crate::protocol::{Message, decode_all};
+use crate::{Flushed, Received};
+
+/// A batch is closed at this size, so that datagrams stay small.
+const BATCH: usize = 32 << 10;
+/// The longest datagram; a single message may exceed a batch.
+const LONGEST: usize = 200 << 10;
+/// Descriptors in one batch; the kernel takes at most 253.
+// Source: linux net/core/scm.h, SCM_MAX_FD.
+const MOST_DESCRIPTORS: usize = 200;
+
+/// One end of a connection: sends `Out`, receives `In`.
+#[derive(Debug)]
+pub(crate) struct Channel<Out, In> {
+    socket: OwnedFd,
+    batches: VecDeque<Batch>,
+    buffer: Vec<u8>,
+    direction: PhantomData<fn(Out) -> In>,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    beside: Vec<OwnedFd>,
+}
+
+impl<Out: Message, In: Message> Channel<Out, In> {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
+        let size: libc::c_int = 1 << 20;
+        // A refusal leaves the usual buffer, which works too.
+        // SAFETY: the value outlives the call, and its length is given.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_SNDBUF,
+                (&raw const size).cast(),
+                4,
+            )
+        };
+        Self { socket, batches: VecDeque::new(), buffer: Vec::new(), direction: PhantomData }
+    }
+
+    /// Adds a message to the batch that is sent next.
+    pub(crate) fn queue(&mut self, mut message: Out) {
+        let is_full = |batch: &Batch| {
+            batch.bytes.len() >= BATCH || batch.beside.len() >= MOST_DESCRIPTORS
+        };
+        if self.batches.back().is_none_or(is_full) {
+            self.batches.push_back(Batch::default());
+        }
+        if let Some(batch) = self.batches.back_mut() {
+            let descriptor = message.encode(&mut batch.bytes);
+            batch.beside.extend(descriptor.map(Descriptor::into_inner));
+        }
+    }
+
+    /// Whether something waits to be sent.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// Sends what is queued; never blocks.
+    pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+        while let Some(batch) = self.batches.front() {
+            match send(self.socket.as_fd(), batch) {
+                Ok(()) => drop(self.batches.pop_front()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Flushed::Done)
+    }
+
+    /// Takes every message of one datagram; never blocks.
+    pub(crate) fn receive(&mut self, into: &mut Vec<In>) -> io::Result<Received> {
+        self.buffer.resize(LONGEST, 0);
+        let mut beside = VecDeque::new();
+        let length = match receive(self.socket.as_fd(), &mut self.buffer, &mut beside) {
+            Ok(0) => return Ok(Received::Closed),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.buffer = Vec::new();
+                return Ok(Received::Nothing);
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Ok(Received::Closed);
+            }
+            Err(error) => return Err(error),
+        };
+        let datagram = self.buffer.get(..length).unwrap_or_default();
+        decode_all(datagram, beside, into)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Received::Some)
+    }
+}
+
+impl<Out, In> AsFd for Channel<Out, In> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Room for the control message that carries descriptors, aligned as the kernel wants it.
+type Control = [u64; 110];
+
+fn send(socket: BorrowedFd<'_>, batch: &Batch) -> io::Result<()> {
+    let raw: Vec<RawFd> = batch.beside.iter().map(|fd| fd.as_raw_fd()).collect();
+    let mut part =
+        libc::iovec { iov_base: batch.bytes.as_ptr().cast_mut().cast(), iov_len: batch.bytes.len() };
+    let mut control: Control = [0; 110];
+    // SAFETY: all zeroes is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !raw.is_empty() {
+        let bytes = u32::try_from(size_of_val(raw.as_slice())).unwrap_or(0);
+        message.msg_control = control.as_mut_ptr().cast();
+        // SAFETY: CMSG_SPACE only computes; 200 descriptors fit into the buffer.
+        message.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as _;
+        // SAFETY: the buffer is large enough for one header.
+        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: CMSG_LEN only computes.
+        let length = unsafe { libc::CMSG_LEN(bytes) };
+        let filled =
+            libc::cmsghdr { cmsg_len: length as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+        // SAFETY: the header lies inside the control buffer.
+        unsafe { header.write(filled) };
+        // SAFETY: the data follows the header inside the control buffer.
+        let data = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: the buffer has room for all descriptors, and the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), data, size_of_val(raw.as_slice())) };
+    }
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: every buffer that the message names outlives the call.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
+    check(i64::try_from(sent).unwrap_or(-1)).map(drop)
+}
+
+fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    beside: &mut VecDeque<Descriptor>,
+) -> io::Result<usize> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut control: Control = [0; 110];
+    // SAFETY: all zeroes is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: every buffer that the message names outlives the call.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let length = check(i64::try_from(length).unwrap_or(-1))?;
+    // SAFETY: the kernel filled the control buffer that the message names.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !header.is_null() {
+        // SAFETY: the header lies inside the control buffer.
+        let found = unsafe { *header };
+        if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_RIGHTS {
+            // SAFETY: CMSG_LEN only computes.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            let count = (found.cmsg_len as usize).saturating_sub(head) / size_of::<RawFd>();
+            // SAFETY: the data follows the header inside the control buffer.
+            let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
+            for place in 0..count {
+                // SAFETY: the kernel wrote `count` descriptors here.
+                let raw = unsafe { data.add(place).read_unaligned() };
+                // SAFETY: the kernel gave this descriptor to us alone.
+                beside.push_back(Descriptor::new(unsafe { OwnedFd::from_raw_fd(raw) }));
+            }
+        }
+        // SAFETY: both pointers belong to the same message.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    let cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
+    if cut {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a datagram was cut"));
+    }
+    usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}

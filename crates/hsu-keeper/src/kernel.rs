@@ -1,0 +1,280 @@
+//! The few calls to the kernel that the keeper makes, with errors as values.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
+
+use hsu_model::exit::Exit;
+use hsu_model::time::{Tick, WallTime};
+
+/// Turns -1 into the error that the kernel left.
+pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes a descriptor that a call has just returned.
+pub(crate) fn own(result: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    let fd = RawFd::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    // SAFETY: the call returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn read_clock(clock: libc::clockid_t) -> (u64, u64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call; these clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// The monotonic clock.
+pub(crate) fn tick() -> Tick {
+    let (seconds, nanoseconds) = read_clock(libc::CLOCK_MONOTONIC);
+    Tick(seconds * 1_000_000_000 + nanoseconds)
+}
+
+/// The wall clock.
+pub(crate) fn wall() -> WallTime {
+    let (seconds, nanoseconds) = read_clock(libc::CLOCK_REALTIME);
+    WallTime(i64::try_from(seconds * 1_000_000_000 + nanoseconds).unwrap_or(i64::MAX))
+}
+
+/// A hold on a process that is not reaped by anybody else meanwhile.
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    own(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// Sends a signal through a hold.
+pub(crate) fn pidfd_signal(handle: BorrowedFd<'_>, signal: i32, group: bool) -> io::Result<()> {
+    // Source: linux/pidfd.h, PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9).
+    let flags: libc::c_uint = if group { 1 << 2 } else { 0 };
+    // SAFETY: no memory is passed.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            handle.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            flags,
+        )
+    };
+    check(sent).map(drop)
+}
+
+/// Sends a signal to a process group that cannot be anybody else's.
+pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
+    let Some(group) = i32::try_from(pid).ok().filter(|pid| *pid > 1) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    // SAFETY: no memory is passed; the number is never 0, 1 or -1.
+    check(unsafe { libc::kill(-group, signal) }.into()).map(drop)
+}
+
+/// When a process started, in clock ticks after boot, and its parent.
+// Source: proc_pid_stat(5), fields 22 and 4; the name in field 2 may hold anything.
+pub(crate) fn stat(pid: u32) -> Option<(u64, u32)> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
+    Some((fields.get(19)?.parse().ok()?, fields.get(1)?.parse().ok()?))
+}
+
+/// What waitid(2) tells of one child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waited {
+    pub(crate) pid: u32,
+    pub(crate) exit: Exit,
+}
+
+/// Which children to wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    /// Any.
+    Any,
+    /// The one behind this hold.
+    This(BorrowedFd<'a>),
+}
+
+/// Whether a look leaves the zombie where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reap {
+    /// It is gone afterwards.
+    Yes,
+    /// It stays, and so does its PID.
+    No,
+}
+
+/// Looks for a child that has ended; none when none has.
+pub(crate) fn wait(which: Which<'_>, reap: Reap) -> io::Result<Option<Waited>> {
+    let (kind, id) = match which {
+        Which::Any => (libc::P_ALL, 0),
+        Which::This(handle) => {
+            (libc::P_PIDFD, libc::id_t::try_from(handle.as_raw_fd()).unwrap_or(0))
+        }
+    };
+    let keep = if reap == Reap::No { libc::WNOWAIT } else { 0 };
+    let options = libc::WEXITED | libc::WNOHANG | keep;
+    // SAFETY: all zeroes is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure outlives the call.
+    check(unsafe { libc::waitid(kind, id, &raw mut info, options) }.into())?;
+    // SAFETY: waitid fills these fields, and zero says that no child was found.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let exit = match info.si_code {
+        libc::CLD_EXITED => Exit::Code(status),
+        code => Exit::Signal { number: status, core: code == libc::CLD_DUMPED },
+    };
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid > 0).map(|pid| Waited { pid, exit }))
+}
+
+/// The beginning of `struct pidfd_info`.
+// Source: linux/pidfd.h, Linux 6.15.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+    coredump: [u32; 2],
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// The exit status of a process that is gone, from a hold that outlived it.
+/// None when this kernel does not tell, or the process is not reaped yet.
+pub(crate) fn exit_of_gone(handle: BorrowedFd<'_>) -> Option<Exit> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    let size = libc::Ioctl::try_from(size_of::<PidfdInfo>()).ok()?;
+    // Source: asm-generic/ioctl.h, _IOWR(0xFF, 11, struct pidfd_info).
+    let request = (3 << 30) | (size << 16) | (0xFF << 8) | 11;
+    // SAFETY: the structure outlives the call and has the size that the request names.
+    let done = unsafe { libc::ioctl(handle.as_raw_fd(), request, &raw mut info) };
+    if done < 0 || info.mask & PIDFD_INFO_EXIT == 0 {
+        return None;
+    }
+    let status = info.exit_code;
+    Some(if libc::WIFEXITED(status) {
+        Exit::Code(libc::WEXITSTATUS(status))
+    } else {
+        Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
+    })
+}
+
+/// Waits for many descriptors at once.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into()).map(Self)
+    }
+
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
+    }
+
+    /// Also waits for room, while messages wait for it.
+    pub(crate) fn want_room(&self, fd: BorrowedFd<'_>, token: u64, want: bool) -> io::Result<()> {
+        let events = if want { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
+        self.control(libc::EPOLL_CTL_MOD, fd, token, events)
+    }
+
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
+        // A descriptor that is not there needs no removal.
+        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+    }
+
+    fn control(&self, what: i32, fd: BorrowedFd<'_>, token: u64, events: i32) -> io::Result<()> {
+        let events = u32::try_from(events).unwrap_or(0);
+        let mut event = libc::epoll_event { events, u64: token };
+        let (epoll, fd) = (self.0.as_raw_fd(), fd.as_raw_fd());
+        // SAFETY: the structure outlives the call.
+        check(unsafe { libc::epoll_ctl(epoll, what, fd, &raw mut event) }.into()).map(drop)
+    }
+
+    /// Sleeps until something is ready; appends the tokens.
+    pub(crate) fn wait(&self, timeout: Option<Duration>, into: &mut Vec<u64>) -> io::Result<()> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 128];
+        let milliseconds = timeout.map_or(-1, |span| {
+            i32::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        // SAFETY: the array outlives the call, and its length is given.
+        let count =
+            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 128, milliseconds) };
+        match check(count.into()) {
+            Ok(count) => {
+                let count = usize::try_from(count).unwrap_or(0);
+                into.extend(events.iter().take(count).map(|event| event.u64));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Blocks every signal of this thread and those it starts; returns a descriptor for SIGCHLD.
+pub(crate) fn take_signals() -> io::Result<OwnedFd> {
+    // SAFETY: all zeroes is a valid sigset_t.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: the set outlives the call.
+    check(unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) }.into())?;
+    // SAFETY: all zeroes is a valid sigset_t.
+    let mut child: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigaddset(&raw mut child, libc::SIGCHLD) };
+    // SAFETY: the set outlives the call.
+    own(unsafe { libc::signalfd(-1, &raw const child, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }.into())
+}
+
+/// A descriptor that another thread can make readable.
+pub(crate) fn event_descriptor() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }.into())
+}
+
+/// Makes an event descriptor readable.
+pub(crate) fn poke(fd: BorrowedFd<'_>) {
+    let one = 1_u64;
+    // SAFETY: eight bytes of a live variable are read.
+    unsafe { libc::write(fd.as_raw_fd(), (&raw const one).cast(), 8) };
+}
+
+/// Empties an event or signal descriptor.
+pub(crate) fn drain(fd: BorrowedFd<'_>) {
+    let mut bytes = [0_u8; 1024];
+    // SAFETY: the buffer outlives the call, and its length is given.
+    while unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) } > 0 {}
+}
+
+/// Becomes the parent of every orphan among our descendants.
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Lets this process hold as many descriptors as it may.
+pub(crate) fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure outlives the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the structure outlives the call. A refusal leaves the old limit.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    }
+}
+
+/// A pipe whose ends programs do not inherit: the read end never blocks.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends: [RawFd; 2] = [0; 2];
+    // SAFETY: the array has room for two descriptors.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into())?;
+    Ok((own(ends[0].into())?, own(ends[1].into())?))
+}

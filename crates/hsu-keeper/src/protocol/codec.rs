@@ -1,0 +1,318 @@
+//! The layout of each message.
+
+use std::collections::VecDeque;
+use std::ffi::CString;
+
+use hsu_model::process::ProcessKey;
+use hsu_model::time::{Tick, WallTime};
+
+use super::{
+    Capture, FromKeeper, GoodbyeMode, Identity, Message, Program, Role, SignalScope, SpawnRequest,
+    Stage, ToKeeper, put_exit, put_limit, put_stream, take_exit, take_limit, take_stream,
+};
+use crate::Descriptor;
+use crate::wire::{Malformed, Reader, Writer};
+
+impl Message for ToKeeper {
+    fn encode(&mut self, out: &mut Vec<u8>) -> Option<Descriptor> {
+        let mut out = Writer(out);
+        match self {
+            Self::Hello { role, version, relaunch } => {
+                out.u8(1);
+                out.u8(match role {
+                    Role::Master => 1,
+                    Role::Candidate => 2,
+                    Role::Pump => 3,
+                });
+                out.u32(*version);
+                put_program(&mut out, relaunch);
+            }
+            Self::Spawn(request) => {
+                out.u8(2);
+                put_request(&mut out, request);
+            }
+            Self::Signal { run, signal, scope } => {
+                out.u8(3);
+                out.run(*run);
+                out.i32(*signal);
+                out.u8(u8::from(*scope == SignalScope::Group));
+            }
+            Self::Acknowledge { run } => {
+                out.u8(4);
+                out.run(*run);
+            }
+            Self::Inventory => out.u8(5),
+            Self::Pong => out.u8(6),
+            Self::Upgrade { program } => {
+                out.u8(7);
+                put_program(&mut out, program);
+            }
+            Self::Yielded => out.u8(8),
+            Self::Ready => out.u8(9),
+            Self::Goodbye { mode } => {
+                out.u8(10);
+                out.u8(u8::from(*mode == GoodbyeMode::Keep));
+            }
+            Self::Drained { run, stream } => {
+                out.u8(11);
+                out.run(*run);
+                put_stream(&mut out, *stream);
+            }
+            Self::Have { run, worker, stream, pipe } => {
+                out.u8(12);
+                out.run(*run);
+                out.worker(worker);
+                put_stream(&mut out, *stream);
+                out.u8(u8::from(pipe.is_some()));
+                return pipe.take();
+            }
+        }
+        None
+    }
+
+    fn decode(from: &mut Reader<'_>, beside: &mut VecDeque<Descriptor>) -> Result<Self, Malformed> {
+        Ok(match from.u8()? {
+            1 => {
+                let role = match from.u8()? {
+                    1 => Role::Master,
+                    2 => Role::Candidate,
+                    3 => Role::Pump,
+                    _ => return Err(Malformed),
+                };
+                Self::Hello { role, version: from.u32()?, relaunch: take_program(from)? }
+            }
+            2 => Self::Spawn(Box::new(take_request(from)?)),
+            3 => Self::Signal {
+                run: from.run()?,
+                signal: from.i32()?,
+                scope: if from.flag()? { SignalScope::Group } else { SignalScope::Process },
+            },
+            4 => Self::Acknowledge { run: from.run()? },
+            5 => Self::Inventory,
+            6 => Self::Pong,
+            7 => Self::Upgrade { program: take_program(from)? },
+            8 => Self::Yielded,
+            9 => Self::Ready,
+            10 => Self::Goodbye {
+                mode: if from.flag()? { GoodbyeMode::Keep } else { GoodbyeMode::Stop },
+            },
+            11 => Self::Drained { run: from.run()?, stream: take_stream(from)? },
+            12 => Self::Have {
+                run: from.run()?,
+                worker: from.worker()?,
+                stream: take_stream(from)?,
+                pipe: take_descriptor(from, beside)?,
+            },
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+impl Message for FromKeeper {
+    fn encode(&mut self, out: &mut Vec<u8>) -> Option<Descriptor> {
+        let mut out = Writer(out);
+        match self {
+            Self::Welcome { version, keeper } => {
+                out.u8(1);
+                out.u32(*version);
+                out.u32(*keeper);
+            }
+            Self::Spawned { run, process, handle } => {
+                out.u8(2);
+                out.run(*run);
+                put_process(&mut out, *process);
+                out.u8(u8::from(handle.is_some()));
+                return handle.take();
+            }
+            Self::SpawnFailed { run, stage, errno } => {
+                out.u8(3);
+                out.run(*run);
+                out.u8(*stage as u8);
+                out.i32(*errno);
+            }
+            Self::Exited { run, worker, exit, at, wall } => {
+                out.u8(4);
+                out.run(*run);
+                out.worker(worker);
+                put_exit(&mut out, *exit);
+                put_times(&mut out, (*at, *wall));
+            }
+            Self::Held { run, worker, process, started, handle } => {
+                out.u8(5);
+                out.run(*run);
+                out.worker(worker);
+                put_process(&mut out, *process);
+                put_times(&mut out, *started);
+                out.u8(u8::from(handle.is_some()));
+                return handle.take();
+            }
+            Self::Pending { run } => {
+                out.u8(6);
+                out.run(*run);
+            }
+            Self::InventoryEnd => out.u8(7),
+            Self::Ping => out.u8(8),
+            Self::PumpLost => out.u8(9),
+            Self::Yield => out.u8(10),
+            Self::Proceed => out.u8(11),
+            Self::Resume => out.u8(12),
+            Self::Fenced => out.u8(13),
+            Self::UpgradeFailed { reason } => {
+                out.u8(14);
+                out.bytes(reason.as_bytes());
+            }
+            Self::Stream { run, worker, stream, pipe } => {
+                out.u8(15);
+                out.run(*run);
+                out.worker(worker);
+                put_stream(&mut out, *stream);
+                out.u8(u8::from(pipe.is_some()));
+                return pipe.take();
+            }
+            Self::Finish => out.u8(16),
+        }
+        None
+    }
+
+    fn decode(from: &mut Reader<'_>, beside: &mut VecDeque<Descriptor>) -> Result<Self, Malformed> {
+        Ok(match from.u8()? {
+            1 => Self::Welcome { version: from.u32()?, keeper: from.u32()? },
+            2 => Self::Spawned {
+                run: from.run()?,
+                process: take_process(from)?,
+                handle: take_descriptor(from, beside)?,
+            },
+            3 => Self::SpawnFailed {
+                run: from.run()?,
+                stage: take_stage(from)?,
+                errno: from.i32()?,
+            },
+            4 => {
+                let (run, worker, exit) = (from.run()?, from.worker()?, take_exit(from)?);
+                let (at, wall) = take_times(from)?;
+                Self::Exited { run, worker, exit, at, wall }
+            }
+            5 => Self::Held {
+                run: from.run()?,
+                worker: from.worker()?,
+                process: take_process(from)?,
+                started: take_times(from)?,
+                handle: take_descriptor(from, beside)?,
+            },
+            6 => Self::Pending { run: from.run()? },
+            7 => Self::InventoryEnd,
+            8 => Self::Ping,
+            9 => Self::PumpLost,
+            10 => Self::Yield,
+            11 => Self::Proceed,
+            12 => Self::Resume,
+            13 => Self::Fenced,
+            14 => Self::UpgradeFailed { reason: from.text()? },
+            15 => Self::Stream {
+                run: from.run()?,
+                worker: from.worker()?,
+                stream: take_stream(from)?,
+                pipe: take_descriptor(from, beside)?,
+            },
+            16 => Self::Finish,
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+fn take_descriptor(
+    from: &mut Reader<'_>,
+    beside: &mut VecDeque<Descriptor>,
+) -> Result<Option<Descriptor>, Malformed> {
+    if from.flag()? { beside.pop_front().map(Some).ok_or(Malformed) } else { Ok(None) }
+}
+
+fn put_process(out: &mut Writer<'_>, process: ProcessKey) {
+    out.u32(process.pid);
+    out.u64(process.started_at);
+}
+
+fn take_process(from: &mut Reader<'_>) -> Result<ProcessKey, Malformed> {
+    Ok(ProcessKey { pid: from.u32()?, started_at: from.u64()? })
+}
+
+fn put_times(out: &mut Writer<'_>, (tick, wall): (Tick, WallTime)) {
+    out.u64(tick.0);
+    out.i64(wall.0);
+}
+
+fn take_times(from: &mut Reader<'_>) -> Result<(Tick, WallTime), Malformed> {
+    Ok((Tick(from.u64()?), WallTime(from.i64()?)))
+}
+
+fn take_stage(from: &mut Reader<'_>) -> Result<Stage, Malformed> {
+    Ok(match from.u8()? {
+        0 => Stage::Resources,
+        1 => Stage::Limits,
+        2 => Stage::Identity,
+        3 => Stage::Directory,
+        4 => Stage::Execute,
+        _ => return Err(Malformed),
+    })
+}
+
+fn put_texts(out: &mut Writer<'_>, texts: &[CString]) {
+    out.list(texts, |out, text| out.bytes(text.as_bytes()));
+}
+
+fn take_text(from: &mut Reader<'_>) -> Result<CString, Malformed> {
+    CString::new(from.bytes()?).map_err(|_| Malformed)
+}
+
+fn put_program(out: &mut Writer<'_>, program: &Program) {
+    out.bytes(program.executable.as_bytes());
+    out.bytes(program.cwd.as_bytes());
+    put_texts(out, &program.args);
+    put_texts(out, &program.env);
+}
+
+fn take_program(from: &mut Reader<'_>) -> Result<Program, Malformed> {
+    Ok(Program {
+        executable: take_text(from)?,
+        cwd: take_text(from)?,
+        args: from.list(take_text)?,
+        env: from.list(take_text)?,
+    })
+}
+
+fn put_request(out: &mut Writer<'_>, request: &SpawnRequest) {
+    out.run(request.run);
+    out.worker(&request.worker);
+    put_program(out, &request.program);
+    out.u8(u8::from(request.identity.is_some()));
+    let identity = request.identity.clone().unwrap_or_default();
+    out.u32(identity.uid);
+    out.u32(identity.gid);
+    out.list(&identity.groups, |out, group| out.u32(*group));
+    out.option_u32(request.umask);
+    out.u8(u8::from(request.nice.is_some()));
+    out.i32(request.nice.unwrap_or(0));
+    out.list(&request.rlimits, |out, limit| put_limit(out, *limit));
+    out.u8(u8::from(request.capture.stdout));
+    out.u8(u8::from(request.capture.stderr));
+}
+
+fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
+    let (run, worker, program) = (from.run()?, from.worker()?, take_program(from)?);
+    let has_identity = from.flag()?;
+    let identity =
+        Identity { uid: from.u32()?, gid: from.u32()?, groups: from.list(Reader::u32)? };
+    let umask = from.option_u32()?;
+    let has_nice = from.flag()?;
+    let nice = from.i32()?;
+    Ok(SpawnRequest {
+        run,
+        worker,
+        program,
+        identity: has_identity.then_some(identity),
+        umask,
+        nice: has_nice.then_some(nice),
+        rlimits: from.list(take_limit)?,
+        capture: Capture { stdout: from.flag()?, stderr: from.flag()? },
+    })
+}
