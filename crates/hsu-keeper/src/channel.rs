@@ -47,14 +47,18 @@ impl<Out: Message, In: Message> Channel<Out, In> {
                 4,
             )
         };
-        Self { socket, batches: VecDeque::new(), buffer: Vec::new(), direction: PhantomData }
+        Self {
+            socket,
+            batches: VecDeque::new(),
+            buffer: Vec::new(),
+            direction: PhantomData,
+        }
     }
 
     /// Adds a message to the batch that is sent next.
     pub(crate) fn queue(&mut self, mut message: Out) {
-        let is_full = |batch: &Batch| {
-            batch.bytes.len() >= BATCH || batch.beside.len() >= MOST_DESCRIPTORS
-        };
+        let is_full =
+            |batch: &Batch| batch.bytes.len() >= BATCH || batch.beside.len() >= MOST_DESCRIPTORS;
         if self.batches.back().is_none_or(is_full) {
             self.batches.push_back(Batch::default());
         }
@@ -117,8 +121,10 @@ type Control = [u64; 110];
 
 fn send(socket: BorrowedFd<'_>, batch: &Batch) -> io::Result<()> {
     let raw: Vec<RawFd> = batch.beside.iter().map(|fd| fd.as_raw_fd()).collect();
-    let mut part =
-        libc::iovec { iov_base: batch.bytes.as_ptr().cast_mut().cast(), iov_len: batch.bytes.len() };
+    let mut part = libc::iovec {
+        iov_base: batch.bytes.as_ptr().cast_mut().cast(),
+        iov_len: batch.bytes.len(),
+    };
     let mut control: Control = [0; 110];
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -133,14 +139,23 @@ fn send(socket: BorrowedFd<'_>, batch: &Batch) -> io::Result<()> {
         let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
         // SAFETY: CMSG_LEN only computes.
         let length = unsafe { libc::CMSG_LEN(bytes) };
-        let filled =
-            libc::cmsghdr { cmsg_len: length as _, cmsg_level: libc::SOL_SOCKET, cmsg_type: libc::SCM_RIGHTS };
+        let filled = libc::cmsghdr {
+            cmsg_len: length as _,
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        };
         // SAFETY: the header lies inside the control buffer.
         unsafe { header.write(filled) };
         // SAFETY: the data follows the header inside the control buffer.
         let data = unsafe { libc::CMSG_DATA(header) };
         // SAFETY: the buffer has room for all descriptors, and the two do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), data, size_of_val(raw.as_slice())) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                raw.as_ptr().cast::<u8>(),
+                data,
+                size_of_val(raw.as_slice()),
+            )
+        };
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: every buffer that the message names outlives the call.
@@ -153,7 +168,10 @@ fn receive(
     buffer: &mut [u8],
     beside: &mut VecDeque<Descriptor>,
 ) -> io::Result<usize> {
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
     let mut control: Control = [0; 110];
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -178,7 +196,9 @@ fn receive(
             let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
             for place in 0..count {
                 // SAFETY: the kernel wrote `count` descriptors here.
-                let raw = unsafe { data.add(place).read_unaligned() };
+                let at = unsafe { data.add(place) };
+                // SAFETY: as above; the place need not be aligned.
+                let raw = unsafe { at.read_unaligned() };
                 // SAFETY: the kernel gave this descriptor to us alone.
                 beside.push_back(Descriptor::new(unsafe { OwnedFd::from_raw_fd(raw) }));
             }
@@ -188,7 +208,10 @@ fn receive(
     }
     let cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
     if cut {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a datagram was cut"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a datagram was cut",
+        ));
     }
     usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }

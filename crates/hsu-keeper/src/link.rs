@@ -22,7 +22,9 @@ impl Link {
     /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`] when
     /// no keeper is there; other errors of the kernel.
     pub fn connect(runtime: &Path, hello: ToKeeper) -> io::Result<Self> {
-        let mut link = Self { channel: Channel::new(connect(&runtime.join("keeper.sock"))?) };
+        let mut link = Self {
+            channel: Channel::new(connect(&runtime.join("keeper.sock"))?),
+        };
         link.queue(hello);
         link.flush()?;
         Ok(link)
@@ -81,7 +83,9 @@ fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket = socket()?;
     let address = address(path)?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_un>()).unwrap_or(0);
+    let raw = socket.as_raw_fd();
     // SAFETY: the address outlives the call, and its length is given.
-    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) }.into())?;
+    let connected = unsafe { libc::connect(raw, (&raw const address).cast(), length) };
+    check(connected.into())?;
     Ok(socket)
 }

@@ -122,7 +122,6 @@ pub enum Stage {
 
 /// What the keeper is told.
 #[derive(Debug, PartialEq)]
-#[non_exhaustive]
 pub enum ToKeeper {
     /// The first message of a connection.
     Hello {
@@ -189,7 +188,6 @@ pub enum ToKeeper {
 
 /// What the keeper tells.
 #[derive(Debug, PartialEq)]
-#[non_exhaustive]
 pub enum FromKeeper {
     /// The answer to hello.
     Welcome {
@@ -334,8 +332,7 @@ fn unknown_number(reason: UnknownExit) -> i32 {
         UnknownExit::NotOurChild => 1,
         UnknownExit::Reboot => 2,
         UnknownExit::NeverSeen => 3,
-        // Any reason of a later version reads as the plainest one.
-        _ => 0,
+        UnknownExit::KeeperLost => 0,
     }
 }
 
@@ -367,15 +364,26 @@ const RESOURCES: [Resource; 9] = [
 ];
 
 fn put_limit(out: &mut Writer<'_>, limit: ResourceLimit) {
-    let place = RESOURCES.iter().position(|resource| *resource == limit.resource);
-    out.u8(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
+    let place = RESOURCES
+        .iter()
+        .position(|resource| *resource == limit.resource);
+    out.u8(place
+        .and_then(|place| u8::try_from(place).ok())
+        .unwrap_or(u8::MAX));
     out.u64(limit.soft);
     out.u64(limit.hard);
 }
 
 fn take_limit(from: &mut Reader<'_>) -> Result<ResourceLimit, Malformed> {
-    let resource = RESOURCES.get(usize::from(from.u8()?)).copied().ok_or(Malformed)?;
-    Ok(ResourceLimit { resource, soft: from.u64()?, hard: from.u64()? })
+    let resource = RESOURCES
+        .get(usize::from(from.u8()?))
+        .copied()
+        .ok_or(Malformed)?;
+    Ok(ResourceLimit {
+        resource,
+        soft: from.u64()?,
+        hard: from.u64()?,
+    })
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ pub struct ResourceLimit {
 
 /// The resources that a process limit can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum Resource {
     /// Address space, in bytes.
     AddressSpace,

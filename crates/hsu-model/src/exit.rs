@@ -20,7 +20,6 @@ pub enum Exit {
 
 /// Why an exit status is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum UnknownExit {
     /// The keeper that was the parent died, and this kernel tells nobody else.
     KeeperLost,

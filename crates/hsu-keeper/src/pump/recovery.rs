@@ -152,7 +152,11 @@ impl Spool {
             self.length = facts.len();
             return Ok(());
         }
-        if same && facts.len() > 0 && self.is_named() {
+        if same && self.is_named() && facts.len() == 0 {
+            // Readers may have the emptied file open: its places are not used twice.
+            fs::remove_file(&self.path).map_err(why)?;
+            let _ = fs::remove_file(self.folder.join(index_name(self.head.base)));
+        } else if same && self.is_named() {
             // A part was taken; what is left keeps its place in the stream.
             fs::rename(&self.path, closed_path(&self.path, self.head.base)).map_err(why)?;
             self.closed.push_back(self.head.base);

@@ -75,6 +75,8 @@ pub(super) struct Spool {
     /// Whether what lies on disk is known.
     pub(super) opened: bool,
     pub(super) head: Head,
+    /// Whether the head on disk is this one; a full disk may have refused it.
+    head_saved: bool,
     /// The bytes in the current segment.
     pub(super) length: u64,
     pub(super) files: Option<Files>,
@@ -116,6 +118,7 @@ impl Spool {
             path: String::new(),
             opened: false,
             head: Head::default(),
+            head_saved: true,
             length: 0,
             files: None,
             inode: 0,
@@ -204,6 +207,9 @@ impl Spool {
     pub(super) fn make_ready(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
         if !self.opened {
             self.open_first(now, folders)?;
+        }
+        if !self.head_saved {
+            self.save_head().map_err(why)?;
         }
         if self.head.cut != 0 {
             self.finish_cut().map_err(why)?;
@@ -303,8 +309,11 @@ impl Spool {
         self.save_head()
     }
 
-    pub(super) fn save_head(&self) -> std::io::Result<()> {
-        ledger::write_head(&self.folder, &self.head)
+    pub(super) fn save_head(&mut self) -> std::io::Result<()> {
+        self.head_saved = false;
+        ledger::write_head(&self.folder, &self.head)?;
+        self.head_saved = true;
+        Ok(())
     }
 }
 

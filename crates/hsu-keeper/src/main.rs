@@ -1,0 +1,28 @@
+//! The binary `hsu-keeper`: the keeper, and in its other role the pump.
+#![expect(clippy::print_stderr, reason = "it is a program")]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A role that is in doubt ends at once; the others start it again.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("hsu-keeper: {panic}");
+        std::process::abort();
+    }));
+    let mut arguments = std::env::args_os().skip(1);
+    let role = arguments.next();
+    let result = match role.as_ref().and_then(|role| role.to_str()) {
+        Some("keep") => hsu_keeper::keeper_main(arguments),
+        Some("pump") => hsu_keeper::pump_main(arguments),
+        _ => Err(std::io::Error::other(
+            "started by hsu-master, never by hand: hsu-keeper keep|pump --runtime DIR --spools DIR",
+        )),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hsu-keeper: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
