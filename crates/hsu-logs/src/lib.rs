@@ -12,6 +12,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod format;
 pub mod plan;
 pub mod query;
 pub mod spool;
