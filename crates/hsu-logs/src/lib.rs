@@ -13,6 +13,7 @@
 pub mod engine;
 pub mod error;
 pub mod format;
+mod output;
 pub mod plan;
 pub mod query;
 pub mod spool;

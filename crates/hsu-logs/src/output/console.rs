@@ -1,0 +1,83 @@
+//! A console: the master's standard output or error.
+//!
+//! A thread of its own writes it, since a console may block for as long as it
+//! likes. A bounded queue stands between: when it is full the engine goes on with
+//! its files, and skips lines of the console that fell too far behind.
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Chunks that may wait for a console: enough that it is never idle, little to lose.
+const QUEUE: usize = 4;
+
+/// Lines for a console, and what is done once they are written.
+#[derive(Debug)]
+struct Chunk {
+    lines: Vec<u8>,
+    upto: Vec<(String, u64)>,
+}
+
+/// The thread that writes a console.
+#[derive(Debug)]
+pub(crate) struct ConsoleThread {
+    queue: Option<SyncSender<Chunk>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Told by the thread after each chunk: names of inputs, and up to where they are written.
+pub(crate) type Written = Box<dyn Fn(Vec<(String, u64)>) + Send>;
+
+impl ConsoleThread {
+    pub(crate) fn start(out: Box<dyn Write + Send>, written: Written) -> std::io::Result<Self> {
+        let (queue, chunks) = sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("hsu-console".to_owned())
+            .spawn(move || write_all(out, &chunks, &written))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over lines; gives them back when the console is too slow, and drops
+    /// them when it is gone.
+    pub(crate) fn offer(&self, lines: Vec<u8>, upto: Vec<(String, u64)>) -> Result<(), Vec<u8>> {
+        let Some(queue) = &self.queue else {
+            return Ok(());
+        };
+        match queue.try_send(Chunk { lines, upto }) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(chunk)) => Err(chunk.lines),
+        }
+    }
+
+    /// Ends the thread when it has written what waits, or leaves it behind at
+    /// `deadline`: a console that blocks for ever ends with the process.
+    pub(crate) fn stop(&mut self, deadline: Instant) {
+        self.queue = None;
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        while !thread.is_finished() {
+            if Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        // The thread has no way to panic that the process would outlive.
+        let _ = thread.join();
+    }
+}
+
+fn write_all(mut out: Box<dyn Write + Send>, chunks: &Receiver<Chunk>, written: &Written) {
+    for chunk in chunks {
+        // A console that is gone takes nothing more; the lines are in their files.
+        let done = out.write_all(&chunk.lines).and_then(|()| out.flush());
+        if done.is_err() {
+            return;
+        }
+        written(chunk.upto);
+    }
+}

@@ -1,0 +1,284 @@
+//! A file that formatted lines are written to, exactly once.
+//!
+//! It is rotated only at a commit, by rename, so that closed files are final. The
+//! file may be deleted, moved or emptied by others at any time: writing goes on in
+//! the file that is then under the path.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use hsu_model::logs::Rotation;
+use hsu_model::spool::{base_in_name, checksum, closed_path};
+
+use super::cursor::{Cursor, Mark};
+use crate::error::LogError;
+
+#[cfg(test)]
+mod tests;
+
+/// The bytes by which a file is known again.
+const TAIL: usize = 64;
+
+/// A log file, open or not.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: String,
+    rotation: Rotation,
+    file: Option<File>,
+    base: u64,
+    length: u64,
+    /// The last bytes of the file, up to [`TAIL`].
+    last: Vec<u8>,
+}
+
+/// Whether the file under the path is the one that was written before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is.
+    Same,
+    /// Another one is there, or none was: the cursor must say so before more is written.
+    Another,
+}
+
+impl LogFile {
+    pub(crate) fn new(path: String, rotation: Rotation) -> Self {
+        Self {
+            path,
+            rotation,
+            file: None,
+            base: 0,
+            length: 0,
+            last: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set_rotation(&mut self, rotation: Rotation) {
+        self.rotation = rotation;
+    }
+
+    /// Where the file stands, for a commit.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            base: self.base,
+            length: self.length,
+            tail: checksum(&self.last),
+        }
+    }
+
+    /// The bytes that fit before the file is closed.
+    pub(crate) fn room(&self) -> u64 {
+        match self.rotation.max_size.0 {
+            0 => u64::MAX,
+            size => size.saturating_sub(self.length),
+        }
+    }
+
+    /// Whether the file has lines, so that closing it makes room.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Closes the descriptor; the next write opens it again.
+    pub(crate) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Completes or undoes what an earlier engine left: a rotation is finished,
+    /// lines after the last commit are cut off.
+    pub(crate) fn recover(&mut self, cursor: &mut Cursor) -> Result<(), LogError> {
+        let committed = cursor.committed().clone();
+        self.base = committed.file.base;
+        self.length = committed.file.length;
+        if committed.rotating {
+            self.finish_rotation()?;
+        }
+        if let Some(mut file) = self.open_existing()? {
+            let found = file.metadata().map_err(self.cannot("look at"))?.len();
+            if found > self.length && self.is_ours(&mut file, committed.file) {
+                file.set_len(self.length).map_err(self.cannot("shorten"))?;
+            } else {
+                self.length = found;
+            }
+            self.last = tail(&mut file, self.length).map_err(self.cannot("read"))?;
+        } else {
+            self.base += self.length;
+            self.start_at_zero();
+        }
+        cursor.commit(self.mark(), std::iter::empty())
+    }
+
+    /// Whether the file has, at the length of the last commit, what was there then.
+    fn is_ours(&self, file: &mut File, committed: Mark) -> bool {
+        let last = tail(file, committed.length);
+        !last.is_err() && last.is_ok_and(|last| checksum(&last) == committed.tail)
+    }
+
+    /// Opens the file, or notices that another one is under its path.
+    pub(crate) fn prepare(&mut self) -> Result<Found, LogError> {
+        let named = match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            facts => Some(facts.map_err(self.cannot("look at"))?),
+        };
+        if named.as_ref().is_some_and(|facts| !facts.is_file()) {
+            return Err(LogError::NotAFile {
+                path: PathBuf::from(&self.path),
+            });
+        }
+        let named = named.map(|facts| facts.len());
+        let held = self
+            .file
+            .as_ref()
+            .and_then(|file| file.metadata().ok())
+            .map(|facts| facts.len());
+        if named == Some(self.length) && (held.is_none() || held == named) {
+            if self.file.is_none() {
+                self.file = self.open_existing()?;
+            }
+            return Ok(Found::Same);
+        }
+        self.file = None;
+        let mut file = self.open_or_make()?;
+        let found = file.metadata().map_err(self.cannot("look at"))?.len();
+        if held.is_some_and(|held| held != found || named.is_none()) || found < self.length {
+            self.base += self.length;
+        }
+        self.length = found;
+        self.last = tail(&mut file, found).map_err(self.cannot("read"))?;
+        self.file = Some(file);
+        Ok(Found::Another)
+    }
+
+    /// Writes whole lines at the end. A failed write leaves the file as it was.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> Result<(), LogError> {
+        let length = self.length;
+        let Some(file) = &mut self.file else {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(self.cannot("write")(source));
+        };
+        let written = file
+            .seek(SeekFrom::Start(length))
+            .and_then(|_| file.write_all(lines));
+        if let Err(source) = written {
+            self.roll_back(length);
+            return Err(self.cannot("write")(source));
+        }
+        self.length += lines.len() as u64;
+        self.last.extend_from_slice(
+            lines
+                .get(lines.len().saturating_sub(TAIL)..)
+                .unwrap_or(lines),
+        );
+        self.last.drain(..self.last.len().saturating_sub(TAIL));
+        Ok(())
+    }
+
+    /// Cuts off what was written since the file had this length.
+    pub(crate) fn roll_back(&mut self, length: u64) {
+        if let Some(mut file) = self.file.take() {
+            // A file that cannot even be shortened is cut when it is recovered.
+            let _ = file.set_len(length);
+            self.last = tail(&mut file, length).unwrap_or_default();
+        }
+        self.length = length;
+    }
+
+    /// Closes the file under a name that tells its place in the output, and begins
+    /// the next one. Everything in it must be committed.
+    pub(crate) fn rotate(&mut self, cursor: &mut Cursor) -> Result<(), LogError> {
+        cursor.rotating()?;
+        self.finish_rotation()?;
+        self.open_or_make().map(|file| self.file = Some(file))?;
+        cursor.commit(self.mark(), std::iter::empty())?;
+        self.retire();
+        Ok(())
+    }
+
+    fn finish_rotation(&mut self) -> Result<(), LogError> {
+        self.file = None;
+        let closed = closed_path(&self.path, self.base);
+        if !Path::new(&closed).exists() {
+            match fs::rename(&self.path, &closed) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed.map_err(self.cannot("rename"))?,
+            }
+        }
+        self.base += self.length;
+        self.start_at_zero();
+        Ok(())
+    }
+
+    fn start_at_zero(&mut self) {
+        self.length = 0;
+        self.last.clear();
+    }
+
+    /// Deletes closed files that are too many or too old.
+    pub(crate) fn retire(&self) {
+        let closed = closed_files(Path::new(&self.path));
+        let most = usize::try_from(self.rotation.max_files).unwrap_or(usize::MAX);
+        let surplus = if most == 0 {
+            0
+        } else {
+            closed.len().saturating_sub(most)
+        };
+        for (number, path) in closed.iter().enumerate() {
+            let age = fs::metadata(path).and_then(|facts| facts.modified()).ok();
+            let age = age.and_then(|written| SystemTime::now().duration_since(written).ok());
+            let too_old = age
+                .zip(self.rotation.max_age)
+                .is_some_and(|(age, most)| age > most);
+            if number < surplus || too_old {
+                // One that cannot be deleted now is tried at the next rotation.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn open_existing(&self) -> Result<Option<File>, LogError> {
+        match OpenOptions::new().read(true).write(true).open(&self.path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.cannot("open")(error)),
+        }
+    }
+
+    fn open_or_make(&self) -> Result<File, LogError> {
+        if let Some(folder) = Path::new(&self.path).parent() {
+            fs::create_dir_all(folder).map_err(LogError::io("create", folder))?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(&self.path).map_err(self.cannot("open"))
+    }
+
+    fn cannot(&self, action: &'static str) -> impl FnOnce(io::Error) -> LogError {
+        LogError::io(action, Path::new(&self.path))
+    }
+}
+
+/// The last bytes of the first `length` bytes of a file.
+fn tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
+    let size = length.min(TAIL as u64);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(length - size))?;
+    file.take(size).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The closed files of an output, oldest first.
+fn closed_files(path: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_name()) else {
+        return Vec::new();
+    };
+    let stem = stem.to_string_lossy();
+    let is_closed = |name: &std::ffi::OsStr| base_in_name(&stem, name.to_str()?);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut closed: Vec<_> = entries
+        .filter(|e| is_closed(&e.file_name()).is_some())
+        .map(|e| e.path())
+        .collect();
+    closed.sort();
+    closed
+}

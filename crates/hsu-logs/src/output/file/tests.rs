@@ -1,0 +1,175 @@
+//! Files are written once, whatever was done to them or to their writer.
+
+use std::time::Duration;
+
+use hsu_model::units::ByteSize;
+use tempfile::TempDir;
+
+use super::*;
+use crate::output::cursor::cursor_path;
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> String {
+        self.folder
+            .path()
+            .join("logs/out.log")
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// What a fresh engine has after recovery.
+    fn open(&self) -> (LogFile, Cursor) {
+        let cursor = cursor_path(self.folder.path(), &self.path());
+        let mut cursor = Cursor::open(cursor, &self.path()).unwrap();
+        let rotation = Rotation {
+            max_size: ByteSize(10),
+            max_files: 2,
+            max_age: None,
+        };
+        let mut file = LogFile::new(self.path(), rotation);
+        file.recover(&mut cursor).unwrap();
+        (file, cursor)
+    }
+
+    fn content(&self) -> String {
+        fs::read_to_string(self.path()).unwrap_or_default()
+    }
+}
+
+fn put(file: &mut LogFile, cursor: &mut Cursor, lines: &str) {
+    if file.prepare().unwrap() == Found::Another {
+        cursor.commit(file.mark(), std::iter::empty()).unwrap();
+    }
+    file.write(lines.as_bytes()).unwrap();
+    cursor
+        .commit(file.mark(), [("w/stdout", file.mark().length)].into_iter())
+        .unwrap();
+}
+
+#[test]
+fn lines_after_the_last_commit_are_cut_off() {
+    let bench = Bench::new();
+    let (mut file, mut cursor) = bench.open();
+    put(&mut file, &mut cursor, "one\n");
+    file.write(b"two\nthr").unwrap();
+    assert_eq!(bench.content(), "one\ntwo\nthr");
+    let (mut file, mut cursor) = bench.open();
+    assert_eq!(bench.content(), "one\n");
+    put(&mut file, &mut cursor, "two\n");
+    assert_eq!(bench.content(), "one\ntwo\n");
+}
+
+#[test]
+fn a_rotation_that_stopped_anywhere_is_completed() {
+    for steps in 0..4 {
+        let bench = Bench::new();
+        let (mut file, mut cursor) = bench.open();
+        put(&mut file, &mut cursor, "12345678\n");
+        let closed = closed_path(&bench.path(), 0);
+        if steps > 0 {
+            cursor.rotating().unwrap();
+        }
+        if steps > 1 {
+            fs::rename(bench.path(), &closed).unwrap();
+        }
+        if steps > 2 {
+            File::create(bench.path()).unwrap();
+        }
+        let (mut file, mut cursor) = bench.open();
+        if steps == 0 {
+            file.rotate(&mut cursor).unwrap();
+        }
+        put(&mut file, &mut cursor, "next\n");
+        assert_eq!(
+            fs::read_to_string(&closed).unwrap(),
+            "12345678\n",
+            "{steps} steps"
+        );
+        assert_eq!(bench.content(), "next\n");
+        assert_eq!(file.mark().base, 9);
+    }
+}
+
+#[test]
+fn only_so_many_closed_files_stay() {
+    let bench = Bench::new();
+    let (mut file, mut cursor) = bench.open();
+    for _ in 0..5 {
+        put(&mut file, &mut cursor, "12345678\n");
+        file.rotate(&mut cursor).unwrap();
+    }
+    let closed = closed_files(Path::new(&bench.path()));
+    assert_eq!(
+        closed,
+        [27, 36].map(|base| PathBuf::from(closed_path(&bench.path(), base)))
+    );
+    file.set_rotation(Rotation {
+        max_age: Some(Duration::ZERO),
+        ..file.rotation
+    });
+    file.retire();
+    assert_eq!(
+        closed_files(Path::new(&bench.path())),
+        Vec::<PathBuf>::new()
+    );
+}
+
+#[test]
+fn a_deleted_file_or_folder_is_made_again() {
+    let bench = Bench::new();
+    let (mut file, mut cursor) = bench.open();
+    put(&mut file, &mut cursor, "one\n");
+    fs::remove_file(bench.path()).unwrap();
+    put(&mut file, &mut cursor, "two\n");
+    assert_eq!(bench.content(), "two\n");
+    fs::remove_dir_all(bench.folder.path().join("logs")).unwrap();
+    put(&mut file, &mut cursor, "three\n");
+    assert_eq!(bench.content(), "three\n");
+}
+
+#[test]
+fn an_emptied_or_moved_file_gets_no_hole() {
+    let bench = Bench::new();
+    let (mut file, mut cursor) = bench.open();
+    put(&mut file, &mut cursor, "one\n");
+    File::create(bench.path()).unwrap();
+    put(&mut file, &mut cursor, "two\n");
+    assert_eq!(bench.content(), "two\n");
+    fs::rename(bench.path(), bench.folder.path().join("logs/moved")).unwrap();
+    fs::write(bench.path(), "new: ").unwrap();
+    put(&mut file, &mut cursor, "three\n");
+    assert_eq!(bench.content(), "new: three\n");
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_never_shortened() {
+    let bench = Bench::new();
+    let (mut file, mut cursor) = bench.open();
+    put(&mut file, &mut cursor, "one\n");
+    drop(file);
+    fs::write(bench.path(), "somebody's own text\n").unwrap();
+    let (mut file, mut cursor) = bench.open();
+    put(&mut file, &mut cursor, "two\n");
+    assert_eq!(bench.content(), "somebody's own text\ntwo\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_refused() {
+    let bench = Bench::new();
+    let (mut file, _) = bench.open();
+    fs::create_dir_all(bench.folder.path().join("logs")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", bench.path()).unwrap();
+    assert!(matches!(file.prepare(), Err(LogError::NotAFile { .. })));
+}
