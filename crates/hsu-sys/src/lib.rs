@@ -1,1 +1,24 @@
-//! The kernel's neighbour: process identity, signals, cgroups, usage, users, sockets.
+//! The kernel's neighbour: what the master asks of the operating system.
+//!
+//! Process identity, trees of processes, users, paths, small files, locks and
+//! the loop's sleep. Every look that needs `unsafe` or depends on the platform
+//! is here, so that no other room of the master has either. Linux is real;
+//! elsewhere a function that cannot do its job says so.
+#![expect(unsafe_code, reason = "it speaks with the kernel")]
+
+pub mod clock;
+pub mod descriptors;
+pub mod files;
+
+pub mod lock;
+pub mod notify;
+pub mod path;
+pub mod process;
+pub mod reactor;
+pub mod tree;
+pub mod usage;
+pub mod users;
+
+mod capability;
+
+pub use capability::{Capability, capabilities};

@@ -1,0 +1,87 @@
+//! Users and groups: names become numbers.
+
+#[cfg(unix)]
+#[path = "users/unix.rs"]
+mod os;
+#[cfg(not(unix))]
+#[path = "users/elsewhere.rs"]
+mod os;
+
+/// Who a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// All its groups.
+    pub groups: Vec<u32>,
+}
+
+/// Why a name means nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserError {
+    /// No such user.
+    #[error("no user {0:?} on this host (hint: `id {0}`)")]
+    NoUser(String),
+    /// No such group.
+    #[error("no group {0:?} on this host")]
+    NoGroup(String),
+    /// The platform does not know this kind of users.
+    #[error("a worker cannot become another user on this platform")]
+    Unsupported,
+}
+
+/// Who a worker becomes; none when neither is named.
+///
+/// A number is taken as it is, when no user has it as a name. Without a group,
+/// the user's own groups are taken.
+///
+/// # Errors
+/// [`UserError`].
+pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, UserError> {
+    if user.is_none() && group.is_none() {
+        return Ok(None);
+    }
+    os::resolve(user, group).map(Some)
+}
+
+/// A number that can be an id: -1 means "unchanged" to the kernel and is none.
+#[cfg(unix)]
+fn id_number(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse()
+        .ok()
+        .filter(|number| is_number && *number != u32::MAX)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_become_identities_and_others_are_refused() {
+        let root = resolve(Some("root"), None).unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert_eq!(resolve(Some("0"), None).unwrap().unwrap().uid, 0);
+        for bad in [
+            "",
+            "-1",
+            "4294967295",
+            "99999999999",
+            "no-such-user-here",
+            "0day",
+        ] {
+            assert!(
+                matches!(resolve(Some(bad), None), Err(UserError::NoUser(_))),
+                "{bad:?}"
+            );
+        }
+        assert!(matches!(
+            resolve(None, Some("no-such-group")),
+            Err(UserError::NoGroup(_))
+        ));
+        assert_eq!(resolve(None, None).unwrap(), None);
+    }
+}
