@@ -43,7 +43,6 @@ pub enum Actor {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum EventKind {
     /// A worker became known.
     Registered,

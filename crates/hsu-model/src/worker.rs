@@ -26,7 +26,6 @@ pub struct WorkerSpec {
 
 /// What runs, and who owns it.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Unit {
     /// Started and owned by us.
     Managed(Managed),

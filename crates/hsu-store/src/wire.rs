@@ -1,0 +1,249 @@
+//! Records and events as text: JSON of our own shapes, apart from the model, so
+//! that the model may change its names and old files stay readable.
+
+use hsu_core::breaker::Breaker;
+use hsu_core::record::{Transition, WorkerRecord};
+use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::id::RunId;
+use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState};
+use hsu_model::time::{Tick, WallTime};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+mod event;
+
+pub(crate) use event::{decode_event, encode_event};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    #[serde(default)]
+    removed: bool,
+    wanted: bool,
+    enabled: Option<bool>,
+    state: String,
+    #[serde(default)]
+    reason: String,
+    run: Option<u64>,
+    accounted: Option<u64>,
+    started: Option<(u64, i64)>,
+    #[serde(default)]
+    restarts: u64,
+    #[serde(default)]
+    attempts: u32,
+    breaker: BreakerText,
+    next_attempt: Option<u64>,
+    last_exit: Option<LastExitText>,
+    #[serde(default)]
+    history: Vec<(i64, String, String, String)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BreakerText {
+    Closed,
+    Open { trial_at: Option<u64> },
+    HalfOpen,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LastExitText {
+    run: u64,
+    exit: ExitText,
+    at: i64,
+    lasted: u64,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ExitText {
+    Code(i32),
+    Signal(i32),
+    Core(i32),
+    KeeperLost,
+    NotOurChild,
+    Reboot,
+    NeverSeen,
+}
+
+impl From<Exit> for ExitText {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal {
+                number,
+                core: false,
+            } => Self::Signal(number),
+            Exit::Signal { number, core: true } => Self::Core(number),
+            Exit::Unknown(UnknownExit::KeeperLost) => Self::KeeperLost,
+            Exit::Unknown(UnknownExit::NotOurChild) => Self::NotOurChild,
+            Exit::Unknown(UnknownExit::Reboot) => Self::Reboot,
+            Exit::Unknown(UnknownExit::NeverSeen) => Self::NeverSeen,
+        }
+    }
+}
+
+impl From<ExitText> for Exit {
+    fn from(text: ExitText) -> Self {
+        match text {
+            ExitText::Code(code) => Self::Code(code),
+            ExitText::Signal(number) => Self::Signal {
+                number,
+                core: false,
+            },
+            ExitText::Core(number) => Self::Signal { number, core: true },
+            ExitText::KeeperLost => Self::Unknown(UnknownExit::KeeperLost),
+            ExitText::NotOurChild => Self::Unknown(UnknownExit::NotOurChild),
+            ExitText::Reboot => Self::Unknown(UnknownExit::Reboot),
+            ExitText::NeverSeen => Self::Unknown(UnknownExit::NeverSeen),
+        }
+    }
+}
+
+fn nanoseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn state(text: &str) -> Option<WorkerState> {
+    WorkerState::ALL
+        .into_iter()
+        .find(|state| state.as_str() == text)
+}
+
+fn breaker_state(text: &str) -> Option<BreakerState> {
+    [
+        BreakerState::Closed,
+        BreakerState::Open,
+        BreakerState::HalfOpen,
+    ]
+    .into_iter()
+    .find(|state| state.as_str() == text)
+}
+
+/// A record as text; a removed worker leaves a stone.
+pub(crate) fn encode_record(record: Option<&WorkerRecord>) -> String {
+    let Some(record) = record else {
+        return "{\"removed\":true}".to_owned();
+    };
+    let text = Record {
+        removed: record.removed,
+        wanted: record.desired == Desired::Running,
+        enabled: record.enabled,
+        state: record.state.as_str().to_owned(),
+        reason: record.reason.clone(),
+        run: record.run.map(|run| run.0),
+        accounted: record.accounted.map(|run| run.0),
+        started: record.started.map(|(tick, wall)| (tick.0, wall.0)),
+        restarts: record.restarts,
+        attempts: record.attempts,
+        breaker: match record.breaker {
+            Breaker::Closed => BreakerText::Closed,
+            Breaker::Open { trial_at } => BreakerText::Open {
+                trial_at: trial_at.map(|tick| tick.0),
+            },
+            Breaker::HalfOpen => BreakerText::HalfOpen,
+        },
+        next_attempt: record.next_attempt.map(|tick| tick.0),
+        last_exit: record.last_exit.map(|last| LastExitText {
+            run: last.run.0,
+            exit: last.exit.into(),
+            at: last.at.0,
+            lasted: nanoseconds(last.lasted),
+        }),
+        history: record
+            .history
+            .iter()
+            .map(|change| {
+                let (from, to) = (change.from.as_str(), change.to.as_str());
+                (
+                    change.at.0,
+                    from.to_owned(),
+                    to.to_owned(),
+                    change.reason.clone(),
+                )
+            })
+            .collect(),
+    };
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+/// A record from text; none when it is no record.
+pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
+    #[derive(Deserialize)]
+    struct Stone {
+        removed: bool,
+    }
+    let record = match serde_json::from_str::<Record>(text) {
+        Ok(record) => record,
+        Err(_) => {
+            let is_stone = serde_json::from_str::<Stone>(text).is_ok_and(|stone| stone.removed);
+            return is_stone.then(removed_record);
+        }
+    };
+    Some(WorkerRecord {
+        desired: if record.wanted {
+            Desired::Running
+        } else {
+            Desired::Stopped
+        },
+        enabled: record.enabled,
+        removed: record.removed,
+        state: state(&record.state)?,
+        reason: record.reason,
+        run: record.run.map(RunId),
+        accounted: record.accounted.map(RunId),
+        started: record
+            .started
+            .map(|(tick, wall)| (Tick(tick), WallTime(wall))),
+        restarts: record.restarts,
+        attempts: record.attempts,
+        breaker: match record.breaker {
+            BreakerText::Closed => Breaker::Closed,
+            BreakerText::Open { trial_at } => Breaker::Open {
+                trial_at: trial_at.map(Tick),
+            },
+            BreakerText::HalfOpen => Breaker::HalfOpen,
+        },
+        next_attempt: record.next_attempt.map(Tick),
+        last_exit: record.last_exit.map(|last| LastExit {
+            run: RunId(last.run),
+            exit: last.exit.into(),
+            at: WallTime(last.at),
+            lasted: Duration::from_nanos(last.lasted),
+        }),
+        history: record
+            .history
+            .into_iter()
+            .filter_map(|(at, from, to, reason)| {
+                let (from, to) = (state(&from)?, state(&to)?);
+                Some(Transition {
+                    at: WallTime(at),
+                    from,
+                    to,
+                    reason,
+                })
+            })
+            .collect(),
+    })
+}
+
+fn removed_record() -> WorkerRecord {
+    WorkerRecord {
+        desired: Desired::Stopped,
+        enabled: None,
+        removed: true,
+        state: WorkerState::Registered,
+        reason: String::new(),
+        run: None,
+        accounted: None,
+        started: None,
+        restarts: 0,
+        attempts: 0,
+        breaker: Breaker::Closed,
+        next_attempt: None,
+        last_exit: None,
+        history: std::collections::VecDeque::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

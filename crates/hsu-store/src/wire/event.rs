@@ -1,0 +1,237 @@
+//! Events as text.
+
+use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::time::WallTime;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use super::{ExitText, breaker_state, nanoseconds, state};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EventText {
+    sequence: u64,
+    at: i64,
+    worker: Option<String>,
+    actor: ActorText,
+    kind: KindText,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ActorText {
+    Master,
+    Configuration,
+    Operator(u32),
+    Signal(i32),
+    Worker,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KindText {
+    Registered,
+    Removed,
+    StateChanged {
+        from: String,
+        to: String,
+        reason: String,
+    },
+    Spawned {
+        run: u64,
+        pid: u32,
+    },
+    Adopted {
+        run: u64,
+        pid: u32,
+    },
+    SpawnFailed {
+        run: u64,
+        error: String,
+    },
+    Exited {
+        run: u64,
+        exit: ExitText,
+        lasted: u64,
+    },
+    RestartScheduled {
+        attempt: u32,
+        limit: u32,
+        delay: u64,
+    },
+    RestartRefused {
+        reason: String,
+    },
+    Signalled {
+        run: u64,
+        signal: i32,
+    },
+    Killed {
+        run: u64,
+    },
+    Survived {
+        run: u64,
+        count: u32,
+    },
+    Breaker {
+        to: String,
+    },
+    Commanded {
+        verb: String,
+    },
+    OutputDropped {
+        bytes: u64,
+    },
+    MasterStarted {
+        adopted: u32,
+    },
+    MasterStopping {
+        reason: String,
+    },
+    RoleLost {
+        role: String,
+    },
+    /// A kind of a later version: kept as its place in the journal.
+    #[serde(other)]
+    Other,
+}
+
+/// An event as text.
+pub(crate) fn encode_event(event: &Event) -> String {
+    let text = EventText {
+        sequence: event.sequence,
+        at: event.at.0,
+        worker: event
+            .worker
+            .as_ref()
+            .map(|worker| worker.as_str().to_owned()),
+        actor: match event.actor {
+            Actor::Master => ActorText::Master,
+            Actor::Configuration => ActorText::Configuration,
+            Actor::Operator { uid } => ActorText::Operator(uid),
+            Actor::Signal(number) => ActorText::Signal(number),
+            Actor::Worker => ActorText::Worker,
+        },
+        kind: kind_text(&event.kind),
+    };
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+fn kind_text(kind: &EventKind) -> KindText {
+    match kind.clone() {
+        EventKind::Registered => KindText::Registered,
+        EventKind::Removed => KindText::Removed,
+        EventKind::StateChanged { from, to, reason } => KindText::StateChanged {
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            reason,
+        },
+        EventKind::Spawned { run, pid } => KindText::Spawned { run: run.0, pid },
+        EventKind::Adopted { run, pid } => KindText::Adopted { run: run.0, pid },
+        EventKind::SpawnFailed { run, error } => KindText::SpawnFailed { run: run.0, error },
+        EventKind::Exited { run, exit, lasted } => KindText::Exited {
+            run: run.0,
+            exit: exit.into(),
+            lasted: nanoseconds(lasted),
+        },
+        EventKind::RestartScheduled {
+            attempt,
+            limit,
+            delay,
+        } => KindText::RestartScheduled {
+            attempt,
+            limit,
+            delay: nanoseconds(delay),
+        },
+        EventKind::RestartRefused { reason } => KindText::RestartRefused { reason },
+        EventKind::Signalled { run, signal } => KindText::Signalled { run: run.0, signal },
+        EventKind::Killed { run } => KindText::Killed { run: run.0 },
+        EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
+        EventKind::Breaker { to } => KindText::Breaker {
+            to: to.as_str().to_owned(),
+        },
+        EventKind::Commanded { verb } => KindText::Commanded { verb },
+        EventKind::OutputDropped { bytes } => KindText::OutputDropped { bytes },
+        EventKind::MasterStarted { adopted } => KindText::MasterStarted { adopted },
+        EventKind::MasterStopping { reason } => KindText::MasterStopping { reason },
+        EventKind::RoleLost { role } => KindText::RoleLost { role },
+    }
+}
+
+/// An event from text; none when it is none, or one of a later version.
+pub(crate) fn decode_event(text: &str) -> Option<Event> {
+    let text: EventText = serde_json::from_str(text).ok()?;
+    Some(Event {
+        sequence: text.sequence,
+        at: WallTime(text.at),
+        worker: match text.worker {
+            Some(worker) => Some(WorkerId::new(&worker).ok()?),
+            None => None,
+        },
+        actor: match text.actor {
+            ActorText::Master => Actor::Master,
+            ActorText::Configuration => Actor::Configuration,
+            ActorText::Operator(uid) => Actor::Operator { uid },
+            ActorText::Signal(number) => Actor::Signal(number),
+            ActorText::Worker => Actor::Worker,
+        },
+        kind: event_kind(text.kind)?,
+    })
+}
+
+fn event_kind(text: KindText) -> Option<EventKind> {
+    Some(match text {
+        KindText::Registered => EventKind::Registered,
+        KindText::Removed => EventKind::Removed,
+        KindText::StateChanged { from, to, reason } => EventKind::StateChanged {
+            from: state(&from)?,
+            to: state(&to)?,
+            reason,
+        },
+        KindText::Spawned { run, pid } => EventKind::Spawned {
+            run: RunId(run),
+            pid,
+        },
+        KindText::Adopted { run, pid } => EventKind::Adopted {
+            run: RunId(run),
+            pid,
+        },
+        KindText::SpawnFailed { run, error } => EventKind::SpawnFailed {
+            run: RunId(run),
+            error,
+        },
+        KindText::Exited { run, exit, lasted } => EventKind::Exited {
+            run: RunId(run),
+            exit: exit.into(),
+            lasted: Duration::from_nanos(lasted),
+        },
+        KindText::RestartScheduled {
+            attempt,
+            limit,
+            delay,
+        } => EventKind::RestartScheduled {
+            attempt,
+            limit,
+            delay: Duration::from_nanos(delay),
+        },
+        KindText::RestartRefused { reason } => EventKind::RestartRefused { reason },
+        KindText::Signalled { run, signal } => EventKind::Signalled {
+            run: RunId(run),
+            signal,
+        },
+        KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
+        KindText::Survived { run, count } => EventKind::Survived {
+            run: RunId(run),
+            count,
+        },
+        KindText::Breaker { to } => EventKind::Breaker {
+            to: breaker_state(&to)?,
+        },
+        KindText::Commanded { verb } => EventKind::Commanded { verb },
+        KindText::OutputDropped { bytes } => EventKind::OutputDropped { bytes },
+        KindText::MasterStarted { adopted } => EventKind::MasterStarted { adopted },
+        KindText::MasterStopping { reason } => EventKind::MasterStopping { reason },
+        KindText::RoleLost { role } => EventKind::RoleLost { role },
+        KindText::Other => return None,
+    })
+}

@@ -1,0 +1,106 @@
+//! What is written is read back.
+
+use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::id::WorkerId;
+
+use super::*;
+
+fn record() -> WorkerRecord {
+    WorkerRecord {
+        state: WorkerState::BackingOff,
+        run: Some(RunId(9)),
+        accounted: Some(RunId(8)),
+        started: Some((Tick(5), WallTime(6))),
+        restarts: 3,
+        attempts: 2,
+        breaker: Breaker::Open {
+            trial_at: Some(Tick(77)),
+        },
+        next_attempt: Some(Tick(70)),
+        last_exit: Some(LastExit {
+            run: RunId(8),
+            exit: Exit::Signal {
+                number: 11,
+                core: true,
+            },
+            at: WallTime(4),
+            lasted: Duration::from_millis(12),
+        }),
+        history: [Transition {
+            at: WallTime(1),
+            from: WorkerState::Running,
+            to: WorkerState::BackingOff,
+            reason: "because".to_owned(),
+        }]
+        .into(),
+        removed: false,
+        ..removed_record()
+    }
+}
+
+#[test]
+fn a_record_is_read_back_as_it_was_written() {
+    let text = encode_record(Some(&record()));
+    assert_eq!(decode_record(&text), Some(record()));
+    assert!(decode_record(&encode_record(None)).unwrap().removed);
+    for garbage in ["", "{", "[]", "{\"wanted\":1}", "null"] {
+        assert_eq!(decode_record(garbage), None, "{garbage}");
+    }
+}
+
+#[test]
+fn every_kind_of_event_is_read_back_as_it_was_written() {
+    let run = RunId(7);
+    let text = || "text".to_owned();
+    let kinds = [
+        EventKind::Registered,
+        EventKind::Removed,
+        EventKind::StateChanged {
+            from: WorkerState::Running,
+            to: WorkerState::Tripped,
+            reason: text(),
+        },
+        EventKind::Spawned { run, pid: 4 },
+        EventKind::Adopted { run, pid: 4 },
+        EventKind::SpawnFailed { run, error: text() },
+        EventKind::Exited {
+            run,
+            exit: Exit::Unknown(UnknownExit::KeeperLost),
+            lasted: Duration::from_nanos(3),
+        },
+        EventKind::RestartScheduled {
+            attempt: 1,
+            limit: 2,
+            delay: Duration::from_secs(3),
+        },
+        EventKind::RestartRefused { reason: text() },
+        EventKind::Signalled { run, signal: 15 },
+        EventKind::Killed { run },
+        EventKind::Survived { run, count: 2 },
+        EventKind::Breaker {
+            to: BreakerState::HalfOpen,
+        },
+        EventKind::Commanded { verb: text() },
+        EventKind::OutputDropped { bytes: 9 },
+        EventKind::MasterStarted { adopted: 3 },
+        EventKind::MasterStopping { reason: text() },
+        EventKind::RoleLost { role: text() },
+    ];
+    let actors = [
+        Actor::Master,
+        Actor::Configuration,
+        Actor::Operator { uid: 7 },
+        Actor::Signal(15),
+        Actor::Worker,
+    ];
+    for (place, kind) in kinds.into_iter().enumerate() {
+        let event = Event {
+            sequence: 5,
+            at: WallTime(6),
+            worker: Some(WorkerId::new("web").unwrap()),
+            actor: actors[place % actors.len()].clone(),
+            kind,
+        };
+        assert_eq!(decode_event(&encode_event(&event)), Some(event));
+    }
+}
