@@ -110,8 +110,11 @@ impl Renderer {
     }
 
     /// Appends a line that the master itself says about the spool.
-    pub(crate) fn say(&mut self, text: &str, at: Option<WallTime>, out: &mut Vec<u8>) {
-        self.prepare(Origin { at, run: None });
+    pub(crate) fn say(&mut self, text: &str, at: WallTime, out: &mut Vec<u8>) {
+        self.prepare(Origin {
+            at: Some(at),
+            run: None,
+        });
         match self.format {
             LogFormat::Json => json::line(&self.header, text.as_bytes(), Piece::Lines, out),
             LogFormat::Plain | LogFormat::EnhancedPlain => {

@@ -1,5 +1,5 @@
 //! Where formatted lines go: files, written exactly once, and consoles.
 
 pub(crate) mod console;
-pub(crate) mod cursor;
+pub(crate) mod cursors;
 pub(crate) mod file;

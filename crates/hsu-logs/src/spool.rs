@@ -9,6 +9,9 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use hsu_model::time::WallTime;
 
 use crate::error::LogError;
 
@@ -96,6 +99,17 @@ impl SpoolReader {
     #[must_use]
     pub fn segment(&self) -> Option<u64> {
         self.open.as_ref().map(|segment| segment.base)
+    }
+
+    /// When the open segment was last written; none when nothing is open.
+    pub(crate) fn modified(&self) -> Option<WallTime> {
+        let facts = self.open.as_ref()?.file.metadata().ok()?;
+        let age = facts
+            .modified()
+            .ok()?
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()?;
+        Some(WallTime(i64::try_from(age.as_nanos()).ok()?))
     }
 
     /// Closes the open file; the next read opens it again.

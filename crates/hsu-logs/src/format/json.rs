@@ -12,7 +12,7 @@ use super::Piece;
 /// The object up to the value of `line`. The ids need no escapes.
 pub(super) fn header(spool: &SpoolId, time: &str, run: Option<RunId>, out: &mut Vec<u8>) {
     let (worker, stream) = (&spool.worker, spool.stream.as_str());
-    let run = run.map_or(String::from("null"), |run| run.to_string());
+    let run = run.map_or_else(|| "null".to_owned(), |run| run.to_string());
     let text = format!(
         "{{\"time\":\"{time}\",\"worker\":\"{worker}\",\"stream\":\"{stream}\",\"run\":{run},\"line\":"
     );

@@ -14,7 +14,7 @@ fn rendered(renderer: &mut Renderer, block: &[u8], piece: Piece) -> String {
     let folder = tempfile::tempdir().unwrap();
     let mut script = Script::new(folder.path(), &spool_id());
     script.arrive(TIME, 7).write(block);
-    let mut arrivals = Arrivals::open(&script.folder, 0, 0).unwrap();
+    let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     let mut out = Vec::new();
     assert_eq!(
         renderer.render(block, piece, 0, &mut arrivals, 1 << 20, &mut out),
@@ -111,7 +111,7 @@ fn a_new_second_gets_a_new_header_within_one_block() {
         .write(b"a\nb\n")
         .arrive(TIME + 60, 1)
         .write(b"c\n");
-    let mut arrivals = Arrivals::open(&script.folder, 0, 0).unwrap();
+    let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     let mut out = Vec::new();
     let mut renderer = renderer(LogFormat::EnhancedPlain, Zone::utc());
     renderer.render(b"a\nb\nc\n", Piece::Lines, 0, &mut arrivals, 4096, &mut out);
@@ -125,7 +125,7 @@ fn a_limit_ends_at_a_line_and_one_line_always_passes() {
     let folder = tempfile::tempdir().unwrap();
     let script = Script::new(folder.path(), &spool_id());
     for format in [LogFormat::Plain, LogFormat::EnhancedPlain, LogFormat::Json] {
-        let mut arrivals = Arrivals::open(&script.folder, 0, 0).unwrap();
+        let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
         let mut renderer = renderer(format, Zone::utc());
         let mut out = Vec::new();
         assert_eq!(

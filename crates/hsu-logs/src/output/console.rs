@@ -5,12 +5,12 @@
 //! its files, and skips lines of the console that fell too far behind.
 
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Chunks that may wait for a console: enough that it is never idle, little to lose.
-const QUEUE: usize = 4;
+pub(crate) const QUEUE: usize = 4;
 
 /// Lines for a console, and what is done once they are written.
 #[derive(Debug)]
@@ -41,16 +41,21 @@ impl ConsoleThread {
         })
     }
 
-    /// Hands over lines; gives them back when the console is too slow, and drops
-    /// them when it is gone.
-    pub(crate) fn offer(&self, lines: Vec<u8>, upto: Vec<(String, u64)>) -> Result<(), Vec<u8>> {
-        let Some(queue) = &self.queue else {
-            return Ok(());
-        };
-        match queue.try_send(Chunk { lines, upto }) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(chunk)) => Err(chunk.lines),
+    /// A console that takes nothing.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            queue: None,
+            thread: None,
         }
+    }
+
+    /// Hands over lines. Answers whether they were taken: a full queue takes none,
+    /// and neither does a console that is gone.
+    pub(crate) fn offer(&self, lines: Vec<u8>, upto: Vec<(String, u64)>) -> bool {
+        let chunk = Chunk { lines, upto };
+        self.queue
+            .as_ref()
+            .is_some_and(|queue| queue.try_send(chunk).is_ok())
     }
 
     /// Ends the thread when it has written what waits, or leaves it behind at

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use hsu_model::logs::Rotation;
 use hsu_model::spool::{base_in_name, checksum, closed_path};
 
-use super::cursor::{Cursor, Mark};
+use super::cursors::{Cursors, Mark};
 use crate::error::LogError;
 
 #[cfg(test)]
@@ -31,15 +31,6 @@ pub(crate) struct LogFile {
     length: u64,
     /// The last bytes of the file, up to [`TAIL`].
     last: Vec<u8>,
-}
-
-/// Whether the file under the path is the one that was written before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// It is.
-    Same,
-    /// Another one is there, or none was: the cursor must say so before more is written.
-    Another,
 }
 
 impl LogFile {
@@ -87,8 +78,8 @@ impl LogFile {
 
     /// Completes or undoes what an earlier engine left: a rotation is finished,
     /// lines after the last commit are cut off.
-    pub(crate) fn recover(&mut self, cursor: &mut Cursor) -> Result<(), LogError> {
-        let committed = cursor.committed().clone();
+    pub(crate) fn recover(&mut self, cursors: &mut Cursors) -> Result<(), LogError> {
+        let committed = cursors.committed(&self.path).cloned().unwrap_or_default();
         self.base = committed.file.base;
         self.length = committed.file.length;
         if committed.rotating {
@@ -106,17 +97,27 @@ impl LogFile {
             self.base += self.length;
             self.start_at_zero();
         }
-        cursor.commit(self.mark(), std::iter::empty())
+        if committed.rotating || self.mark() != committed.file {
+            self.commit(cursors)?;
+        }
+        Ok(())
+    }
+
+    /// Makes where the file stands count, before more is written.
+    fn commit(&self, cursors: &mut Cursors) -> Result<(), LogError> {
+        cursors.stage(&self.path, self.mark(), []);
+        cursors.flush()
     }
 
     /// Whether the file has, at the length of the last commit, what was there then.
     fn is_ours(&self, file: &mut File, committed: Mark) -> bool {
         let last = tail(file, committed.length);
-        !last.is_err() && last.is_ok_and(|last| checksum(&last) == committed.tail)
+        last.is_ok_and(|last| checksum(&last) == committed.tail)
     }
 
-    /// Opens the file, or notices that another one is under its path.
-    pub(crate) fn prepare(&mut self) -> Result<Found, LogError> {
+    /// Opens the file. When another one is under its path, or none, the cursors say
+    /// so before anything is written.
+    pub(crate) fn prepare(&mut self, cursors: &mut Cursors) -> Result<(), LogError> {
         let named = match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             facts => Some(facts.map_err(self.cannot("look at"))?),
@@ -136,7 +137,7 @@ impl LogFile {
             if self.file.is_none() {
                 self.file = self.open_existing()?;
             }
-            return Ok(Found::Same);
+            return Ok(());
         }
         self.file = None;
         let mut file = self.open_or_make()?;
@@ -147,7 +148,7 @@ impl LogFile {
         self.length = found;
         self.last = tail(&mut file, found).map_err(self.cannot("read"))?;
         self.file = Some(file);
-        Ok(Found::Another)
+        self.commit(cursors)
     }
 
     /// Writes whole lines at the end. A failed write leaves the file as it was.
@@ -186,11 +187,12 @@ impl LogFile {
 
     /// Closes the file under a name that tells its place in the output, and begins
     /// the next one. Everything in it must be committed.
-    pub(crate) fn rotate(&mut self, cursor: &mut Cursor) -> Result<(), LogError> {
-        cursor.rotating()?;
+    pub(crate) fn rotate(&mut self, cursors: &mut Cursors) -> Result<(), LogError> {
+        cursors.stage_rotation(&self.path);
+        cursors.flush()?;
         self.finish_rotation()?;
         self.open_or_make().map(|file| self.file = Some(file))?;
-        cursor.commit(self.mark(), std::iter::empty())?;
+        self.commit(cursors)?;
         self.retire();
         Ok(())
     }

@@ -40,7 +40,13 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     /// The index of the segment that begins at `base`, as it is before `offset`.
-    pub(crate) fn open(folder: &Path, base: u64, offset: u64) -> Result<Self, LogError> {
+    /// What it does not tell arrived at the time `assumed`.
+    pub(crate) fn open(
+        folder: &Path,
+        base: u64,
+        offset: u64,
+        assumed: Option<WallTime>,
+    ) -> Result<Self, LogError> {
         let path = folder.join(index_name(base));
         let file = match File::open(&path) {
             Ok(file) => Some(file),
@@ -56,6 +62,7 @@ impl Arrivals {
             now: Origin::default(),
         };
         arrivals.seek(offset).map_err(LogError::io("read", &path))?;
+        arrivals.now.at = arrivals.now.at.or(assumed);
         Ok(arrivals)
     }
 

@@ -86,7 +86,8 @@ impl Layout {
             return self.find_closed(head, &places, offset);
         }
         let file = open(Path::new(current))?;
-        if self.head()?.base != head.base || self.head()?.cut != 0 {
+        let after = self.head()?;
+        if after.base != head.base || after.cut != 0 {
             return Ok(Place::Changing);
         }
         Ok(match file {

@@ -167,7 +167,7 @@ fn the_index_tells_when_and_by_whom_every_byte_was_written() {
         .arrive(200, 2)
         .write(b"cc");
     let told = |offset| {
-        let mut arrivals = Arrivals::open(&script.folder, 0, offset).unwrap();
+        let mut arrivals = Arrivals::open(&script.folder, 0, offset, None).unwrap();
         let (origin, until) = arrivals.at(offset);
         (
             origin.at.unwrap().0 / 1_000_000_000,
@@ -184,10 +184,10 @@ fn the_index_tells_when_and_by_whom_every_byte_was_written() {
 #[test]
 fn an_index_that_grows_or_is_missing_is_no_obstacle() {
     let (_folder, mut script, _) = scripted();
-    let mut missing = Arrivals::open(&script.folder, 0, 0).unwrap();
+    let mut missing = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     assert_eq!(missing.at(5), (index::Origin::default(), u64::MAX));
     script.arrive(1, 1).write(b"a\n");
-    let mut arrivals = Arrivals::open(&script.folder, 0, 0).unwrap();
+    let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     assert_eq!(arrivals.at(0).0.run.unwrap().0, 1);
     for run in 2..2000 {
         script

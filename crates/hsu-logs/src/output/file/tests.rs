@@ -6,7 +6,6 @@ use hsu_model::units::ByteSize;
 use tempfile::TempDir;
 
 use super::*;
-use crate::output::cursor::cursor_path;
 
 struct Bench {
     folder: TempDir,
@@ -29,17 +28,16 @@ impl Bench {
     }
 
     /// What a fresh engine has after recovery.
-    fn open(&self) -> (LogFile, Cursor) {
-        let cursor = cursor_path(self.folder.path(), &self.path());
-        let mut cursor = Cursor::open(cursor, &self.path()).unwrap();
+    fn open(&self) -> (LogFile, Cursors) {
+        let mut cursors = Cursors::open(self.folder.path()).unwrap();
         let rotation = Rotation {
             max_size: ByteSize(10),
             max_files: 2,
             max_age: None,
         };
         let mut file = LogFile::new(self.path(), rotation);
-        file.recover(&mut cursor).unwrap();
-        (file, cursor)
+        file.recover(&mut cursors).unwrap();
+        (file, cursors)
     }
 
     fn content(&self) -> String {
@@ -47,26 +45,22 @@ impl Bench {
     }
 }
 
-fn put(file: &mut LogFile, cursor: &mut Cursor, lines: &str) {
-    if file.prepare().unwrap() == Found::Another {
-        cursor.commit(file.mark(), std::iter::empty()).unwrap();
-    }
+fn put(file: &mut LogFile, cursors: &mut Cursors, lines: &str) {
+    file.prepare(cursors).unwrap();
     file.write(lines.as_bytes()).unwrap();
-    cursor
-        .commit(file.mark(), [("w/stdout", file.mark().length)].into_iter())
-        .unwrap();
+    file.commit(cursors).unwrap();
 }
 
 #[test]
 fn lines_after_the_last_commit_are_cut_off() {
     let bench = Bench::new();
-    let (mut file, mut cursor) = bench.open();
-    put(&mut file, &mut cursor, "one\n");
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "one\n");
     file.write(b"two\nthr").unwrap();
     assert_eq!(bench.content(), "one\ntwo\nthr");
-    let (mut file, mut cursor) = bench.open();
+    let (mut file, mut cursors) = bench.open();
     assert_eq!(bench.content(), "one\n");
-    put(&mut file, &mut cursor, "two\n");
+    put(&mut file, &mut cursors, "two\n");
     assert_eq!(bench.content(), "one\ntwo\n");
 }
 
@@ -74,11 +68,12 @@ fn lines_after_the_last_commit_are_cut_off() {
 fn a_rotation_that_stopped_anywhere_is_completed() {
     for steps in 0..4 {
         let bench = Bench::new();
-        let (mut file, mut cursor) = bench.open();
-        put(&mut file, &mut cursor, "12345678\n");
+        let (mut file, mut cursors) = bench.open();
+        put(&mut file, &mut cursors, "12345678\n");
         let closed = closed_path(&bench.path(), 0);
         if steps > 0 {
-            cursor.rotating().unwrap();
+            cursors.stage_rotation(&bench.path());
+            cursors.flush().unwrap();
         }
         if steps > 1 {
             fs::rename(bench.path(), &closed).unwrap();
@@ -86,11 +81,11 @@ fn a_rotation_that_stopped_anywhere_is_completed() {
         if steps > 2 {
             File::create(bench.path()).unwrap();
         }
-        let (mut file, mut cursor) = bench.open();
+        let (mut file, mut cursors) = bench.open();
         if steps == 0 {
-            file.rotate(&mut cursor).unwrap();
+            file.rotate(&mut cursors).unwrap();
         }
-        put(&mut file, &mut cursor, "next\n");
+        put(&mut file, &mut cursors, "next\n");
         assert_eq!(
             fs::read_to_string(&closed).unwrap(),
             "12345678\n",
@@ -104,10 +99,10 @@ fn a_rotation_that_stopped_anywhere_is_completed() {
 #[test]
 fn only_so_many_closed_files_stay() {
     let bench = Bench::new();
-    let (mut file, mut cursor) = bench.open();
+    let (mut file, mut cursors) = bench.open();
     for _ in 0..5 {
-        put(&mut file, &mut cursor, "12345678\n");
-        file.rotate(&mut cursor).unwrap();
+        put(&mut file, &mut cursors, "12345678\n");
+        file.rotate(&mut cursors).unwrap();
     }
     let closed = closed_files(Path::new(&bench.path()));
     assert_eq!(
@@ -128,39 +123,39 @@ fn only_so_many_closed_files_stay() {
 #[test]
 fn a_deleted_file_or_folder_is_made_again() {
     let bench = Bench::new();
-    let (mut file, mut cursor) = bench.open();
-    put(&mut file, &mut cursor, "one\n");
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "one\n");
     fs::remove_file(bench.path()).unwrap();
-    put(&mut file, &mut cursor, "two\n");
+    put(&mut file, &mut cursors, "two\n");
     assert_eq!(bench.content(), "two\n");
     fs::remove_dir_all(bench.folder.path().join("logs")).unwrap();
-    put(&mut file, &mut cursor, "three\n");
+    put(&mut file, &mut cursors, "three\n");
     assert_eq!(bench.content(), "three\n");
 }
 
 #[test]
 fn an_emptied_or_moved_file_gets_no_hole() {
     let bench = Bench::new();
-    let (mut file, mut cursor) = bench.open();
-    put(&mut file, &mut cursor, "one\n");
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "one\n");
     File::create(bench.path()).unwrap();
-    put(&mut file, &mut cursor, "two\n");
+    put(&mut file, &mut cursors, "two\n");
     assert_eq!(bench.content(), "two\n");
     fs::rename(bench.path(), bench.folder.path().join("logs/moved")).unwrap();
     fs::write(bench.path(), "new: ").unwrap();
-    put(&mut file, &mut cursor, "three\n");
+    put(&mut file, &mut cursors, "three\n");
     assert_eq!(bench.content(), "new: three\n");
 }
 
 #[test]
 fn a_file_that_is_not_ours_is_never_shortened() {
     let bench = Bench::new();
-    let (mut file, mut cursor) = bench.open();
-    put(&mut file, &mut cursor, "one\n");
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "one\n");
     drop(file);
     fs::write(bench.path(), "somebody's own text\n").unwrap();
-    let (mut file, mut cursor) = bench.open();
-    put(&mut file, &mut cursor, "two\n");
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "two\n");
     assert_eq!(bench.content(), "somebody's own text\ntwo\n");
 }
 
@@ -168,8 +163,11 @@ fn a_file_that_is_not_ours_is_never_shortened() {
 #[test]
 fn a_link_is_refused() {
     let bench = Bench::new();
-    let (mut file, _) = bench.open();
+    let (mut file, mut cursors) = bench.open();
     fs::create_dir_all(bench.folder.path().join("logs")).unwrap();
     std::os::unix::fs::symlink("/dev/null", bench.path()).unwrap();
-    assert!(matches!(file.prepare(), Err(LogError::NotAFile { .. })));
+    assert!(matches!(
+        file.prepare(&mut cursors),
+        Err(LogError::NotAFile { .. })
+    ));
 }
