@@ -1,7 +1,8 @@
 //! Questions about recent lines: tail, follow, and the last words of a run.
 //!
-//! Every answer is bounded: a question reads backwards in blocks, or goes on
-//! from where the one before it ended.
+//! Every answer is bounded: a question reads backwards in blocks, or goes on from
+//! where the one before it ended, and no line is kept beyond [`LONGEST_LINE`]
+//! bytes. Only the files of the spools are read; neither pump nor engine is asked.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,22 @@ use hsu_model::logs::Stream;
 use hsu_model::time::WallTime;
 
 use crate::error::LogError;
+use crate::spool::SpoolReader;
+
+mod backwards;
+mod follow;
+#[cfg(test)]
+mod tests;
+
+pub use follow::Follower;
+
+/// The most bytes of a line in an answer.
+pub const LONGEST_LINE: usize = 64 << 10;
 
 /// One line of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When its first byte arrived, to the millisecond.
+    /// When its first byte arrived: to the millisecond, coarser while many streams write.
     pub at: WallTime,
     /// Which stream it is from.
     pub stream: Stream,
@@ -33,7 +45,7 @@ pub enum Extent {
     Whole,
     /// The line has no end yet.
     Unfinished,
-    /// The line is longer than an answer may be; this is its beginning.
+    /// The line is longer than [`LONGEST_LINE`]; this is its beginning.
     Shortened,
     /// Not a line of the worker: the spool has lost this many bytes here.
     Missing(u64),
@@ -68,8 +80,14 @@ impl Spools {
         count: usize,
         since: Option<WallTime>,
     ) -> Result<Vec<Line>, LogError> {
-        let _ = (worker, streams, count, since, &self.folder);
-        Ok(Vec::new())
+        let unfinished = backwards::Unfinished::Shown;
+        let ask = |stream: &Stream| {
+            let mut reader = self.reader(worker, *stream);
+            let end = reader.end()?;
+            backwards::lines_before(&mut reader, *stream, end, count, since, unfinished)
+        };
+        let answers = streams.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
+        Ok(last(merged(answers), count))
     }
 
     /// The last `count` lines of one stream, oldest first.
@@ -96,21 +114,43 @@ impl Spools {
         count: usize,
         since: Option<WallTime>,
     ) -> Result<(Vec<Line>, Follower), LogError> {
-        Ok((self.tail(worker, streams, count, since)?, Follower {}))
+        let mut answers = Vec::new();
+        let mut places = Vec::new();
+        for stream in streams.iter().copied() {
+            let mut reader = self.reader(worker, stream);
+            let end = reader.end()?;
+            let (lines, upto) =
+                backwards::whole_lines_before(&mut reader, stream, end, count, since)?;
+            answers.push(lines);
+            places.push((stream, reader, upto));
+        }
+        Ok((last(merged(answers), count), Follower::new(places)))
+    }
+
+    fn reader(&self, worker: &WorkerId, stream: Stream) -> SpoolReader {
+        SpoolReader::new(self.folder.join(worker.as_str()).join(stream.as_str()))
     }
 }
 
-/// A place in the streams of a worker, from which reading goes on.
-#[derive(Debug)]
-pub struct Follower {}
-
-impl Follower {
-    /// The lines that ended since the last call, merged by arrival; at most about
-    /// 1 MiB of them, so call again until the answer is empty. Never waits.
-    ///
-    /// # Errors
-    /// [`LogError`] when a file that exists cannot be read.
-    pub fn next_batch(&mut self) -> Result<Vec<Line>, LogError> {
-        Ok(Vec::new())
+/// Lines of several streams in the order of their arrival; each stream keeps its own order.
+fn merged(streams: Vec<Vec<Line>>) -> Vec<Line> {
+    let mut streams: Vec<_> = streams
+        .into_iter()
+        .map(|lines| lines.into_iter().peekable())
+        .collect();
+    let mut all = Vec::new();
+    loop {
+        let heads = streams.iter_mut().zip(0..);
+        let heads = heads.filter_map(|(lines, at)| lines.peek().map(|line| (line.at, at)));
+        let Some((_, first)) = heads.min() else {
+            return all;
+        };
+        let line = streams.get_mut(first).and_then(Iterator::next);
+        all.extend(line);
     }
+}
+
+fn last(mut lines: Vec<Line>, count: usize) -> Vec<Line> {
+    lines.drain(..lines.len().saturating_sub(count));
+    lines
 }

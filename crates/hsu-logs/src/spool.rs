@@ -177,12 +177,12 @@ impl SpoolReader {
         self.layout.start()
     }
 
-    /// Where the segment begins that ends at `offset` or holds the byte before
-    /// it; none when that byte is gone.
+    /// Where the last bytes before `offset` are: the beginning of their segment and
+    /// their end, which is before `offset` when what follows is gone.
     ///
     /// # Errors
     /// [`LogError::Io`] when a folder cannot be listed.
-    pub fn segment_before(&mut self, offset: u64) -> Result<Option<u64>, LogError> {
+    pub(crate) fn segment_before(&mut self, offset: u64) -> Result<Option<(u64, u64)>, LogError> {
         self.layout.segment_before(offset)
     }
 

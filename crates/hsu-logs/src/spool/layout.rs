@@ -204,17 +204,26 @@ impl Layout {
         Ok(closed.first().map_or(head.base, |segment| segment.base))
     }
 
-    pub(super) fn segment_before(&self, offset: u64) -> Result<Option<u64>, LogError> {
+    /// The part of a segment that holds the last bytes before `offset`.
+    pub(super) fn segment_before(&self, offset: u64) -> Result<Option<(u64, u64)>, LogError> {
         let head = self.head()?;
         if offset > head.base {
-            return Ok(Some(head.base));
+            let end = self.end()?.min(offset);
+            if end > head.base {
+                return Ok(Some((head.base, end)));
+            }
         }
         let closed = self.closed(&self.places(), head.base)?;
-        Ok(closed
-            .iter()
-            .rev()
-            .map(|segment| segment.base)
-            .find(|base| *base < offset))
+        let before = closed.partition_point(|segment| segment.base < offset);
+        for (at, segment) in closed.iter().enumerate().take(before).rev() {
+            let next = closed.get(at + 1).map_or(head.base, |next| next.base);
+            let length = fs::metadata(&segment.path).map_or(0, |facts| facts.len());
+            let end = (segment.base + length).min(next).min(offset);
+            if end > segment.base {
+                return Ok(Some((segment.base, end)));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn retire_internal(&self, consumed: u64) -> Result<(), LogError> {

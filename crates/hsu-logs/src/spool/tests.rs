@@ -152,7 +152,7 @@ fn internal_segments_go_when_consumed_and_the_latest_closed_one_stays() {
     );
     reader.retire_internal(8).unwrap();
     assert_eq!(reader.start().unwrap(), 4);
-    assert_eq!(reader.segment_before(6).unwrap(), Some(4));
+    assert_eq!(reader.segment_before(6).unwrap(), Some((4, 6)));
     assert_eq!(reader.segment_before(4).unwrap(), None);
 }
 
