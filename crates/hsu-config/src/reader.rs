@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
         }
         if let Some(instead) = key.old {
             self.findings
-                .notice("legacy-key", (key.name, instead), entry.key_place, || {
+                .notice("legacy-key", ("", instead), entry.key_place, || {
                     (format!("`{}` is an old form", key.name), instead.to_owned())
                 });
         }

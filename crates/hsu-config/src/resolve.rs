@@ -51,7 +51,7 @@ pub(crate) fn resolve(root: &Root, context: &mut Context<'_>) -> FleetSpec {
     let logs = logs::Collection::of(section, &master.directories, context);
     let breaker = root
         .restart_circuit_breaker
-        .as_ref()
+        .as_deref()
         .map(|section| &section.value);
     let common = worker::Common {
         folders: &folders,
@@ -75,11 +75,11 @@ fn log_section<'r>(
 ) -> Option<&'r At<crate::schema::logs::LogCollection>> {
     let inner = root
         .master
-        .as_ref()
-        .and_then(|master| master.value.log_collection.as_ref());
+        .as_deref()
+        .and_then(|master| master.value.log_collection.as_deref());
     one_of(
         "log_collection",
-        root.log_collection.as_ref(),
+        root.log_collection.as_deref(),
         inner,
         context,
     )

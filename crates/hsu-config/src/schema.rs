@@ -111,18 +111,6 @@ pub(crate) trait Section: Sized {
     fn take(&mut self, field: &'static str, node: &Node<'_>, reader: &mut Reader<'_>);
 }
 
-impl<T: Section> Read for T {
-    const SHAPE: Shape = Shape::Section(T::KEYS);
-
-    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let mut section = Self::empty();
-        reader.section(node, Self::KEYS, |field, node, reader| {
-            section.take(field, node, reader);
-        })?;
-        Some(section)
-    }
-}
-
 /// Declares a section; see the module.
 macro_rules! section {
     (
@@ -136,7 +124,24 @@ macro_rules! section {
         pub(crate) struct $name {
             /// The fields whose values were there and did not fit.
             pub(crate) refused: Vec<&'static str>,
-            $( pub(crate) $field: Option<$crate::findings::At<$type>>, )*
+            $( pub(crate) $field: Option<Box<$crate::findings::At<$type>>>, )*
+        }
+
+        impl $crate::schema::Read for $name {
+            const SHAPE: $crate::schema::Shape =
+                $crate::schema::Shape::Section(<Self as $crate::schema::Section>::KEYS);
+
+            fn read(
+                node: &$crate::node::Node<'_>,
+                reader: &mut $crate::reader::Reader<'_>,
+            ) -> Option<Self> {
+                let mut section = <Self as $crate::schema::Section>::empty();
+                let keys = <Self as $crate::schema::Section>::KEYS;
+                reader.section(node, keys, |field, node, reader| {
+                    $crate::schema::Section::take(&mut section, field, node, reader);
+                })?;
+                Some(section)
+            }
         }
 
         impl $crate::schema::Section for $name {
@@ -162,7 +167,7 @@ macro_rules! section {
             ) {
                 let fits = match field {
                     $( stringify!($field) => {
-                        self.$field = reader.value(node);
+                        self.$field = reader.value(node).map(Box::new);
                         self.$field.is_some()
                     } )*
                     _ => true,

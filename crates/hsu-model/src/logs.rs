@@ -69,6 +69,7 @@ pub struct LogOutput {
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogTarget {
     /// A file, by absolute path, templates already replaced.
     File {

@@ -26,6 +26,7 @@ pub struct WorkerSpec {
 
 /// What runs, and who owns it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Unit {
     /// Started and owned by us.
     Managed(Managed),

@@ -1,1 +1,21 @@
 //! The body: owns the clock, the loop and the hands.
+//!
+//! [`start`] finds out what an earlier life left behind (records in the store,
+//! processes with the keeper), and gives back a [`Body`] to run and a [`Handle`]
+//! for everybody else. Decisions are `hsu-core`'s; this room performs them.
+//! Absent on purpose: any knowledge of files of the configuration, HTTP or formats.
+
+mod board;
+mod body;
+mod boot;
+mod chores;
+pub mod control;
+mod handle;
+mod journal;
+mod launch;
+mod request;
+
+pub use board::{Entry, Snapshot};
+pub use body::{Body, Ending};
+pub use boot::{Options, StartError, start};
+pub use handle::Handle;

@@ -172,12 +172,9 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
     struct Stone {
         removed: bool,
     }
-    let record = match serde_json::from_str::<Record>(text) {
-        Ok(record) => record,
-        Err(_) => {
-            let is_stone = serde_json::from_str::<Stone>(text).is_ok_and(|stone| stone.removed);
-            return is_stone.then(removed_record);
-        }
+    let Ok(record) = serde_json::from_str::<Record>(text) else {
+        let is_stone = serde_json::from_str::<Stone>(text).is_ok_and(|stone| stone.removed);
+        return is_stone.then(removed_record);
     };
     Some(WorkerRecord {
         desired: if record.wanted {

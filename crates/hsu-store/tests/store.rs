@@ -8,7 +8,9 @@ use hsu_model::time::WallTime;
 use hsu_store::{Batch, Durability, Store, StoreError};
 
 fn open(folder: &Path) -> Store {
-    Store::open(folder, Box::new(|| {})).unwrap().store
+    Store::open(folder, Box::new(|| {}))
+        .expect("a folder that can be written")
+        .store
 }
 
 fn event(sequence: u64) -> Event {
@@ -74,7 +76,9 @@ fn a_broken_database_is_put_aside_and_a_new_one_begun() {
 fn a_database_cut_short_is_put_aside_and_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    (1..200).for_each(|sequence| drop(store.submit(batch(sequence))));
+    for sequence in 1..200 {
+        store.submit(batch(sequence));
+    }
     store.close().unwrap();
     let whole = std::fs::read(folder.path().join("state.db")).unwrap();
     for length in [1, 50, 99, 512, 4096, 5000, whole.len() / 2] {

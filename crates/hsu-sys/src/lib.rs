@@ -7,9 +7,11 @@
 #![expect(unsafe_code, reason = "it speaks with the kernel")]
 
 pub mod clock;
+pub mod datagram;
 pub mod descriptors;
 pub mod files;
 
+pub mod local;
 pub mod lock;
 pub mod notify;
 pub mod path;

@@ -1,7 +1,8 @@
 //! "Did you mean": what the author of an unknown key may have wanted.
 
+use crate::feature::join;
 use crate::findings::shown;
-use crate::schema::{Key, Shape};
+use crate::schema::{Key, Shape, root};
 
 /// Words this similar are taken for the same word; 1.0 is equal.
 const SIMILAR: f64 = 0.8;
@@ -15,12 +16,12 @@ pub(super) fn hint(unknown: &str, keys: &'static [Key]) -> String {
         return all(keys);
     }
     if let Some(key) = nearest(unknown, keys) {
-        return format!("did you mean `{}`?", key.name);
+        return match key.old {
+            Some(instead) => format!("did you mean `{}`? better: {instead}", key.name),
+            None => format!("did you mean `{}`?", key.name),
+        };
     }
-    let mut found = Vec::new();
-    let root = crate::schema::root::KEYS;
-    homes(unknown, root, &mut String::new(), &mut found);
-    match found.first() {
+    match home(unknown, root::KEYS, "") {
         Some(home) if home.is_empty() => {
             format!("`{}` belongs to the top level of the file", shown(unknown))
         }
@@ -38,49 +39,37 @@ fn all(keys: &'static [Key]) -> String {
 /// The key that is spelled most like `unknown`, if any is spelled like it at all.
 fn nearest(unknown: &str, keys: &'static [Key]) -> Option<&'static Key> {
     let unknown = unknown.to_ascii_lowercase().replace('-', "_");
-    let mut best: Option<(f64, &Key)> = None;
-    for key in keys {
-        let spellings = key.also.iter().chain(key.legacy).chain([&key.name]);
-        for spelling in spellings {
-            let similarity = similarity(&unknown, spelling);
-            if similarity >= SIMILAR && best.is_none_or(|(most, _)| similarity > most) {
-                best = Some((similarity, key));
-            }
-        }
-    }
-    best.map(|(_, key)| key)
+    let unknown = unknown.as_str();
+    let spellings = keys.iter().flat_map(|key| {
+        let all = key.also.iter().chain(key.legacy).chain([&key.name]);
+        all.map(move |spelling| (key, similarity(unknown, spelling)))
+    });
+    let near = spellings.filter(|(_, similarity)| *similarity >= SIMILAR);
+    let best = near.max_by(|(_, one), (_, two)| one.total_cmp(two));
+    best.map(|(key, _)| key)
 }
 
+/// Swapped and missing letters, and also a beginning that is right.
 fn similarity(unknown: &str, spelling: &str) -> f64 {
-    let distance = strsim::normalized_damerau_levenshtein(unknown, spelling);
-    distance.max(strsim::jaro_winkler(unknown, spelling) - 0.07)
+    let letters = strsim::normalized_damerau_levenshtein(unknown, spelling);
+    letters.max(strsim::jaro_winkler(unknown, spelling) - 0.07)
 }
 
-/// The sections that have a key of exactly this name, nearest to the root first.
-fn homes(name: &str, keys: &'static [Key], path: &mut String, found: &mut Vec<String>) {
-    if keys.iter().any(|key| key.name == name && key.old.is_none()) {
-        found.push(path.clone());
-        return;
+/// The section, by its dotted path, that has a key of exactly this name.
+fn home(name: &str, keys: &'static [Key], path: &str) -> Option<String> {
+    let mut current = keys.iter().filter(|key| key.old.is_none());
+    if current.clone().any(|key| key.name == name) {
+        return Some(path.to_owned());
     }
-    for key in keys.iter().filter(|key| key.old.is_none()) {
-        let Some(inner) = inner_keys(key.shape) else {
-            continue;
-        };
-        let length = path.len();
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(key.name);
-        homes(name, inner, path, found);
-        path.truncate(length);
-    }
+    current.find_map(|key| home_below(name, key.shape, join(path, key)))
 }
 
-/// The keys below a shape, if there is a section.
-pub(crate) fn inner_keys(shape: Shape) -> Option<&'static [Key]> {
+fn home_below(name: &str, shape: Shape, path: String) -> Option<String> {
     match shape {
-        Shape::Section(keys) => Some(keys),
-        Shape::List(item) | Shape::Named(item) | Shape::Either(_, item) => inner_keys(item()),
+        Shape::Section(keys) => home(name, keys, &path),
+        Shape::List(item) => home_below(name, item(), format!("{path}[]")),
+        Shape::Named(item) => home_below(name, item(), format!("{path}.NAME")),
+        Shape::Either(_, full) => home_below(name, full(), path),
         Shape::Value(_) | Shape::Words(_) => None,
     }
 }

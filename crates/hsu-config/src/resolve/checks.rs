@@ -20,7 +20,7 @@ pub(super) fn health(written: Option<&At<HealthCheck>>, context: &mut Context<'_
     let Some(written) = written else {
         return;
     };
-    run_options(written.value.run_options.as_ref(), context);
+    run_options(written.value.run_options.as_deref(), context);
     if let Some(kind) = &written.value.r#type {
         health_section(kind.value, &written.value, written.place, context);
     }
@@ -32,31 +32,37 @@ fn health_section(kind: HealthType, check: &HealthCheck, place: Place, context: 
     match kind {
         HealthType::Http if check.http_endpoint.is_some() => {}
         HealthType::Http => {
-            if let Some(http) = required("http", check.http.as_ref(), refused, place, context) {
+            if let Some(http) = required("http", check.http.as_deref(), refused, place, context) {
                 let http = (&http.value, http.place);
-                required("url", http.0.url.as_ref(), &http.0.refused, http.1, context);
+                required(
+                    "url",
+                    http.0.url.as_deref(),
+                    &http.0.refused,
+                    http.1,
+                    context,
+                );
             }
         }
         HealthType::Grpc => {
-            if let Some(grpc) = required("grpc", check.grpc.as_ref(), refused, place, context) {
+            if let Some(grpc) = required("grpc", check.grpc.as_deref(), refused, place, context) {
                 let (grpc, place) = (&grpc.value, grpc.place);
                 required(
                     "address",
-                    grpc.address.as_ref(),
+                    grpc.address.as_deref(),
                     &grpc.refused,
                     place,
                     context,
                 );
                 required(
                     "service",
-                    grpc.service.as_ref(),
+                    grpc.service.as_deref(),
                     &grpc.refused,
                     place,
                     context,
                 );
                 required(
                     "method",
-                    grpc.method.as_ref(),
+                    grpc.method.as_deref(),
                     &grpc.refused,
                     place,
                     context,
@@ -64,24 +70,24 @@ fn health_section(kind: HealthType, check: &HealthCheck, place: Place, context: 
             }
         }
         HealthType::Tcp => {
-            if let Some(tcp) = required("tcp", check.tcp.as_ref(), refused, place, context) {
+            if let Some(tcp) = required("tcp", check.tcp.as_deref(), refused, place, context) {
                 let (tcp, place) = (&tcp.value, tcp.place);
                 required(
                     "address",
-                    tcp.address.as_ref(),
+                    tcp.address.as_deref(),
                     &tcp.refused,
                     place,
                     context,
                 );
-                required("port", tcp.port.as_ref(), &tcp.refused, place, context);
+                required("port", tcp.port.as_deref(), &tcp.refused, place, context);
             }
         }
         HealthType::Exec => {
-            if let Some(exec) = required("exec", check.exec.as_ref(), refused, place, context) {
+            if let Some(exec) = required("exec", check.exec.as_deref(), refused, place, context) {
                 let (exec, place) = (&exec.value, exec.place);
                 required(
                     "command",
-                    exec.command.as_ref(),
+                    exec.command.as_deref(),
                     &exec.refused,
                     place,
                     context,
@@ -95,14 +101,18 @@ fn health_section(kind: HealthType, check: &HealthCheck, place: Place, context: 
 /// When to check.
 pub(super) fn run_options(written: Option<&At<RunOptions>>, context: &mut Context<'_>) {
     if let Some(options) = written.map(|written| &written.value) {
-        rhythm(options.interval.as_ref(), options.timeout.as_ref(), context);
+        rhythm(
+            options.interval.as_deref(),
+            options.timeout.as_deref(),
+            context,
+        );
     }
 }
 
 /// The same in the flat form.
 pub(super) fn flat_health(written: Option<&At<FlatHealth>>, context: &mut Context<'_>) {
     if let Some(check) = written.map(|written| &written.value) {
-        rhythm(check.interval.as_ref(), check.timeout.as_ref(), context);
+        rhythm(check.interval.as_deref(), check.timeout.as_deref(), context);
     }
 }
 
@@ -145,8 +155,8 @@ pub(super) fn unmanaged(written: Option<&At<UnmanagedUnit>>, context: &mut Conte
         return;
     };
     let unit = &written.value;
-    health(unit.health_check.as_ref(), context);
-    let discovery = unit.discovery.as_ref();
+    health(unit.health_check.as_deref(), context);
+    let discovery = unit.discovery.as_deref();
     if let Some(found) = required(
         "discovery",
         discovery,
@@ -161,10 +171,10 @@ pub(super) fn unmanaged(written: Option<&At<UnmanagedUnit>>, context: &mut Conte
 /// The keys that a method of discovery needs.
 fn discover(discovery: &Discovery, place: Place, context: &mut Context<'_>) {
     let refused = &discovery.refused;
-    let method = discovery.method.as_ref();
+    let method = discovery.method.as_deref();
     match required("method", method, refused, place, context).map(|method| method.value) {
         Some(Method::PidFile) => {
-            let file = discovery.pid_file.as_ref();
+            let file = discovery.pid_file.as_deref();
             if let Some(file) = required("pid_file", file, refused, place, context)
                 && !context.paths().is_absolute(&file.value.0)
             {
@@ -177,19 +187,19 @@ fn discover(discovery: &Discovery, place: Place, context: &mut Context<'_>) {
         Some(Method::ProcessName) => {
             required(
                 "process_name",
-                discovery.process_name.as_ref(),
+                discovery.process_name.as_deref(),
                 refused,
                 place,
                 context,
             );
         }
         Some(Method::Port) => {
-            required("port", discovery.port.as_ref(), refused, place, context);
+            required("port", discovery.port.as_deref(), refused, place, context);
         }
         Some(Method::ServiceName) => {
             required(
                 "service_name",
-                discovery.service_name.as_ref(),
+                discovery.service_name.as_deref(),
                 refused,
                 place,
                 context,

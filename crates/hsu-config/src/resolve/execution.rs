@@ -23,12 +23,12 @@ pub(super) struct Program<'r> {
 impl<'r> Program<'r> {
     /// From an `execution` section.
     pub(super) fn of(raw: &'r Raw, place: Place, context: &mut Context<'_>) -> Option<Self> {
-        let path = raw.executable_path.as_ref();
+        let path = raw.executable_path.as_deref();
         Some(Self {
             path: required("executable_path", path, &raw.refused, place, context)?,
-            args: raw.args.as_ref(),
-            environment: raw.environment.as_ref(),
-            working_directory: raw.working_directory.as_ref(),
+            args: raw.args.as_deref(),
+            environment: raw.environment.as_deref(),
+            working_directory: raw.working_directory.as_deref(),
             more: Some(raw),
         })
     }
@@ -39,12 +39,12 @@ impl<'r> Program<'r> {
         place: Place,
         context: &mut Context<'_>,
     ) -> Option<Self> {
-        let path = raw.executable.as_ref();
+        let path = raw.executable.as_deref();
         Some(Self {
             path: required("executable", path, &raw.refused, place, context)?,
-            args: raw.arguments.as_ref(),
-            environment: raw.environment.as_ref(),
-            working_directory: raw.working_directory.as_ref(),
+            args: raw.arguments.as_deref(),
+            environment: raw.environment.as_deref(),
+            working_directory: raw.working_directory.as_deref(),
             more: None,
         })
     }
@@ -73,19 +73,19 @@ pub(super) fn resolve(program: Option<&Program<'_>>, context: &mut Context<'_>) 
             .map_or_else(Vec::new, |list| list.value.0.clone()),
         working_directory: directory.unwrap_or(WorkingDirectory::OfProgram),
         user: more
-            .and_then(|more| more.user.as_ref())
+            .and_then(|more| more.user.as_deref())
             .map(|user| user.value.0.clone()),
         group: more
-            .and_then(|more| more.group.as_ref())
+            .and_then(|more| more.group.as_deref())
             .map(|group| group.value.0.clone()),
         umask: more
-            .and_then(|more| more.umask.as_ref())
+            .and_then(|more| more.umask.as_deref())
             .map(|umask| umask.value.0),
         nice: more
-            .and_then(|more| more.nice.as_ref())
+            .and_then(|more| more.nice.as_deref())
             .and_then(|nice| i32::try_from(nice.value.0).ok()),
         rlimits: more
-            .and_then(|more| more.rlimits.as_ref())
+            .and_then(|more| more.rlimits.as_deref())
             .map_or_else(Vec::new, |limits| {
                 let limits = limits.value.0.iter();
                 limits
@@ -97,7 +97,7 @@ pub(super) fn resolve(program: Option<&Program<'_>>, context: &mut Context<'_>) 
                     .collect()
             }),
         make_executable: more
-            .and_then(|more| more.make_executable.as_ref())
+            .and_then(|more| more.make_executable.as_deref())
             .is_some_and(|switch| switch.value),
     }
 }

@@ -50,9 +50,9 @@ impl<'r> Own<'r> {
     pub(super) fn of(section: Option<&'r At<Raw>>) -> Self {
         let raw = section.map(|section| &section.value);
         Self {
-            enabled: raw.and_then(|raw| flag(raw.enabled.as_ref())),
-            capture_stdout: raw.and_then(|raw| flag(raw.capture_stdout.as_ref())),
-            capture_stderr: raw.and_then(|raw| flag(raw.capture_stderr.as_ref())),
+            enabled: raw.and_then(|raw| flag(raw.enabled.as_deref())),
+            capture_stdout: raw.and_then(|raw| flag(raw.capture_stdout.as_deref())),
+            capture_stderr: raw.and_then(|raw| flag(raw.capture_stderr.as_deref())),
             section,
         }
     }
@@ -60,8 +60,8 @@ impl<'r> Own<'r> {
     /// From the `logging` section of the flat form, where capturing is asking for it.
     pub(super) fn of_flat(section: Option<&'r At<FlatLogging>>) -> Self {
         let raw = section.map(|section| &section.value);
-        let capture_stdout = raw.and_then(|raw| flag(raw.capture_stdout.as_ref()));
-        let capture_stderr = raw.and_then(|raw| flag(raw.capture_stderr.as_ref()));
+        let capture_stdout = raw.and_then(|raw| flag(raw.capture_stdout.as_deref()));
+        let capture_stderr = raw.and_then(|raw| flag(raw.capture_stderr.as_deref()));
         let asks = capture_stdout == Some(true) || capture_stderr == Some(true);
         Self {
             enabled: asks.then_some(true),
@@ -87,17 +87,17 @@ impl<'r> Collection<'r> {
         let switch = match (context.options.enable_log, section) {
             (true, _) => Switch::On,
             (false, None) => Switch::Unset,
-            (false, Some(section)) => match flag(section.value.enabled.as_ref()) {
+            (false, Some(section)) => match flag(section.value.enabled.as_deref()) {
                 Some(true) | None => Switch::On,
                 Some(false) => Switch::Off,
             },
         };
         let default = raw
-            .and_then(|raw| raw.default_worker.as_ref())
+            .and_then(|raw| raw.default_worker.as_deref())
             .map(|raw| &raw.value);
         let separate = default.and_then(separate);
-        let stdout = separate.and_then(|separate| separate.stdout.as_ref());
-        let stderr = separate.and_then(|separate| separate.stderr.as_ref());
+        let stdout = separate.and_then(|separate| separate.stdout.as_deref());
+        let stderr = separate.and_then(|separate| separate.stderr.as_deref());
         Self {
             switch,
             default,
@@ -130,10 +130,10 @@ impl<'r> Collection<'r> {
         let own_outputs = own.section.and_then(|section| separate(&section.value));
         // Read in any case, so that what is wrong with them is found.
         let own_stdout = own_outputs
-            .and_then(|separate| separate.stdout.as_ref())
+            .and_then(|separate| separate.stdout.as_deref())
             .map(|list| drafts_of(list, context));
         let own_stderr = own_outputs
-            .and_then(|separate| separate.stderr.as_ref())
+            .and_then(|separate| separate.stderr.as_deref())
             .map(|list| drafts_of(list, context));
         if !self.collects(own, context) {
             return WorkerLogs::default();
@@ -142,23 +142,23 @@ impl<'r> Collection<'r> {
         let inherited = |of: fn(&Raw) -> Option<&At<bool>>| default.and_then(|raw| flag(of(raw)));
         let capture_stdout = own
             .capture_stdout
-            .or_else(|| inherited(|raw| raw.capture_stdout.as_ref()));
+            .or_else(|| inherited(|raw| raw.capture_stdout.as_deref()));
         let capture_stderr = own
             .capture_stderr
-            .or_else(|| inherited(|raw| raw.capture_stderr.as_ref()));
-        let policy = |raw: &Raw| raw.on_full.as_ref().map(|policy| policy.value);
+            .or_else(|| inherited(|raw| raw.capture_stderr.as_deref()));
+        let policy = |raw: &Raw| raw.on_full.as_deref().map(|policy| policy.value);
         let on_full = own.section.and_then(|section| policy(&section.value));
         WorkerLogs {
             stdout: self.stream(
                 id,
                 capture_stdout,
-                own_stdout.as_ref().unwrap_or(&self.stdout),
+                own_stdout.as_deref().unwrap_or(&self.stdout),
                 context,
             ),
             stderr: self.stream(
                 id,
                 capture_stderr,
-                own_stderr.as_ref().unwrap_or(&self.stderr),
+                own_stderr.as_deref().unwrap_or(&self.stderr),
                 context,
             ),
             on_full: on_full
@@ -169,7 +169,7 @@ impl<'r> Collection<'r> {
 
     /// Whether anything of a worker is collected.
     fn collects(&self, own: Own<'_>, context: &mut Context<'_>) -> bool {
-        let default = self.default.and_then(|raw| flag(raw.enabled.as_ref()));
+        let default = self.default.and_then(|raw| flag(raw.enabled.as_deref()));
         match (self.switch, own.enabled.or(default)) {
             (Switch::On, wanted) => wanted.unwrap_or(true),
             (Switch::Unset, _) => own.enabled == Some(true),
@@ -213,21 +213,21 @@ impl<'r> Collection<'r> {
 }
 
 fn separate(raw: &Raw) -> Option<&Separate> {
-    let outputs = raw.outputs.as_ref()?;
+    let outputs = raw.outputs.as_deref()?;
     outputs
         .value
         .separate
-        .as_ref()
+        .as_deref()
         .map(|separate| &separate.value)
 }
 
 fn together(raw: Option<&LogCollection>, context: &mut Context<'_>) -> Vec<Draft> {
     let section = raw
-        .and_then(|raw| raw.global_aggregation.as_ref())
+        .and_then(|raw| raw.global_aggregation.as_deref())
         .map(|section| &section.value);
-    let targets = section.and_then(|section| section.targets.as_ref());
+    let targets = section.and_then(|section| section.targets.as_deref());
     let drafts = drafts(targets, || Draft::file("aggregated.log"), context);
-    match section.and_then(|section| flag(section.enabled.as_ref())) {
+    match section.and_then(|section| flag(section.enabled.as_deref())) {
         Some(false) => Vec::new(),
         Some(true) | None => drafts,
     }

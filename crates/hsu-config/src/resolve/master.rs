@@ -18,23 +18,23 @@ const WORKER_FOLDER: &str = "workers";
 
 /// The master, and the folders that its workers start from.
 pub(super) fn resolve(root: &Root, context: &mut Context<'_>) -> (MasterSpec, Folders) {
-    let master = root.master.as_ref().map(|master| &master.value);
+    let master = root.master.as_deref().map(|master| &master.value);
     let folders = folders_of(master, context);
     let system = root
         .log_collection
-        .as_ref()
-        .and_then(|logs| logs.value.system.as_ref());
-    let named = system.and_then(|system| system.value.worker_directory.as_ref());
+        .as_deref()
+        .and_then(|logs| logs.value.system.as_deref());
+    let named = system.and_then(|system| system.value.worker_directory.as_deref());
     let worker_folder = named.map_or(WORKER_FOLDER, |named| named.value.0.as_str());
     let worker_logs = context.paths().join(&folders.logs, worker_folder);
-    let port = master.and_then(|master| master.port.as_ref());
-    let timeout = master.and_then(|master| master.force_shutdown_timeout.as_ref());
+    let port = master.and_then(|master| master.port.as_deref());
+    let timeout = master.and_then(|master| master.force_shutdown_timeout.as_deref());
     let spec = MasterSpec {
         port: port
             .and_then(|port| u16::try_from(port.value.0).ok())
             .unwrap_or(PORT),
         log_level: master
-            .and_then(|master| master.log_level.as_ref())
+            .and_then(|master| master.log_level.as_deref())
             .map_or(LogLevel::Info, |level| level.value),
         force_shutdown_timeout: positive(
             "force_shutdown_timeout",
@@ -42,7 +42,7 @@ pub(super) fn resolve(root: &Root, context: &mut Context<'_>) -> (MasterSpec, Fo
             FORCE_SHUTDOWN,
             context,
         ),
-        start_rate: start_rate(master.and_then(|master| master.start_rate.as_ref())),
+        start_rate: start_rate(master.and_then(|master| master.start_rate.as_deref())),
         directories: Directories {
             runtime: folders.runtime.clone(),
             state: folders.state.clone(),
@@ -81,15 +81,15 @@ pub(super) fn positive(
 
 /// The context that folders come from.
 pub(super) fn service_context(root: &Root) -> ServiceContext {
-    let master = root.master.as_ref().map(|master| &master.value);
-    let written = master.and_then(|master| master.service_context.as_ref());
+    let master = root.master.as_deref().map(|master| &master.value);
+    let written = master.and_then(|master| master.service_context.as_deref());
     written.map_or(ServiceContext::User, |written| written.value)
 }
 
 fn start_rate(written: Option<&At<RawStartRate>>) -> StartRate {
     let written = written.map(|written| &written.value);
-    let per_second = written.and_then(|rate| rate.per_second.as_ref());
-    let burst = written.and_then(|rate| rate.burst.as_ref());
+    let per_second = written.and_then(|rate| rate.per_second.as_deref());
+    let burst = written.and_then(|rate| rate.burst.as_deref());
     StartRate {
         per_second: per_second.map_or(StartRate::DEFAULT.per_second, |rate| match rate.value {
             Limit::Of(factor) => factor.0,
@@ -102,8 +102,8 @@ fn start_rate(written: Option<&At<RawStartRate>>) -> StartRate {
 }
 
 fn folders_of(master: Option<&Master>, context: &mut Context<'_>) -> Folders {
-    let base = master.and_then(|master| master.base_directory.as_ref());
-    let kind = master.and_then(|master| master.service_context.as_ref());
+    let base = master.and_then(|master| master.base_directory.as_deref());
+    let kind = master.and_then(|master| master.service_context.as_deref());
     if let (Some(base), Some(kind)) = (base, kind) {
         let message = "`base_directory` and `service_context` both say where files are";
         context

@@ -49,15 +49,15 @@ impl Draft {
     pub(super) fn of(target: &Target, place: Place, context: &mut Context<'_>) -> Option<Self> {
         let kind = required(
             "type",
-            target.r#type.as_ref(),
+            target.r#type.as_deref(),
             &target.refused,
             place,
             context,
         )?;
-        let rotation = rotation(target.rotation.as_ref(), context);
+        let rotation = rotation(target.rotation.as_deref(), context);
         let to = match kind.value {
             TargetType::File => {
-                let path = target.path.as_ref();
+                let path = target.path.as_deref();
                 let path = required("path", path, &target.refused, place, context)?;
                 refuse_unknown_templates(&path.value.0, path.place, context);
                 To::File {
@@ -71,10 +71,14 @@ impl Draft {
             TargetType::Elasticsearch => return not_built(kind, "elasticsearch", context),
         };
         if !matches!(to, To::File { .. }) {
-            only_for_files("path", target.path.as_ref().map(|path| path.place), context);
+            only_for_files(
+                "path",
+                target.path.as_deref().map(|path| path.place),
+                context,
+            );
             only_for_files(
                 "rotation",
-                target.rotation.as_ref().map(|r| r.place),
+                target.rotation.as_deref().map(|r| r.place),
                 context,
             );
         }
@@ -82,11 +86,11 @@ impl Draft {
             to,
             format: target
                 .format
-                .as_ref()
+                .as_deref()
                 .map_or(LogFormat::EnhancedPlain, |f| f.value),
             prefix: target
                 .prefix
-                .as_ref()
+                .as_deref()
                 .map_or_else(String::new, |prefix| prefix.value.clone()),
             place: Some(place),
         })
@@ -231,7 +235,7 @@ fn rotation(written: Option<&At<RawRotation>>, context: &mut Context<'_>) -> Rot
     };
     let max_size = written
         .max_size
-        .as_ref()
+        .as_deref()
         .map_or(default.max_size, |size| match size.value {
             Limit::Of(bytes) => {
                 refuse_zero(bytes.0 == 0, "max_size", size.place, context);
@@ -241,7 +245,7 @@ fn rotation(written: Option<&At<RawRotation>>, context: &mut Context<'_>) -> Rot
         });
     let max_age = written
         .max_age
-        .as_ref()
+        .as_deref()
         .map_or(default.max_age, |age| match age.value {
             Limit::Of(time) => {
                 refuse_zero(time.is_zero(), "max_age", age.place, context);
@@ -249,7 +253,7 @@ fn rotation(written: Option<&At<RawRotation>>, context: &mut Context<'_>) -> Rot
             }
             Limit::Unlimited => None,
         });
-    let max_files = written.max_files.as_ref();
+    let max_files = written.max_files.as_deref();
     let max_files = max_files.map_or(default.max_files, |files| match files.value {
         Limit::Of(count) => count.get(),
         Limit::Unlimited => 0,

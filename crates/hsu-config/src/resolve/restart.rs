@@ -52,8 +52,8 @@ pub(super) fn resolve(written: &Written<'_>, context: &mut Context<'_>) -> Resta
         RestartContext::DEFAULT,
         context,
     );
-    let health = layered(written, |aware| aware.health_failures.as_ref());
-    let resource = layered(written, |aware| aware.resource_violations.as_ref());
+    let health = layered(written, |aware| aware.health_failures.as_deref());
+    let resource = layered(written, |aware| aware.resource_violations.as_deref());
     // Documented: two more retries and twice the delay, and a gentle factor.
     let milder = RestartContext {
         max_retries: match default.max_retries {
@@ -68,7 +68,7 @@ pub(super) fn resolve(written: &Written<'_>, context: &mut Context<'_>) -> Resta
     let time = |of: fn(&ContextAware) -> Option<&At<Duration>>| {
         aware.and_then(of).or_else(|| fleet.and_then(of))
     };
-    let reset = time(|aware| aware.reset_after.as_ref());
+    let reset = time(|aware| aware.reset_after.as_deref());
     Restart {
         policy: policy(written, context),
         on_clean_exit: written.on_clean_exit.is_some_and(|switch| switch.value),
@@ -76,16 +76,16 @@ pub(super) fn resolve(written: &Written<'_>, context: &mut Context<'_>) -> Resta
         health_failures: cause(health, default, context),
         resource_violations: cause(resource, milder, context),
         severity_multipliers: factors(written, &SEVERITIES, context, |aware| {
-            aware.severity_multipliers.as_ref()
+            aware.severity_multipliers.as_deref()
         }),
         profile_multipliers: factors(written, &PROFILES, context, |aware| {
-            aware.worker_profile_multipliers.as_ref()
+            aware.worker_profile_multipliers.as_deref()
         }),
-        startup_grace: time(|aware| aware.startup_grace_period.as_ref())
+        startup_grace: time(|aware| aware.startup_grace_period.as_deref())
             .map_or(Restart::DEFAULT_STARTUP_GRACE, |time| time.value),
-        sustained_violation: time(|aware| aware.sustained_violation_time.as_ref())
+        sustained_violation: time(|aware| aware.sustained_violation_time.as_deref())
             .map_or(Restart::DEFAULT_SUSTAINED_VIOLATION, |time| time.value),
-        spike_tolerance: time(|aware| aware.spike_tolerance_time.as_ref())
+        spike_tolerance: time(|aware| aware.spike_tolerance_time.as_deref())
             .map_or(Duration::ZERO, |time| time.value),
         reset_after: never_zero(reset, "every attempt would be forgotten at once", context)
             .unwrap_or(Restart::DEFAULT_RESET_AFTER),
@@ -94,13 +94,13 @@ pub(super) fn resolve(written: &Written<'_>, context: &mut Context<'_>) -> Resta
 }
 
 fn policy(written: &Written<'_>, context: &mut Context<'_>) -> RestartPolicy {
-    let legacy = written.legacy.and_then(|legacy| legacy.policy.as_ref());
-    let flat = written.flat.and_then(|flat| flat.strategy.as_ref());
+    let legacy = written.legacy.and_then(|legacy| legacy.policy.as_deref());
+    let flat = written.flat.and_then(|flat| flat.strategy.as_deref());
     let own = one_of("restart_policy", written.policy, legacy, context);
     let own = one_of("restart_policy", own, flat, context);
     let in_default = |aware: &'_ ContextAware| {
-        let default = aware.default.as_ref()?;
-        default.value.policy.as_ref().map(|policy| policy.value)
+        let default = aware.default.as_deref()?;
+        default.value.policy.as_deref().map(|policy| policy.value)
     };
     own.map(|policy| policy.value)
         .or_else(|| written.aware.and_then(in_default))
@@ -110,46 +110,46 @@ fn policy(written: &Written<'_>, context: &mut Context<'_>) -> RestartPolicy {
 
 /// The `default` block, under whichever of its names.
 fn own_default<'r>(written: &Written<'r>, context: &mut Context<'_>) -> Partial<'r> {
-    let mut own = layered(written, |aware| aware.default.as_ref());
+    let mut own = layered(written, |aware| aware.default.as_deref());
     let fleet = layered(
         &Written {
             aware: None,
             ..*written
         },
-        |aware| aware.default.as_ref(),
+        |aware| aware.default.as_deref(),
     );
     let aware = written
         .aware
-        .and_then(|aware| aware.default.as_ref())
+        .and_then(|aware| aware.default.as_deref())
         .map(|d| &d.value);
     let older = Partial {
         max_retries: written
             .legacy
-            .and_then(|legacy| legacy.max_retries.as_ref()),
+            .and_then(|legacy| legacy.max_retries.as_deref()),
         retry_delay: written
             .legacy
-            .and_then(|legacy| legacy.retry_delay.as_ref()),
+            .and_then(|legacy| legacy.retry_delay.as_deref()),
         backoff_rate: written
             .legacy
-            .and_then(|legacy| legacy.backoff_rate.as_ref()),
+            .and_then(|legacy| legacy.backoff_rate.as_deref()),
         ..Partial::default()
     };
     let flat = written.flat;
     let older = Partial {
         max_retries: older
             .max_retries
-            .or(flat.and_then(|flat| flat.max_attempts.as_ref())),
+            .or(flat.and_then(|flat| flat.max_attempts.as_deref())),
         retry_delay: older
             .retry_delay
-            .or(flat.and_then(|flat| flat.restart_delay.as_ref())),
+            .or(flat.and_then(|flat| flat.restart_delay.as_deref())),
         backoff_rate: older
             .backoff_rate
-            .or(flat.and_then(|flat| flat.backoff_multiplier.as_ref())),
+            .or(flat.and_then(|flat| flat.backoff_multiplier.as_deref())),
         ..older
     };
-    let retries = aware.and_then(|aware| aware.max_retries.as_ref());
-    let delay = aware.and_then(|aware| aware.retry_delay.as_ref());
-    let rate = aware.and_then(|aware| aware.backoff_rate.as_ref());
+    let retries = aware.and_then(|aware| aware.max_retries.as_deref());
+    let delay = aware.and_then(|aware| aware.retry_delay.as_deref());
+    let rate = aware.and_then(|aware| aware.backoff_rate.as_deref());
     own.max_retries =
         one_of("max_retries", retries, older.max_retries, context).or(fleet.max_retries);
     own.retry_delay =
@@ -174,11 +174,11 @@ fn layered<'r>(
         own.and_then(of).or_else(|| fleet.and_then(of))
     }
     Partial {
-        max_retries: first(own, fleet, |block| block.max_retries.as_ref()),
-        retry_delay: first(own, fleet, |block| block.retry_delay.as_ref()),
-        backoff_rate: first(own, fleet, |block| block.backoff_rate.as_ref()),
-        max_delay: first(own, fleet, |block| block.max_delay.as_ref()),
-        jitter: first(own, fleet, |block| block.jitter.as_ref()).map(|jitter| jitter.value.0),
+        max_retries: first(own, fleet, |block| block.max_retries.as_deref()),
+        retry_delay: first(own, fleet, |block| block.retry_delay.as_deref()),
+        backoff_rate: first(own, fleet, |block| block.backoff_rate.as_deref()),
+        max_delay: first(own, fleet, |block| block.max_delay.as_deref()),
+        jitter: first(own, fleet, |block| block.jitter.as_deref()).map(|jitter| jitter.value.0),
     }
 }
 
@@ -225,8 +225,8 @@ fn cause(
 
 fn breaker(written: &Written<'_>, context: &mut Context<'_>) -> Breaker {
     let of = |aware: &'_ ContextAware| -> Option<At<Limit<Duration>>> {
-        let breaker = aware.circuit_breaker.as_ref()?;
-        breaker.value.half_open_after.clone()
+        let breaker = aware.circuit_breaker.as_deref()?;
+        breaker.value.half_open_after.as_deref().cloned()
     };
     let found = written
         .aware

@@ -31,7 +31,7 @@ pub(super) fn resolve(
     common: &Common<'_>,
     context: &mut Context<'_>,
 ) -> Vec<WorkerSpec> {
-    let Some(workers) = root.workers.as_ref() else {
+    let Some(workers) = root.workers.as_deref() else {
         if !root.refused.contains(&"workers") {
             no_workers(context);
         }
@@ -89,7 +89,7 @@ impl Names {
                 let refused = &worker.refused;
                 required(
                     "id",
-                    worker.id.as_ref(),
+                    worker.id.as_deref(),
                     refused,
                     listed.worker.place,
                     context,
@@ -162,12 +162,12 @@ fn one(
 ) -> Option<WorkerSpec> {
     let kind = required(
         "type",
-        worker.r#type.as_ref(),
+        worker.r#type.as_deref(),
         &worker.refused,
         place,
         context,
     );
-    let unit = worker.unit.as_ref();
+    let unit = worker.unit.as_deref();
     if let (Some(kind), Some(unit)) = (kind, unit) {
         refuse_siblings(kind, &unit.value, context);
     }
@@ -186,7 +186,10 @@ fn one(
         }
         Some(WorkerType::Unmanaged) => {
             not_created("unmanaged", kind, unit, context);
-            checks::unmanaged(unit.and_then(|unit| unit.value.unmanaged.as_ref()), context);
+            checks::unmanaged(
+                unit.and_then(|unit| unit.value.unmanaged.as_deref()),
+                context,
+            );
             None
         }
         None => None,
@@ -194,10 +197,13 @@ fn one(
     let (metadata, managed) = resolved?;
     Some(WorkerSpec {
         id: id?,
-        enabled: worker.enabled.as_ref().is_none_or(|enabled| enabled.value),
+        enabled: worker
+            .enabled
+            .as_deref()
+            .is_none_or(|enabled| enabled.value),
         profile: worker
             .profile_type
-            .as_ref()
+            .as_deref()
             .map_or(Profile::Default, |profile| profile.value.0),
         metadata,
         unit: Resolved::Managed(managed),
@@ -234,17 +240,17 @@ fn refuse_siblings(kind: &At<WorkerType>, unit: &Unit, context: &mut Context<'_>
         (
             WorkerType::Managed,
             "managed",
-            unit.managed.as_ref().map(|unit| unit.place),
+            unit.managed.as_deref().map(|unit| unit.place),
         ),
         (
             WorkerType::Unmanaged,
             "unmanaged",
-            unit.unmanaged.as_ref().map(|unit| unit.place),
+            unit.unmanaged.as_deref().map(|unit| unit.place),
         ),
         (
             WorkerType::Integrated,
             "integrated",
-            unit.integrated.as_ref().map(|unit| unit.place),
+            unit.integrated.as_deref().map(|unit| unit.place),
         ),
     ];
     let wanted = sections
@@ -266,9 +272,9 @@ fn refuse_siblings(kind: &At<WorkerType>, unit: &Unit, context: &mut Context<'_>
                 .see(kind.place, "the type is set here");
         }
     }
-    let own = unit.managed.as_ref().map(|unit| unit.place);
-    let own = own.or_else(|| unit.integrated.as_ref().map(|unit| unit.place));
-    if let (Some(own), Some(flat)) = (own, unit.control.as_ref()) {
+    let own = unit.managed.as_deref().map(|unit| unit.place);
+    let own = own.or_else(|| unit.integrated.as_deref().map(|unit| unit.place));
+    if let (Some(own), Some(flat)) = (own, unit.control.as_deref()) {
         context
             .findings
             .error("conflict", flat.place, "two forms of one worker")
@@ -284,16 +290,21 @@ fn managed(
     common: &Common<'_>,
     context: &mut Context<'_>,
 ) -> Option<(Metadata, Managed)> {
-    let Some(section) = unit.value.managed.as_ref() else {
+    let Some(section) = unit.value.managed.as_deref() else {
         return flat(id, worker, unit, common, context);
     };
     let section = &section.value;
-    checks::health(section.health_check.as_ref(), context);
-    let control = section.control.as_ref().map(|control| &control.value);
-    let in_control = control.and_then(|control| control.execution.as_ref());
-    let execution = one_of("execution", in_control, section.execution.as_ref(), context);
-    let in_control = control.and_then(|control| control.restart.as_ref());
-    let legacy = one_of("restart", in_control, section.restart.as_ref(), context);
+    checks::health(section.health_check.as_deref(), context);
+    let control = section.control.as_deref().map(|control| &control.value);
+    let in_control = control.and_then(|control| control.execution.as_deref());
+    let execution = one_of(
+        "execution",
+        in_control,
+        section.execution.as_deref(),
+        context,
+    );
+    let in_control = control.and_then(|control| control.restart.as_deref());
+    let legacy = one_of("restart", in_control, section.restart.as_deref(), context);
     let program = match execution {
         Some(execution) => Program::of(&execution.value, execution.place, context),
         None => {
@@ -302,20 +313,20 @@ fn managed(
         }
     };
     let written = restart::Written {
-        policy: control.and_then(|control| control.restart_policy.as_ref()),
-        on_clean_exit: control.and_then(|control| control.restart_on_clean_exit.as_ref()),
+        policy: control.and_then(|control| control.restart_policy.as_deref()),
+        on_clean_exit: control.and_then(|control| control.restart_on_clean_exit.as_deref()),
         aware: control
-            .and_then(|c| c.context_aware_restart.as_ref())
+            .and_then(|c| c.context_aware_restart.as_deref())
             .map(|aware| &aware.value),
         legacy: legacy.map(|legacy| &legacy.value),
         flat: None,
         fleet: common.restart,
     };
-    let own_logs = control.and_then(|control| control.log_collection.as_ref());
+    let own_logs = control.and_then(|control| control.log_collection.as_deref());
     let own_logs = one_of(
         "log_collection",
         own_logs,
-        worker.log_collection.as_ref(),
+        worker.log_collection.as_deref(),
         context,
     );
     let managed = Managed {
@@ -323,21 +334,21 @@ fn managed(
         stop: stop(control, context),
         pid_file: pid_file(
             id,
-            control.and_then(|c| c.process_file.as_ref()),
+            control.and_then(|c| c.process_file.as_deref()),
             common,
             context,
         ),
         logs: common.logs.worker(id, logs::Own::of(own_logs), context),
         execution: execution::resolve(program.as_ref(), context),
     };
-    Some((metadata(id, section.metadata.as_ref()), managed))
+    Some((metadata(id, section.metadata.as_deref()), managed))
 }
 
 fn missing_execution(unit: &At<Unit>, context: &mut Context<'_>) {
-    let Some(section) = unit.value.managed.as_ref() else {
+    let Some(section) = unit.value.managed.as_deref() else {
         return;
     };
-    let Some(control) = section.value.control.as_ref() else {
+    let Some(control) = section.value.control.as_deref() else {
         required(
             "control",
             None::<&At<Control>>,
@@ -366,12 +377,12 @@ fn flat(
     context: &mut Context<'_>,
 ) -> Option<(Metadata, Managed)> {
     let section = &unit.value;
-    checks::flat_health(section.health_check.as_ref(), context);
+    checks::flat_health(section.health_check.as_deref(), context);
     let refused = section
         .refused
         .iter()
         .any(|field| matches!(*field, "managed" | "control"));
-    let Some(control) = section.control.as_ref() else {
+    let Some(control) = section.control.as_deref() else {
         if !refused {
             context
                 .findings
@@ -385,16 +396,16 @@ fn flat(
     let written = restart::Written {
         flat: section
             .restart_policy
-            .as_ref()
+            .as_deref()
             .map(|restart| &restart.value),
         fleet: common.restart,
         ..restart::Written::default()
     };
-    let timeout = control.value.shutdown_timeout.as_ref();
+    let timeout = control.value.shutdown_timeout.as_deref();
     let default = Stop::DEFAULT_TIMEOUT;
-    let own_logs = match worker.log_collection.as_ref() {
+    let own_logs = match worker.log_collection.as_deref() {
         Some(own) => logs::Own::of(Some(own)),
-        None => logs::Own::of_flat(section.logging.as_ref()),
+        None => logs::Own::of_flat(section.logging.as_deref()),
     };
     let managed = Managed {
         restart: restart::resolve(&written, context),
@@ -406,7 +417,7 @@ fn flat(
         logs: common.logs.worker(id, own_logs, context),
         execution: execution::resolve(program.as_ref(), context),
     };
-    Some((metadata(id, section.metadata.as_ref()), managed))
+    Some((metadata(id, section.metadata.as_deref()), managed))
 }
 
 /// An integrated worker is a managed one with more; everything of it is checked.
@@ -417,21 +428,21 @@ fn integrated(
     common: &Common<'_>,
     context: &mut Context<'_>,
 ) {
-    let Some(section) = unit.value.integrated.as_ref() else {
+    let Some(section) = unit.value.integrated.as_deref() else {
         if unit.value.control.is_some() {
             flat(id, worker, unit, common, context);
         }
         return;
     };
-    checks::health(section.value.health_check.as_ref(), context);
-    checks::run_options(section.value.health_check_run_options.as_ref(), context);
+    checks::health(section.value.health_check.as_deref(), context);
+    checks::run_options(section.value.health_check_run_options.as_deref(), context);
     let refused = &section.value.refused;
-    let control = section.value.control.as_ref();
+    let control = section.value.control.as_deref();
     let Some(control) = required("control", control, refused, section.place, context) else {
         return;
     };
     let refused = &control.value.refused;
-    let execution = control.value.execution.as_ref();
+    let execution = control.value.execution.as_deref();
     if let Some(execution) = required("execution", execution, refused, control.place, context) {
         let program = Program::of(&execution.value, execution.place, context);
         execution::resolve(program.as_ref(), context);
@@ -440,8 +451,8 @@ fn integrated(
 }
 
 fn stop(control: Option<&Control>, context: &mut Context<'_>) -> Stop {
-    let timeout = control.and_then(|control| control.graceful_timeout.as_ref());
-    let written = control.and_then(|control| control.stop_signal.as_ref());
+    let timeout = control.and_then(|control| control.graceful_timeout.as_deref());
+    let written = control.and_then(|control| control.stop_signal.as_deref());
     let os = context.surroundings.os;
     let number = written.and_then(|written| signal::number(&written.value, os));
     if let (Some(written), None) = (written, number) {
@@ -501,12 +512,12 @@ fn pid_file(
     let file = &written.value;
     let app = file
         .app_name
-        .as_ref()
+        .as_deref()
         .map_or(folders::APP, |app| app.value.0.as_str());
-    let subfolder = file.use_subdirectory.as_ref().map(|switch| switch.value);
+    let subfolder = file.use_subdirectory.as_deref().map(|switch| switch.value);
     let own_base = file
         .base_directory
-        .as_ref()
+        .as_deref()
         .map(|base| paths.absolute(&base.value.0));
     let fleet_base = common
         .folders
@@ -523,7 +534,7 @@ fn pid_file(
     }
     let wanted = file
         .service_context
-        .as_ref()
+        .as_deref()
         .map_or(common.service_context, |wanted| wanted.value);
     match folders::pids(wanted, app, subfolder, paths) {
         Ok(folder) => in_folder(&folder),

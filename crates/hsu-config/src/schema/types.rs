@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hsu_model::units::ByteSize;
 
-use crate::findings::{At, shown};
+use crate::findings::At;
 use crate::node::Node;
 use crate::reader::Reader;
 use crate::schema::{Read, Shape};
@@ -286,7 +286,7 @@ pub(crate) fn choose<T: Copy>(
                 .zip(two.bytes())
                 .all(|(a, b)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_')))
     };
-    reader.parsed(node, "one of a few words", |text| {
+    reader.parsed(node, "one of the words below", |text| {
         let canonical = other.iter().find(|(spelling, _)| same(spelling, text));
         let wanted = canonical.map_or(text, |(_, word)| word);
         let found = choices.iter().find(|choice| same(choice.word, wanted));
@@ -306,14 +306,10 @@ pub(crate) fn choose<T: Copy>(
             };
             Refused {
                 reason: String::from("is not a word that is known here"),
-                hint: shown_hint(hint),
+                hint,
             }
         })
     })
-}
-
-fn shown_hint(hint: String) -> String {
-    if hint.len() > 400 { shown(&hint) } else { hint }
 }
 
 /// Makes an enum readable: its words, and further spellings of them.

@@ -17,6 +17,8 @@ use crate::schema::types::{Filled, Named};
 const NO_HEALTH: &str =
     "it is checked and then left alone; only the exit of a process decides about restarts";
 const NO_LIMITS: &str = "they are checked and then left alone; `execution.rlimits` is enforced";
+const FLAT: &str =
+    "write `unit.managed` with `control.execution`, `control.restart_policy` and so on";
 const MOVED: &str = "write it in `control`";
 
 section! {
@@ -36,27 +38,33 @@ section! {
             means: "A program that we start and that speaks our control protocol.",
         }
         metadata: Metadata {
+            old: FLAT,
             means: "Flat form: as `managed.metadata`.",
         }
         control: FlatControl {
-            old: "write `unit.managed.control` with `execution`, `restart_policy` and `graceful_timeout`",
+            old: FLAT,
             means: "Flat form: what to execute.",
         }
         restart_policy: FlatRestart {
+            old: FLAT,
             means: "Flat form: when to restart.",
         }
         logging: FlatLogging {
+            old: FLAT,
             means: "Flat form: what to capture.",
         }
         health_check: FlatHealth {
+            old: FLAT,
             later: NO_HEALTH,
             means: "Flat form: how to check it.",
         }
         health_check_run_options: FlatRunOptions {
+            old: FLAT,
             later: NO_HEALTH,
             means: "Flat form: when to check it.",
         }
         resource_limits: FlatLimits {
+            old: FLAT,
             later: NO_LIMITS,
             means: "Flat form: what it may use.",
         }

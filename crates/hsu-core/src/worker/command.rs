@@ -221,7 +221,6 @@ impl Worker {
         self.forget_failures(context);
         let waits = matches!(self.state, State::Tripped | State::BackingOff { .. });
         if waits && self.desired == Desired::Running && self.is_enabled() && !context.ending {
-            self.state = State::Stopped;
             self.counts_as_restart = true;
             self.begin_start(context, Reason::Operator("reset"));
         }

@@ -160,8 +160,6 @@ impl Worker {
         if delay.is_zero() {
             let turn = context.limiter.reserve(context.now.tick);
             if turn <= context.now.tick {
-                // Straight on: a rest of no length is no state of its own.
-                self.state = State::Stopped;
                 self.begin_start(context, Reason::RestartAtOnce(exit));
             } else {
                 let state = State::BackingOff {
@@ -214,7 +212,6 @@ impl Worker {
                 admitted: Admitted::Yes,
                 ..
             } => {
-                self.state = State::Stopped;
                 self.begin_start(context, Reason::RestOver);
             }
             State::BackingOff {
@@ -223,7 +220,6 @@ impl Worker {
             } => {
                 let turn = context.limiter.reserve(context.now.tick);
                 if turn <= context.now.tick {
-                    self.state = State::Stopped;
                     self.begin_start(context, Reason::RestOver);
                 } else {
                     let state = State::BackingOff {

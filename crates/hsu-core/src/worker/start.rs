@@ -21,7 +21,11 @@ const SCARCITY_REST: core::time::Duration = core::time::Duration::from_millis(50
 impl Worker {
     /// Asks for a process, now.
     pub(crate) fn begin_start(&mut self, context: &mut Context<'_>, reason: Reason) {
-        debug_assert!(self.run().is_none(), "I1: at most one run that is not over");
+        debug_assert!(
+            self.run()
+                .is_none_or(|run| self.accounted.is_some_and(|accounted| run <= accounted)),
+            "I1: at most one run that is not over"
+        );
         if context.ending {
             return;
         }

@@ -134,7 +134,6 @@ impl Worker {
             }
             Then::StartAgain if self.desired == Desired::Running && !context.ending => {
                 self.counts_as_restart = true;
-                self.state = State::Stopped;
                 self.begin_start(context, Reason::Operator("restart"));
             }
             Then::StartAgain => self.enter(context, State::Stopped, Reason::Ended(exit)),

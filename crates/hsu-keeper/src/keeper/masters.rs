@@ -340,6 +340,8 @@ impl Keeper {
         }
         self.masters.serving = Some(candidate);
         self.watch_process(SERVING);
+        // What happened while nobody served was told to the old master only.
+        self.tell_inventory(Role::Master);
         self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY);
     }
 }

@@ -1,0 +1,204 @@
+//! Events on the wire: a name, and the fields that belong to it.
+
+use hsu_model::event::{Actor, Event, EventKind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::time::rfc3339;
+use crate::worker::ExitView;
+
+/// `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The events, oldest first.
+    pub events: Vec<EventView>,
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its place in the journal.
+    pub sequence: u64,
+    /// When it happened.
+    pub at: String,
+    /// Whom it is about; none for the master.
+    pub worker: Option<String>,
+    /// Who caused it.
+    pub actor: String,
+    /// What happened, by name.
+    pub kind: String,
+    /// In words.
+    pub text: String,
+    /// What belongs to the kind.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl From<&Event> for EventView {
+    fn from(event: &Event) -> Self {
+        let (kind, text, fields) = kind(&event.kind);
+        let Value::Object(fields) = fields else {
+            return Self::from_parts(event, kind, text, Map::new());
+        };
+        Self::from_parts(event, kind, text, fields)
+    }
+}
+
+impl EventView {
+    fn from_parts(event: &Event, kind: &str, text: String, fields: Map<String, Value>) -> Self {
+        Self {
+            sequence: event.sequence,
+            at: rfc3339(event.at),
+            worker: event
+                .worker
+                .as_ref()
+                .map(|worker| worker.as_str().to_owned()),
+            actor: actor(&event.actor),
+            kind: kind.to_owned(),
+            text,
+            fields,
+        }
+    }
+}
+
+fn actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Master => "master".to_owned(),
+        Actor::Configuration => "configuration".to_owned(),
+        Actor::Operator { uid } => format!("operator:{uid}"),
+        Actor::Signal(number) => format!("signal:{number}"),
+        Actor::Worker => "worker".to_owned(),
+    }
+}
+
+fn kind(kind: &EventKind) -> (&'static str, String, Value) {
+    match kind {
+        EventKind::Registered => ("registered", "known from now on".to_owned(), json!({})),
+        EventKind::Removed => ("removed", "forgotten".to_owned(), json!({})),
+        EventKind::StateChanged { from, to, reason } => (
+            "state_changed",
+            format!("{} -> {}: {reason}", from.as_str(), to.as_str()),
+            json!({"from": from.as_str(), "to": to.as_str(), "reason": reason}),
+        ),
+        EventKind::Spawned { run, pid } => (
+            "spawned",
+            format!("run {run} started with PID {pid}"),
+            json!({"run": run.0, "pid": pid}),
+        ),
+        EventKind::Adopted { run, pid } => (
+            "adopted",
+            format!("run {run} found running with PID {pid}"),
+            json!({"run": run.0, "pid": pid}),
+        ),
+        EventKind::SpawnFailed { run, error } => (
+            "spawn_failed",
+            format!("run {run} could not be started: {error}"),
+            json!({"run": run.0, "error": error}),
+        ),
+        EventKind::Exited { run, exit, lasted } => (
+            "exited",
+            format!(
+                "run {run} ended after {:.3} s: {exit}",
+                lasted.as_secs_f64()
+            ),
+            json!({
+                "run": run.0,
+                "exit": ExitView::from(*exit),
+                "lasted_seconds": lasted.as_secs_f64(),
+            }),
+        ),
+        EventKind::RestartScheduled {
+            attempt,
+            limit,
+            delay,
+        } => (
+            "restart_scheduled",
+            match limit {
+                0 => format!("attempt {attempt} after {:.3} s", delay.as_secs_f64()),
+                limit => format!(
+                    "attempt {attempt} of {limit} after {:.3} s",
+                    delay.as_secs_f64()
+                ),
+            },
+            json!({"attempt": attempt, "limit": limit, "delay_seconds": delay.as_secs_f64()}),
+        ),
+        EventKind::RestartRefused { reason } => (
+            "restart_refused",
+            format!("not restarted: {reason}"),
+            json!({"reason": reason}),
+        ),
+        EventKind::Signalled { .. }
+        | EventKind::Killed { .. }
+        | EventKind::Survived { .. }
+        | EventKind::Breaker { .. }
+        | EventKind::Commanded { .. }
+        | EventKind::OutputDropped { .. }
+        | EventKind::MasterStarted { .. }
+        | EventKind::MasterStopping { .. }
+        | EventKind::RoleLost { .. } => operations(kind),
+    }
+}
+
+fn operations(kind: &EventKind) -> (&'static str, String, Value) {
+    match kind {
+        EventKind::Signalled { run, signal } => {
+            let name = hsu_model::exit::signal_name(*signal).unwrap_or("signal");
+            let fields = json!({"run": run.0, "signal": signal});
+            (
+                "signalled",
+                format!("{name} ({signal}) sent to run {run}"),
+                fields,
+            )
+        }
+        EventKind::Killed { run } => (
+            "killed",
+            format!("run {run} killed with its whole tree"),
+            json!({"run": run.0}),
+        ),
+        EventKind::Survived { run, count } => (
+            "survived",
+            format!("{count} processes of run {run} survived their kill"),
+            json!({"run": run.0, "count": count}),
+        ),
+        EventKind::Breaker { to } => (
+            "breaker",
+            format!("breaker {}", to.as_str()),
+            json!({"to": to.as_str()}),
+        ),
+        EventKind::Commanded { verb } => (
+            "commanded",
+            format!("asked to {verb}"),
+            json!({"verb": verb}),
+        ),
+        EventKind::OutputDropped { bytes } => (
+            "output_dropped",
+            format!("{bytes} bytes of output dropped"),
+            json!({"bytes": bytes}),
+        ),
+        EventKind::MasterStarted { adopted } => (
+            "master_started",
+            format!("the master serves; {adopted} running workers taken over"),
+            json!({"adopted": adopted}),
+        ),
+        EventKind::MasterStopping { reason } => (
+            "master_stopping",
+            format!("the master is ending: {reason}"),
+            json!({"reason": reason}),
+        ),
+        EventKind::RoleLost { role } => (
+            "role_lost",
+            format!("the {role} was lost and is replaced"),
+            json!({"role": role}),
+        ),
+        // The others are told by `kind`.
+        EventKind::Registered
+        | EventKind::Removed
+        | EventKind::StateChanged { .. }
+        | EventKind::Spawned { .. }
+        | EventKind::Adopted { .. }
+        | EventKind::SpawnFailed { .. }
+        | EventKind::Exited { .. }
+        | EventKind::RestartScheduled { .. }
+        | EventKind::RestartRefused { .. } => ("other", String::new(), json!({})),
+    }
+}

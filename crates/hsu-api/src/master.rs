@@ -1,0 +1,85 @@
+//! The master on the wire.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/master`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MasterView {
+    /// Its version.
+    pub version: String,
+    /// Its PID.
+    pub pid: u32,
+    /// The PID of its keeper.
+    pub keeper_pid: u32,
+    /// When it started.
+    pub started_at: String,
+    /// The configuration it runs.
+    pub config: String,
+    /// Its state folder.
+    pub state_directory: String,
+    /// How many workers it knows, and how many run.
+    pub workers: usize,
+    /// How many run.
+    pub running: usize,
+    /// Why the state cannot be written at present.
+    pub degraded: Option<String>,
+}
+
+/// `POST /v1/master/shutdown`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownRequest {
+    /// Whether the workers go on.
+    #[serde(default)]
+    pub keep_workers: bool,
+    /// Kill what does not stop at once.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// `POST /v1/master/upgrade`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeRequest {
+    /// The executable that takes over; without it, the present path, read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+}
+
+/// `GET /v1/capabilities`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// What the host can do.
+    pub host: Vec<CapabilityView>,
+    /// Keys of the configuration that are not built yet.
+    pub not_built: Vec<FeatureView>,
+}
+
+/// One thing that the host can or cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityView {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub available: bool,
+    /// How, or why not.
+    pub detail: String,
+}
+
+/// A key that is not built yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureView {
+    /// The key, with dots.
+    pub key: String,
+    /// What it will do.
+    pub what: String,
+}
+
+/// `GET /v1/version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionView {
+    /// The version of the master.
+    pub version: String,
+    /// The version of the contract.
+    pub api: String,
+}

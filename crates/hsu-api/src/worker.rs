@@ -1,0 +1,236 @@
+//! Workers on the wire.
+
+use hsu_model::exit::{Exit, signal_name};
+use hsu_model::status::{Desired, LastExit, WorkerStatus};
+use hsu_model::time::Now;
+use serde::{Deserialize, Serialize};
+
+use crate::event::EventView;
+use crate::time::rfc3339;
+
+/// `GET /v1/workers`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerList {
+    /// The workers, by id.
+    pub workers: Vec<WorkerView>,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its name.
+    pub id: String,
+    /// What it is doing: registered, starting, running, stopping, stopped, backing-off, tripped, failed.
+    pub state: String,
+    /// Whether it does its job.
+    pub ready: bool,
+    /// Whether it may run.
+    pub enabled: bool,
+    /// What the operator wants: running or stopped.
+    pub desired: String,
+    /// The PID, while a process runs.
+    pub pid: Option<u32>,
+    /// The number of its latest run.
+    pub run: Option<u64>,
+    /// How long the process has run.
+    pub uptime_seconds: Option<f64>,
+    /// Restarts since it was first started.
+    pub restarts: u64,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// How its latest ended run ended.
+    pub last_exit: Option<ExitView>,
+    /// closed, open or half-open.
+    pub breaker: String,
+    /// When the next attempt is due.
+    pub next_attempt_seconds: Option<f64>,
+    /// Why it is in this state.
+    pub reason: String,
+    /// CPU time of the process.
+    pub cpu_seconds: Option<f64>,
+    /// Resident memory of the process.
+    pub memory_bytes: Option<u64>,
+    /// Processes that a kill did not end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub survivors: Vec<u32>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExitView {
+    /// The run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+    /// The exit code, when it ended by itself.
+    pub code: Option<i32>,
+    /// The signal, when one ended it.
+    pub signal: Option<i32>,
+    /// The name of that signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal_name: Option<String>,
+    /// Whether a core file was written.
+    pub core: bool,
+    /// Why nobody knows, when nobody does.
+    pub unknown: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// How long it had run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasted_seconds: Option<f64>,
+    /// In words.
+    pub text: String,
+}
+
+impl From<Exit> for ExitView {
+    fn from(exit: Exit) -> Self {
+        let (code, signal, core, unknown) = match exit {
+            Exit::Code(code) => (Some(code), None, false, None),
+            Exit::Signal { number, core } => (None, Some(number), core, None),
+            Exit::Unknown(reason) => (None, None, false, Some(reason.to_string())),
+        };
+        Self {
+            run: None,
+            code,
+            signal,
+            signal_name: signal.and_then(signal_name).map(str::to_owned),
+            core,
+            unknown,
+            at: None,
+            lasted_seconds: None,
+            text: exit.to_string(),
+        }
+    }
+}
+
+impl From<&LastExit> for ExitView {
+    fn from(last: &LastExit) -> Self {
+        Self {
+            run: Some(last.run.0),
+            at: Some(rfc3339(last.at)),
+            lasted_seconds: Some(last.lasted.as_secs_f64()),
+            ..Self::from(last.exit)
+        }
+    }
+}
+
+impl WorkerView {
+    /// A status as it is told, at a moment.
+    #[must_use]
+    pub fn new(status: &WorkerStatus, now: Now) -> Self {
+        let started = status
+            .started_at
+            .map(|(tick, _)| now.tick.since(tick).as_secs_f64());
+        Self {
+            id: status.id.as_str().to_owned(),
+            state: status.state.as_str().to_owned(),
+            ready: status.ready,
+            enabled: status.enabled,
+            desired: match status.desired {
+                Desired::Running => "running".to_owned(),
+                Desired::Stopped => "stopped".to_owned(),
+            },
+            pid: status.process.map(|process| process.pid),
+            run: status.run.map(|run| run.0),
+            uptime_seconds: started,
+            restarts: status.restarts,
+            attempts: status.attempts,
+            last_exit: status.last_exit.as_ref().map(ExitView::from),
+            breaker: status.breaker.as_str().to_owned(),
+            next_attempt_seconds: status
+                .next_attempt
+                .map(|due| due.since(now.tick).as_secs_f64()),
+            reason: status.reason.clone(),
+            cpu_seconds: None,
+            memory_bytes: None,
+            survivors: status.survivors.clone(),
+        }
+    }
+}
+
+/// `GET /v1/workers/{id}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// Its status.
+    #[serde(flatten)]
+    pub status: WorkerView,
+    /// A display name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// When it is restarted.
+    pub restart_policy: String,
+    /// How long it may take to stop.
+    pub graceful_timeout_seconds: f64,
+    /// The PID file.
+    pub pid_file: String,
+    /// Its latest events, oldest first.
+    pub events: Vec<EventView>,
+}
+
+/// One change of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransitionView {
+    /// When.
+    pub at: String,
+    /// The state it left.
+    pub from: String,
+    /// The state it entered.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `GET /v1/workers/{id}/why`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// Its status.
+    pub worker: WorkerView,
+    /// The last lines of its standard error, oldest first.
+    pub last_stderr: Vec<LineView>,
+    /// The events that led here, oldest first.
+    pub events: Vec<EventView>,
+    /// The chain in sentences.
+    pub chain: Vec<String>,
+}
+
+/// One line of output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineView {
+    /// When it arrived.
+    pub at: String,
+    /// stdout or stderr.
+    pub stream: String,
+    /// The run that wrote it.
+    pub run: Option<u64>,
+    /// The line. Bytes that are no UTF-8 are in `bytes` as they are.
+    pub text: String,
+    /// The bytes of a line that is no UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// The body of a command; may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// Do it at once, whatever is in the way.
+    #[serde(default)]
+    pub force: bool,
+    /// The signal, by name or number, for `signal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+}
+
+/// A command that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandAnswer {
+    /// The worker.
+    pub worker: String,
+    /// Its state now.
+    pub state: String,
+    /// What was done.
+    pub message: String,
+}

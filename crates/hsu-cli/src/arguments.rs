@@ -1,0 +1,197 @@
+//! The command line of `hsu-master-cli`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Shows and steers the workers of a running hsu-master.
+#[derive(Debug, Parser)]
+#[command(name = "hsu-master-cli", version)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 failed; 2 a wrong command line or configuration; 3 no such worker; \
+4 refused in this state; 5 no master can be reached; 6 not in time.")]
+pub(crate) struct Arguments {
+    /// The control socket of the master.
+    #[arg(long, global = true, value_name = "PATH", env = "HSU_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// The configuration of the master, which tells where its socket is.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "socket")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show workers: state, PID, uptime, restarts, last exit, breaker, CPU, memory.
+    #[command(visible_alias = "status")]
+    List {
+        /// Only these workers.
+        workers: Vec<String>,
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Show everything about one worker.
+    Describe {
+        worker: String,
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Tell why a worker is in its state: what happened, what it said, what was decided, what comes next.
+    Why {
+        worker: String,
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Start workers, and forget their failures.
+    Start(Which),
+    /// Stop workers; they stay stopped.
+    Stop(Which),
+    /// Stop workers and start them again.
+    Restart(Which),
+    /// Allow workers to run.
+    Enable(Which),
+    /// Stop workers and do not allow them to run.
+    Disable(Which),
+    /// Close the breaker of workers, forget their failures, and start what waits.
+    Reset(Which),
+    /// Forget workers that do not run, until the configuration is loaded anew.
+    Remove(Which),
+    /// Send a signal to the process of a worker.
+    Signal {
+        worker: String,
+        /// A name such as HUP, or a number from 1 to 64.
+        signal: String,
+    },
+    /// Show the output of a worker.
+    Logs(Logs),
+    /// Show what happened.
+    Events(Events),
+    /// Wait until a worker is in a state.
+    Wait {
+        worker: String,
+        /// registered, starting, running, stopping, stopped, backing-off, tripped or failed.
+        #[arg(long = "for", value_name = "STATE")]
+        state: String,
+        /// Give up after this many seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 60.0)]
+        timeout: f64,
+    },
+    /// Check a configuration file; needs no master.
+    Validate {
+        file: PathBuf,
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Tell what the master's host can do, and which keys are not built yet.
+    Capabilities {
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Show, replace or end the master itself.
+    Master {
+        #[command(subcommand)]
+        verb: MasterVerb,
+    },
+    /// Print the versions of the client and the master.
+    Version,
+    /// Print completions for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual pages into a folder.
+    Man { folder: PathBuf },
+}
+
+/// What to do with the master itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MasterVerb {
+    /// Show the master.
+    Status {
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Start another master that takes over; no worker is disturbed.
+    Upgrade {
+        /// Its executable; without it, the present path, read again.
+        #[arg(long, value_name = "PATH")]
+        executable: Option<PathBuf>,
+    },
+    /// End the master.
+    Shutdown {
+        /// The workers go on; the next master takes them over.
+        #[arg(long)]
+        keep_workers: bool,
+        /// Kill at once what does not stop.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Which workers a command is for.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The workers.
+    #[arg(required_unless_present = "all")]
+    pub(crate) workers: Vec<String>,
+    /// All workers.
+    #[arg(long, conflicts_with = "workers")]
+    pub(crate) all: bool,
+    /// Do it at once: kill without grace, start whatever the breaker says.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Give up waiting after this many seconds.
+    #[arg(long, value_name = "SECS", default_value_t = 120)]
+    pub(crate) timeout: u64,
+}
+
+/// Which lines to show.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    pub(crate) worker: String,
+    /// Go on with what comes.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only what arrived since then: `10m`, `2h`, or an RFC 3339 time.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// The latest lines only.
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    /// stdout or stderr; both without it.
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// Write the bytes as they are, also to a terminal.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Write the time of arrival and the stream before each line.
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+}
+
+/// Which events to show.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Go on with what happens.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only of this worker.
+    #[arg(long)]
+    pub(crate) worker: Option<String>,
+    /// Only after this number.
+    #[arg(long, value_name = "SEQUENCE")]
+    pub(crate) after: Option<u64>,
+    /// At most this many.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// How to print an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,185 @@
+//! The client: one HTTP request a connection, over the local socket.
+//!
+//! Small and blocking on purpose: a command line that lists a thousand workers
+//! has no time for a runtime.
+
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hsu_api::Problem;
+use hsu_sys::local::LocalStream;
+use serde::de::DeserializeOwned;
+
+use crate::exit::Failure;
+
+/// How long a plain question may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Headers of an answer at most.
+const HEADERS: usize = 32;
+/// The longest head of an answer.
+const LONGEST_HEAD: u64 = 64 << 10;
+
+/// Asks one master.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: PathBuf,
+}
+
+/// The body of an answer, which may still be coming.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    reader: BufReader<LocalStream>,
+    length: Length,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Known(u64),
+    Chunked,
+    UntilEnd,
+}
+
+impl Client {
+    pub(crate) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Asks and reads the whole answer as JSON.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let bytes = self.bytes("GET", path, "", Some(PATIENCE))?;
+        parse(&bytes)
+    }
+
+    /// Asks and reads the whole answer.
+    pub(crate) fn bytes(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        patience: Option<Duration>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let mut answer = self.ask(method, path, body, patience)?;
+        while answer
+            .read(&mut bytes)
+            .map_err(|error| self.failure(error))?
+        {}
+        Ok(bytes)
+    }
+
+    /// Asks; the answer is read piece by piece.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        patience: Option<Duration>,
+    ) -> Result<Answer, Failure> {
+        let exchange = || -> io::Result<(u16, Answer)> {
+            let mut stream = LocalStream::connect(&self.socket, patience)?;
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nhost: hsu\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(request.as_bytes())?;
+            read_head(BufReader::with_capacity(64 << 10, stream))
+        };
+        let (status, mut answer) = exchange().map_err(|error| self.failure(error))?;
+        if status < 300 {
+            return Ok(answer);
+        }
+        let mut bytes = Vec::new();
+        while answer
+            .read(&mut bytes)
+            .map_err(|error| self.failure(error))?
+        {}
+        let problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            Problem::new(status, "http", "refused", String::from_utf8_lossy(&bytes))
+        });
+        Err(Failure::Problem(Box::new(problem)))
+    }
+
+    fn failure(&self, error: io::Error) -> Failure {
+        let path = self.socket.clone();
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::Silent { path },
+            io::ErrorKind::InvalidData => Failure::Answer(error.to_string()),
+            _ => Failure::Unreachable {
+                path,
+                source: error,
+            },
+        }
+    }
+}
+
+/// Reads JSON that a master wrote.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| Failure::Answer(error.to_string()))
+}
+
+fn bad(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.to_owned())
+}
+
+fn read_head(mut reader: BufReader<LocalStream>) -> io::Result<(u16, Answer)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = (&mut reader)
+            .take(LONGEST_HEAD)
+            .read_until(b'\n', &mut head)?;
+        if read == 0 || head.len() as u64 > LONGEST_HEAD {
+            return Err(bad("the answer has no head"));
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    response
+        .parse(&head)
+        .map_err(|error| bad(&error.to_string()))?;
+    let status = response
+        .code
+        .ok_or_else(|| bad("the answer has no status"))?;
+    let header = |name: &str| {
+        let found = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
+        found.and_then(|header| std::str::from_utf8(header.value).ok())
+    };
+    let length = match (header("transfer-encoding"), header("content-length")) {
+        (Some(_), _) => Length::Chunked,
+        (None, Some(text)) => {
+            Length::Known(text.trim().parse().map_err(|_| bad("a malformed length"))?)
+        }
+        (None, None) => Length::UntilEnd,
+    };
+    Ok((status, Answer { reader, length }))
+}
+
+impl Answer {
+    /// Appends the next piece of the body; whether there may be more.
+    pub(crate) fn read(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        match self.length {
+            Length::Known(length) => {
+                (&mut self.reader).take(length).read_to_end(into)?;
+                Ok(false)
+            }
+            Length::UntilEnd => {
+                self.reader.read_to_end(into)?;
+                Ok(false)
+            }
+            Length::Chunked => {
+                let mut line = String::new();
+                self.reader.read_line(&mut line)?;
+                let size =
+                    u64::from_str_radix(line.trim(), 16).map_err(|_| bad("a malformed chunk"))?;
+                (&mut self.reader).take(size).read_to_end(into)?;
+                line.clear();
+                self.reader.read_line(&mut line)?;
+                Ok(size > 0)
+            }
+        }
+    }
+}

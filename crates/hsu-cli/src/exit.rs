@@ -1,0 +1,96 @@
+//! Exit codes and failures; `--help` lists the codes.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hsu_api::Problem;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failed,
+    Invalid,
+    Unknown,
+    Refused,
+    Unreachable,
+    Overdue,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0_u8,
+            Exit::Failed => 1,
+            Exit::Invalid => 2,
+            Exit::Unknown => 3,
+            Exit::Refused => 4,
+            Exit::Unreachable => 5,
+            Exit::Overdue => 6,
+        })
+    }
+}
+
+/// Why the command was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There is no socket in any usual place.
+    #[error("no master found; looked at {}", tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoSocket { tried: Vec<PathBuf> },
+    /// The socket does not answer.
+    #[error("cannot reach the master at {}: {source}", path.display())]
+    Unreachable { path: PathBuf, source: io::Error },
+    /// The answer did not come in time.
+    #[error("the master at {} does not answer in time", path.display())]
+    Silent { path: PathBuf },
+    /// What came is no answer of a master that we understand.
+    #[error("the master's answer is not understood: {0}")]
+    Answer(String),
+    /// The master says no.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// Our own input is wrong.
+    #[error("{0}")]
+    Input(String),
+    /// Our output cannot be written.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// The next step.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NoSocket { .. } => "give --socket PATH or --config FILE, or start hsu-master",
+            Self::Unreachable { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => "use the user that runs hsu-master, or root",
+                _ => "is hsu-master running? start it with `hsu-master --config FILE`",
+            },
+            Self::Silent { .. } => "its keeper restarts a master that hangs; try again in a minute",
+            Self::Answer(_) => {
+                "compare `hsu-master-cli version`: client and master should be one version"
+            }
+            Self::Problem(problem) => return problem.hint.clone(),
+            Self::Input(_) | Self::Output(_) => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// The exit code that belongs to it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NoSocket { .. } | Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Silent { .. } => Exit::Overdue,
+            Self::Answer(_) | Self::Output(_) => Exit::Failed,
+            Self::Input(_) => Exit::Invalid,
+            Self::Problem(problem) => match problem.status {
+                400 => Exit::Invalid,
+                404 => Exit::Unknown,
+                403 | 409 => Exit::Refused,
+                408 => Exit::Overdue,
+                _ => Exit::Failed,
+            },
+        }
+    }
+}

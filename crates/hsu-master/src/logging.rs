@@ -1,0 +1,28 @@
+//! The master's own log: lines on standard error, as quiet as the configuration says.
+
+use std::io::{IsTerminal as _, stderr};
+
+use hsu_model::master::LogLevel;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Sends the master's own messages to standard error from now on.
+pub(crate) fn start(level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let color = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(stderr)
+        .with_ansi(color)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(level)
+        .with(lines)
+        .init();
+}

@@ -1,0 +1,194 @@
+//! The life of workers under a real master: start, crash, stop, explain.
+
+use std::time::Duration;
+
+use hsu_testkit::{FleetBuilder, Role, Sandbox, Worker, eventually};
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn sleeper(id: &str) -> Worker {
+    Worker::new(id, "/bin/sleep").arguments(["1000".to_owned()])
+}
+
+fn shell(id: &str, script: &str) -> Worker {
+    Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script.to_owned()])
+}
+
+#[test]
+fn a_killed_worker_is_started_again_and_its_exit_is_known() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("web"))
+        .start()
+        .unwrap();
+    let first = fleet
+        .wait_for("web", "running", SOON)
+        .unwrap()
+        .pid()
+        .unwrap();
+    let process = sandbox.process(first).unwrap().unwrap();
+    process.signal(rustix::process::Signal::KILL).unwrap();
+    let view = fleet
+        .wait_until("web", "another process", SOON, |view| {
+            view.state() == "running" && view.pid() != Some(first)
+        })
+        .unwrap();
+    assert_eq!(view.restarts(), 1);
+    assert_eq!(view.field("last_exit")["signal"], json!(9));
+    let why = fleet.tell(&["why", "web"]).unwrap();
+    assert!(why.contains("SIGKILL"), "{why}");
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_missing_program_fails_its_worker_and_no_other() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("good"))
+        .worker(Worker::new("bad", "/nowhere/at/all"))
+        .start()
+        .unwrap();
+    fleet.wait_for("good", "running", SOON).unwrap();
+    fleet.wait_for("bad", "failed", SOON).unwrap();
+    let why = fleet.tell(&["why", "bad"]).unwrap();
+    assert!(why.contains("/nowhere/at/all"), "{why}");
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_worker_that_always_fails_trips_its_breaker_and_a_reset_starts_it() {
+    let sandbox = Sandbox::new().unwrap();
+    let flag = sandbox.folder().join("good-now");
+    let script = format!("test -e '{}' && exec sleep 1000; exit 7", flag.display());
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(shell("flaky", &script).retries(3, Duration::from_millis(1)))
+        .start()
+        .unwrap();
+    let view = fleet.wait_for("flaky", "tripped", SOON).unwrap();
+    assert_eq!(view.field("breaker"), &json!("open"));
+    let why = fleet.tell(&["why", "flaky"]).unwrap();
+    assert!(why.contains("exit code 7"), "{why}");
+    std::fs::write(&flag, "").unwrap();
+    fleet.tell(&["reset", "flaky"]).unwrap();
+    fleet.tell(&["start", "flaky"]).unwrap();
+    let view = fleet.wait_for("flaky", "running", SOON).unwrap();
+    assert_eq!(view.field("breaker"), &json!("closed"));
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn exit_code_zero_is_no_failure() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(shell("batch", "exit 0").restart("on-failure"))
+        .worker(sleeper("other"))
+        .start()
+        .unwrap();
+    let view = fleet.wait_for("batch", "stopped", SOON).unwrap();
+    assert_eq!(view.restarts(), 0);
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_worker_that_ignores_term_is_killed_after_its_grace() {
+    let sandbox = Sandbox::new().unwrap();
+    let dummy = hsu_testkit::binaries::binary("hsu-dummy").unwrap();
+    let stubborn = Worker::new("stubborn", dummy)
+        .arguments(["--ignore-term".to_owned()])
+        .grace(Duration::from_millis(300));
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(stubborn)
+        .start()
+        .unwrap();
+    fleet.wait_for("stubborn", "running", SOON).unwrap();
+    fleet.tell(&["stop", "stubborn"]).unwrap();
+    let view = fleet.wait_for("stubborn", "stopped", SOON).unwrap();
+    assert_eq!(view.field("last_exit")["signal"], json!(9));
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_stopped_process_still_ends_when_it_is_told_to() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("frozen"))
+        .start()
+        .unwrap();
+    fleet.wait_for("frozen", "running", SOON).unwrap();
+    fleet.tell(&["signal", "frozen", "STOP"]).unwrap();
+    fleet.tell(&["stop", "frozen"]).unwrap();
+    let view = fleet.wait_for("frozen", "stopped", SOON).unwrap();
+    assert_eq!(view.field("last_exit")["signal"], json!(15));
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_whole_family_is_gone_after_the_stop() {
+    let sandbox = Sandbox::new().unwrap();
+    let dummy = hsu_testkit::binaries::binary("hsu-dummy").unwrap();
+    let family = Worker::new("family", dummy).arguments(["--fork-family".to_owned()]);
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(family)
+        .worker(sleeper("other"))
+        .start()
+        .unwrap();
+    fleet.wait_for("family", "running", SOON).unwrap();
+    let relatives = || {
+        let all = sandbox.processes().unwrap();
+        let is_ours = |process: &hsu_testkit::Process| {
+            process.variable("HSU_WORKER_ID").as_deref() == Some("family")
+        };
+        all.into_iter()
+            .filter(|process| is_ours(process) && !process.is_zombie())
+            .count()
+    };
+    eventually("the family has come", SOON, || match relatives() {
+        0..4 => Err(format!("{} of them", relatives())),
+        _ => Ok(()),
+    })
+    .unwrap();
+    fleet.tell(&["stop", "family"]).unwrap();
+    assert_eq!(relatives(), 0);
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_second_master_on_the_same_folders_is_refused() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("web"))
+        .start()
+        .unwrap();
+    let before = fleet.wait_for("web", "running", SOON).unwrap();
+    let second = sandbox
+        .command(hsu_testkit::binaries::binary("hsu-master").unwrap())
+        .arg("--config")
+        .arg(fleet.config())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(3), "{second:?}");
+    let after = fleet.wait_for("web", "running", SOON).unwrap();
+    assert_eq!(before.pid(), after.pid());
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_worker_that_the_operator_stopped_stays_stopped_in_the_next_life_of_the_master() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("kept").restart("unless-stopped"))
+        .worker(sleeper("other"))
+        .start()
+        .unwrap();
+    fleet.wait_for("kept", "running", SOON).unwrap();
+    fleet.tell(&["stop", "kept"]).unwrap();
+    fleet.kill(Role::Master).unwrap();
+    eventually("the master is back", SOON, || {
+        fleet.list().map_err(|error| error.to_string())
+    })
+    .unwrap();
+    let view = fleet.wait_for("kept", "stopped", SOON).unwrap();
+    assert_eq!(view.pid(), None);
+    fleet.stop(SOON).unwrap();
+}

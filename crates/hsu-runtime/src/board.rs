@@ -1,0 +1,96 @@
+//! The board: the latest status of every worker, readable from any thread.
+//!
+//! The loop writes what changed, readers take an immutable copy; neither ever
+//! waits for a decision of the other. A copy is made once for each version, so
+//! a thousand readers of an idle master cost one copy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hsu_model::id::WorkerId;
+use hsu_model::status::WorkerStatus;
+use hsu_model::worker::WorkerSpec;
+use tokio::sync::watch;
+
+/// One worker on the board.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it shall be.
+    pub spec: Arc<WorkerSpec>,
+    /// What it is.
+    pub status: Arc<WorkerStatus>,
+}
+
+/// Every worker at one moment, by id.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Rises with every change of any worker.
+    pub version: u64,
+    /// The workers, sorted by id.
+    pub workers: Vec<Entry>,
+}
+
+impl Snapshot {
+    /// One worker of the snapshot.
+    #[must_use]
+    pub fn worker(&self, id: &str) -> Option<&Entry> {
+        let place = self
+            .workers
+            .binary_search_by(|entry| entry.status.id.as_str().cmp(id))
+            .ok()?;
+        self.workers.get(place)
+    }
+}
+
+/// The board itself.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    version: watch::Sender<u64>,
+    workers: Mutex<BTreeMap<WorkerId, Entry>>,
+    latest: Mutex<Arc<Snapshot>>,
+    degraded: Mutex<Option<String>>,
+}
+
+impl Board {
+    /// Replaces what is known of some workers; `None` forgets one.
+    pub(crate) fn post(&self, changes: impl IntoIterator<Item = (WorkerId, Option<Entry>)>) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, entry) in changes {
+            match entry {
+                Some(entry) => workers.insert(id, entry),
+                None => workers.remove(&id),
+            };
+        }
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Every worker as of now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = *self.version.borrow();
+        if latest.version != version {
+            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let workers = workers.values().cloned().collect();
+            *latest = Arc::new(Snapshot { version, workers });
+        }
+        Arc::clone(&latest)
+    }
+
+    /// Rises with every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Says whether the state can be written.
+    pub(crate) fn set_degraded(&self, reason: Option<String>) {
+        *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Why the state cannot be written at present.
+    pub(crate) fn degraded(&self) -> Option<String> {
+        self.degraded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}

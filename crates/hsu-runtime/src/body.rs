@@ -1,0 +1,290 @@
+//! The body: one loop that owns the fleet, its clock and its hands.
+//!
+//! The loop sleeps until the keeper, a request, a signal or a deadline wakes it,
+//! turns each into an input of the pure core, and performs the effects. Nothing
+//! in it waits for a disk, a client or a worker. Who decides what: `hsu-core`.
+//! Where a process really starts: `hsu-keeper`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::Receiver;
+
+use hsu_core::effect::Effect;
+use hsu_core::fleet::Fleet;
+use hsu_core::input::{Input, ShutdownMode, Ticket};
+use hsu_logs::plan::LogPlan;
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::UnknownExit;
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::BootId;
+use hsu_model::process::ProcessKey;
+use hsu_model::time::{Now, Tick};
+use hsu_model::worker::WorkerSpec;
+use hsu_store::{Batch, Store};
+use hsu_sys::reactor::{MasterSignal, Reactor, Wait};
+use hsu_sys::{clock, process::ProcessHandle};
+use tracing::{error, info, warn};
+
+use crate::board::Board;
+use crate::chores::Chores;
+use crate::journal::{Stamper, Waiting};
+use crate::launch::Launcher;
+use crate::request::Request;
+use engine::Logging;
+use hsu_sys::lock::StateLock;
+pub(crate) use replacement::Replacement;
+
+mod engine;
+mod hearing;
+mod holding;
+mod perform;
+mod replacement;
+mod requests;
+
+pub(crate) use holding::Holding;
+pub(crate) use perform::Held;
+pub(crate) use requests::Replies;
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The workers were stopped.
+    Stopped,
+    /// The workers go on, held by the keeper.
+    KeptWorkers,
+    /// Another master has taken over.
+    Replaced,
+}
+
+/// A process that lives, as far as the master knows.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Its worker.
+    pub(crate) worker: WorkerId,
+    /// The process.
+    pub(crate) process: ProcessKey,
+    /// Our own hold on it: tells the exit status when the keeper cannot.
+    pub(crate) handle: Option<ProcessHandle>,
+}
+
+/// The loop and everything it owns.
+#[derive(Debug)]
+pub struct Body {
+    pub(crate) reactor: Reactor,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) fleet: Fleet,
+    pub(crate) specs: BTreeMap<WorkerId, Arc<WorkerSpec>>,
+    pub(crate) holding: Holding,
+    pub(crate) launcher: Launcher,
+    pub(crate) chores: Chores,
+    pub(crate) store: Store,
+    pub(crate) stamper: Stamper,
+    pub(crate) board: Arc<Board>,
+    pub(crate) live: BTreeMap<RunId, Live>,
+    pub(crate) replies: Replies,
+    /// Inputs that came of performing effects.
+    pub(crate) inputs: VecDeque<Input>,
+    pub(crate) effects: Vec<Effect>,
+    /// Workers whose status may differ from the board.
+    pub(crate) changed: BTreeSet<WorkerId>,
+    /// What the current round wants durable.
+    pub(crate) batch: Batch,
+    /// What waits until a batch is durable.
+    pub(crate) held: Waiting<Held>,
+    /// Spawns that the keeper has not answered.
+    pub(crate) spawning: BTreeSet<RunId>,
+    /// Runs that the present inventory has named so far.
+    pub(crate) seen: BTreeSet<RunId>,
+    /// Processes that get a cgroup of their own when they have lived for a while.
+    pub(crate) contain_at: VecDeque<(Tick, RunId)>,
+    /// The keeper's PID, for whoever looks for leftovers among its children.
+    pub(crate) trees_keeper: Arc<AtomicU32>,
+    /// Why the exit of a process that vanished before this master is unknown.
+    pub(crate) unknown: UnknownExit,
+    pub(crate) replacement: Replacement,
+    pub(crate) lock: Option<StateLock>,
+    pub(crate) folder: PathBuf,
+    pub(crate) runtime: PathBuf,
+    pub(crate) logs: LogPlan,
+    pub(crate) engine: Option<Logging>,
+    /// Processes of an earlier life that were taken over at the start.
+    pub(crate) adopted: u32,
+    pub(crate) settled: bool,
+    /// Another master waits for this one to take over.
+    pub(crate) candidate: bool,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) stopping: Option<ShutdownMode>,
+    /// When the run duration is over.
+    pub(crate) deadline: Option<Tick>,
+    pub(crate) boot: BootId,
+}
+
+impl Body {
+    /// Runs until the master has to end.
+    ///
+    /// # Errors
+    /// The kernel's error when the loop cannot even sleep.
+    pub fn run(mut self) -> std::io::Result<Ending> {
+        self.settle(clock::now());
+        loop {
+            if let Some(ending) = self.ending
+                && self.is_quiet()
+            {
+                return Ok(self.end(ending));
+            }
+            let timeout = self.next_deadline().map(|due| due.since(clock::now().tick));
+            let ready = self.reactor.wait(&Wait {
+                link: self.holding.link(),
+                write: self.holding.wants_to_write(),
+                timeout,
+            })?;
+            let now = clock::now();
+            if ready.readable {
+                self.hear_keeper(now);
+            }
+            if self.has_given_way() {
+                self.refuse_requests();
+                self.holding.flush();
+                continue;
+            }
+            for signal in ready.signals {
+                self.on_signal(now, signal);
+            }
+            self.take_requests(now);
+            if self
+                .fleet
+                .next_deadline()
+                .is_some_and(|due| due <= now.tick)
+            {
+                self.step(now, Input::Wake);
+            }
+            if self.deadline.is_some_and(|due| due <= now.tick) {
+                self.deadline = None;
+                info!("the run duration is over");
+                self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
+            }
+            self.contain_due(now);
+            self.holding.tend(now);
+            self.settle(now);
+        }
+    }
+
+    /// Gives one input to the core; its effects are performed by [`Body::settle`].
+    pub(crate) fn step(&mut self, now: Now, input: Input) {
+        self.fleet
+            .step(now, clock::entropy(), input, &mut self.effects);
+    }
+
+    /// Performs effects until nothing follows, then sends everything on its way.
+    fn settle(&mut self, now: Now) {
+        loop {
+            self.perform_all(now);
+            let Some(input) = self.inputs.pop_front() else {
+                break;
+            };
+            self.step(now, input);
+        }
+        self.submit();
+        self.holding.flush();
+        self.post();
+    }
+
+    fn next_deadline(&self) -> Option<Tick> {
+        let contain = self.contain_at.front().map(|(due, _)| *due);
+        [
+            self.fleet.next_deadline(),
+            self.holding.next_deadline(),
+            self.deadline,
+            contain,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether nothing is on its way to the store any more.
+    fn is_quiet(&self) -> bool {
+        self.held.is_empty() && self.batch.is_empty()
+    }
+
+    fn on_signal(&mut self, now: Now, signal: MasterSignal) {
+        match signal {
+            MasterSignal::Terminate | MasterSignal::Interrupt => {
+                let number = if signal == MasterSignal::Terminate {
+                    15
+                } else {
+                    2
+                };
+                self.shut_down(now, ShutdownMode::StopWorkers, Actor::Signal(number));
+            }
+            MasterSignal::Hangup => warn!(
+                "SIGHUP ignored: a running configuration is not replaced in place yet \
+                 (hint: `hsu-master-cli master upgrade` starts a master on the changed file, \
+                 and no worker is disturbed)"
+            ),
+            MasterSignal::Quit => self.dump(now),
+            MasterSignal::Child => hsu_sys::process::reap_children(),
+        }
+    }
+
+    /// The first wish to stop begins it, a second one forces it.
+    pub(crate) fn shut_down(&mut self, now: Now, mode: ShutdownMode, actor: Actor) {
+        if self.stopping.replace(mode).is_none() {
+            let reason = match mode {
+                ShutdownMode::StopWorkers => "the workers are stopped",
+                ShutdownMode::KeepWorkers => "the workers go on without a master",
+            };
+            info!(?actor, "the master is ending: {reason}");
+            hsu_sys::notify::stopping();
+            let kind = EventKind::MasterStopping {
+                reason: reason.to_owned(),
+            };
+            let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
+            self.batch.events.push(event);
+            self.step(now, Input::Shutdown { mode, actor });
+        } else {
+            warn!(?actor, "asked a second time: whatever still runs is killed");
+            self.step(now, Input::ForceShutdown);
+        }
+    }
+
+    /// Writes the state of every worker to the master's log.
+    fn dump(&self, now: Now) {
+        for status in self.fleet.statuses() {
+            info!(
+                worker = %status.id,
+                state = status.state.as_str(),
+                pid = status.process.map(|process| process.pid),
+                restarts = status.restarts,
+                breaker = status.breaker.as_str(),
+                next_attempt = ?status.next_attempt.map(|due| due.since(now.tick)),
+                "{}",
+                status.reason
+            );
+        }
+    }
+
+    /// Says goodbye to the keeper and closes the books.
+    fn end(mut self, ending: Ending) -> Ending {
+        self.holding.say_goodbye(ending);
+        if let Some(engine) = self.engine.take() {
+            engine.stop();
+        }
+        if ending == Ending::Replaced {
+            self.finish_upgrade();
+        } else {
+            self.store.mark(ending == Ending::Stopped, self.boot);
+        }
+        if let Err(error) = self.store.close() {
+            error!(%error, "the state could not be closed in order");
+        }
+        ending
+    }
+
+    /// A command's answer, when somebody waits for it.
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: hsu_core::answer::Answer) {
+        self.replies.answer(ticket, answer);
+    }
+}

@@ -1,0 +1,104 @@
+//! The engine of formatted outputs, and the pump's notices that wake it.
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions};
+use hsu_model::spool::notice::{MAX_DATAGRAM, Notice};
+use hsu_sys::datagram::NoticeSocket;
+use tracing::{error, warn};
+
+use super::Body;
+
+/// How long the outputs may take to write what is left.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+
+/// The engine, and the thread that hears the pump for it.
+#[derive(Debug)]
+pub(crate) struct Logging {
+    /// One thread wakes it at a time; the lock is never waited for.
+    engine: Arc<Mutex<Engine>>,
+    socket: Arc<NoticeSocket>,
+    ear: JoinHandle<()>,
+}
+
+impl Logging {
+    /// Writes what is left and ends both threads.
+    pub(crate) fn stop(self) {
+        self.socket.close();
+        if self.ear.join().is_err() {
+            warn!("the thread that hears the pump had crashed");
+        }
+        if let Some(engine) = Arc::into_inner(self.engine) {
+            let engine = engine.into_inner().unwrap_or_else(PoisonError::into_inner);
+            engine.flush_and_stop(FLUSH_WITHIN);
+        }
+    }
+}
+
+impl Body {
+    /// Starts the engine, when there is anything for it to write.
+    pub(crate) fn start_engine(&mut self) {
+        if self.logs.outputs.is_empty() || self.engine.is_some() {
+            return;
+        }
+        match self.open_engine() {
+            Ok(logging) => self.engine = Some(logging),
+            Err(reason) => error!("formatted outputs are not written: {reason}"),
+        }
+    }
+
+    fn open_engine(&self) -> Result<Logging, String> {
+        // The socket first: the engine looks at every spool when it starts.
+        let socket = NoticeSocket::bind(&self.runtime.join("logs.sock"));
+        let socket = Arc::new(socket.map_err(|error| error.to_string())?);
+        let console = |out: Box<dyn std::io::Write + Send>, is_terminal: bool| Console {
+            out,
+            kind: if is_terminal {
+                ConsoleKind::Terminal
+            } else {
+                ConsoleKind::Stream
+            },
+        };
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let options = EngineOptions {
+            plan: self.logs.clone(),
+            zone: hsu_logs::format::Zone::local(),
+            spools: self.folder.join("spools"),
+            cursors: self.folder.join("cursors"),
+            stdout: console(Box::new(std::io::stdout()), stdout.is_terminal()),
+            stderr: console(Box::new(std::io::stderr()), stderr.is_terminal()),
+        };
+        let engine = Engine::start(options).map_err(|error| error.to_string())?;
+        let engine = Arc::new(Mutex::new(engine));
+        let (theirs, heard) = (Arc::clone(&engine), Arc::clone(&socket));
+        let ear = std::thread::Builder::new()
+            .name("hsu-ear".to_owned())
+            .stack_size(128 << 10)
+            .spawn(move || hear(&theirs, &heard))
+            .map_err(|error| error.to_string())?;
+        Ok(Logging {
+            engine,
+            socket,
+            ear,
+        })
+    }
+}
+
+fn hear(engine: &Mutex<Engine>, socket: &NoticeSocket) {
+    let mut buffer = [0; MAX_DATAGRAM];
+    while let Some(length) = socket.receive(&mut buffer) {
+        let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+        for notice in Notice::parse_all(buffer.get(..length).unwrap_or_default()) {
+            match notice {
+                Notice::Grew(spool) | Notice::Flows(spool) => engine.wake(&spool),
+                Notice::Stuck { spool, why } => {
+                    warn!(%spool, ?why, "output cannot be captured; its policy is in force");
+                    engine.wake(&spool);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What the keeper tells, made into inputs.
+
+use std::sync::atomic::Ordering;
+
+use hsu_core::input::Input;
+use hsu_keeper::{Descriptor, FromKeeper, Stage, ToKeeper};
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
+use hsu_model::time::{Now, Tick, WallTime};
+use hsu_sys::process::ProcessHandle;
+use tracing::{info, warn};
+
+use super::{Body, Ending, Live};
+use crate::chores::Chore;
+
+/// How long after its start a process is put into its cgroup: a worker that
+/// crashes at once costs none, and a burst of starts is not slowed down.
+const CONTAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Body {
+    /// Takes what the keeper has sent; starts another one when it is gone.
+    pub(super) fn hear_keeper(&mut self, now: Now) {
+        let heard = self.holding.hear();
+        for message in heard.messages {
+            self.on_message(now, message);
+        }
+        if heard.is_lost && self.ending.is_none() {
+            warn!("the keeper was lost; starting another");
+            self.record(
+                now,
+                None,
+                Actor::Master,
+                EventKind::RoleLost {
+                    role: "keeper".into(),
+                },
+            );
+            self.seen.clear();
+            self.holding.lose(now);
+        }
+    }
+
+    fn on_message(&mut self, now: Now, message: FromKeeper) {
+        match message {
+            FromKeeper::Welcome { keeper, .. } => {
+                self.trees_keeper.store(keeper, Ordering::Relaxed);
+            }
+            FromKeeper::Spawned {
+                run,
+                process,
+                handle,
+            } => {
+                if let Some(worker) = self.fleet.worker_of(run).cloned() {
+                    self.hold(run, worker, process, handle);
+                    self.contain_at
+                        .push_back((now.tick.after(CONTAIN_AFTER), run));
+                }
+                self.step(now, Input::Spawned { run, process });
+            }
+            FromKeeper::SpawnFailed { run, stage, errno } => {
+                let (error, transient) = explain(stage, errno);
+                self.step(
+                    now,
+                    Input::SpawnFailed {
+                        run,
+                        error,
+                        transient,
+                    },
+                );
+            }
+            FromKeeper::Exited {
+                run,
+                worker,
+                exit,
+                at,
+                wall,
+            } => {
+                self.seen.insert(run);
+                self.on_exited(now, worker, run, exit, at, wall);
+            }
+            FromKeeper::Held {
+                run,
+                worker,
+                process,
+                started,
+                handle,
+            } => {
+                self.seen.insert(run);
+                self.on_held(now, worker, run, process, started, handle);
+            }
+            FromKeeper::Pending { run } => drop(self.seen.insert(run)),
+            FromKeeper::InventoryEnd => self.on_inventory_end(now),
+            FromKeeper::Ping => self.holding.queue(ToKeeper::Pong),
+            FromKeeper::PumpLost => {
+                let kind = EventKind::RoleLost {
+                    role: "pump".into(),
+                };
+                self.record(now, None, Actor::Master, kind);
+            }
+            FromKeeper::Yield => self.give_way(),
+            FromKeeper::Resume => self.take_back(),
+            FromKeeper::Fenced => {
+                info!("another master has taken over");
+                self.ending = Some(Ending::Replaced);
+            }
+            FromKeeper::UpgradeFailed { reason } => self.upgrade_failed(reason),
+            // Proceed is awaited before the loop begins; the others are the pump's.
+            FromKeeper::Proceed | FromKeeper::Stream { .. } | FromKeeper::Finish => {}
+        }
+    }
+
+    fn hold(
+        &mut self,
+        run: RunId,
+        worker: WorkerId,
+        process: ProcessKey,
+        handle: Option<Descriptor>,
+    ) {
+        let handle = handle.map(|handle| ProcessHandle::from_owned(handle.into_inner()));
+        self.live.insert(
+            run,
+            Live {
+                worker,
+                process,
+                handle,
+            },
+        );
+    }
+
+    fn on_exited(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        run: RunId,
+        exit: Exit,
+        at: Tick,
+        wall: WallTime,
+    ) {
+        let live = self.live.remove(&run);
+        let own = || live?.handle?.exit_status();
+        // What the keeper could not see, our own hold may still tell.
+        let exit = match exit {
+            Exit::Unknown(_) => own().unwrap_or(exit),
+            Exit::Code(_) | Exit::Signal { .. } => exit,
+        };
+        self.step(
+            now,
+            Input::Exited {
+                worker,
+                run,
+                exit,
+                at,
+                wall,
+            },
+        );
+    }
+
+    fn on_held(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        run: RunId,
+        process: ProcessKey,
+        started: (Tick, WallTime),
+        handle: Option<Descriptor>,
+    ) {
+        if !self.specs.contains_key(&worker) {
+            warn!(%worker, %run, "a worker that is not configured any more still runs: ending it");
+            self.chores.add(Chore::KillTree {
+                worker,
+                run,
+                process: Some(process),
+                whole: true,
+            });
+            return;
+        }
+        if !self.live.contains_key(&run) {
+            self.hold(run, worker.clone(), process, handle);
+        }
+        self.adopted += 1;
+        self.step(
+            now,
+            Input::Adopted {
+                worker,
+                run,
+                process,
+                started,
+            },
+        );
+    }
+
+    /// Everything that is held is known: what is missing is gone.
+    fn on_inventory_end(&mut self, now: Now) {
+        let gone: Vec<RunId> = self
+            .live
+            .keys()
+            .filter(|run| !self.seen.contains(run))
+            .copied()
+            .collect();
+        for run in gone {
+            let Some(live) = self.live.get(&run) else {
+                continue;
+            };
+            let exit = live.handle.as_ref().and_then(ProcessHandle::exit_status);
+            let exit = exit.unwrap_or(Exit::Unknown(UnknownExit::KeeperLost));
+            let worker = live.worker.clone();
+            self.on_exited(now, worker, run, exit, now.tick, now.wall);
+        }
+        let unanswered: Vec<RunId> = self
+            .spawning
+            .iter()
+            .filter(|run| !self.seen.contains(run) && !self.live.contains_key(run))
+            .copied()
+            .collect();
+        for run in unanswered {
+            let error = "the keeper was lost before it could start the process".to_owned();
+            self.step(
+                now,
+                Input::SpawnFailed {
+                    run,
+                    error,
+                    transient: true,
+                },
+            );
+        }
+        self.step(
+            now,
+            Input::Settled {
+                unknown: self.unknown,
+            },
+        );
+        self.settle_boot(now);
+    }
+
+    /// Puts processes that have lived for a while where they can be killed as one.
+    pub(super) fn contain_due(&mut self, now: Now) {
+        while let Some((due, run)) = self.contain_at.front().copied() {
+            if due > now.tick {
+                return;
+            }
+            self.contain_at.pop_front();
+            if let Some(live) = self.live.get(&run) {
+                let (worker, process) = (live.worker.clone(), live.process);
+                self.chores.add(Chore::Contain { worker, process });
+            }
+        }
+    }
+}
+
+/// What the kernel's error means to a person, and whether waiting helps.
+fn explain(stage: Stage, errno: i32) -> (String, bool) {
+    let error = std::io::Error::from_raw_os_error(errno);
+    let text = match stage {
+        Stage::Resources => format!("no process or descriptor was to be had: {error}"),
+        Stage::Limits => format!("its resource limits or nice value were refused: {error}"),
+        Stage::Identity => format!("its user or groups were refused: {error}"),
+        Stage::Directory => format!("its working directory cannot be entered: {error}"),
+        Stage::Execute => format!("its program cannot be executed: {error}"),
+    };
+    (text, stage == Stage::Resources)
+}

@@ -1,0 +1,222 @@
+//! The master's side of the keeper: connected, lost, connected again.
+//!
+//! The keeper restarts the master and the master restarts the keeper. While
+//! there is none, what was meant for it waits here; a spawn that was on its way
+//! is settled by the next inventory, which tells whether it happened.
+
+use std::io;
+use std::time::Duration;
+
+use hsu_keeper::{
+    FromKeeper, GoodbyeMode, KeeperPlan, Link, Program, Received, Role, SpawnRequest, ToKeeper,
+    VERSION,
+};
+use hsu_model::time::{Now, Tick};
+use tracing::{error, warn};
+
+use super::Ending;
+
+/// The rest between two attempts to reach a keeper that was just started.
+const RETRY: Duration = Duration::from_millis(2);
+/// After this time without an answer another keeper is started.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Our end of the link, or what is known about its absence.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    plan: KeeperPlan,
+    relaunch: Program,
+    role: Role,
+    link: Option<Link>,
+    /// When the keeper is tried again, and when another one is started.
+    lost: Option<(Tick, Tick)>,
+    /// What could not be sent while there was no link.
+    waiting: Vec<ToKeeper>,
+    blocked: bool,
+    keeper: u32,
+}
+
+/// What the link had to say.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) messages: Vec<FromKeeper>,
+    pub(crate) is_lost: bool,
+}
+
+impl Holding {
+    /// Reaches the keeper of a runtime folder, or starts one.
+    ///
+    /// # Errors
+    /// The kernel's, when none can be started or it does not answer.
+    pub(crate) fn open(plan: KeeperPlan, relaunch: Program, role: Role) -> io::Result<Self> {
+        let mut holding = Self {
+            plan,
+            relaunch,
+            role,
+            link: None,
+            lost: None,
+            waiting: Vec::new(),
+            blocked: false,
+            keeper: 0,
+        };
+        if holding.connect().is_err() {
+            hsu_keeper::start(&holding.plan)?;
+        }
+        Ok(holding)
+    }
+
+    /// Waits for the keeper that [`Holding::open`] has started.
+    ///
+    /// # Errors
+    /// The kernel's last answer, when none came up in time.
+    pub(crate) fn await_keeper(&mut self) -> io::Result<()> {
+        let begin = std::time::Instant::now();
+        while self.link.is_none() {
+            match self.connect() {
+                Ok(()) => break,
+                Err(error) if begin.elapsed() > PATIENCE * 5 => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_micros(200)),
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> io::Result<()> {
+        let hello = ToKeeper::Hello {
+            role: self.role,
+            version: VERSION,
+            relaunch: self.relaunch.clone(),
+        };
+        let mut link = Link::connect(&self.plan.runtime, hello)?;
+        link.queue(ToKeeper::Inventory);
+        for message in self.waiting.drain(..) {
+            link.queue(message);
+        }
+        link.flush()?;
+        self.link = Some(link);
+        self.lost = None;
+        Ok(())
+    }
+
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    pub(crate) fn keeper(&self) -> u32 {
+        self.keeper
+    }
+
+    pub(crate) fn wants_to_write(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.lost.map(|(attempt, _)| attempt)
+    }
+
+    /// Adds a message to what is sent at the end of the round.
+    pub(crate) fn queue(&mut self, message: ToKeeper) {
+        match &mut self.link {
+            Some(link) => link.queue(message),
+            None => self.waiting.push(message),
+        }
+    }
+
+    /// A spawn that meets no keeper is settled by the inventory: it is not repeated.
+    pub(crate) fn spawn(&mut self, request: SpawnRequest) {
+        if self.link.is_some() {
+            self.queue(ToKeeper::Spawn(Box::new(request)));
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        match link.flush() {
+            Ok(flushed) => self.blocked = flushed == hsu_keeper::Flushed::Blocked,
+            // The loss is seen by reading too.
+            Err(_) => self.blocked = false,
+        }
+    }
+
+    /// Takes everything that has arrived.
+    pub(crate) fn hear(&mut self) -> Heard {
+        let mut heard = Heard::default();
+        loop {
+            let Some(link) = &mut self.link else {
+                return heard;
+            };
+            match link.receive(&mut heard.messages) {
+                Ok(Received::Some) => {}
+                Ok(Received::Nothing) => break,
+                Ok(Received::Closed) => {
+                    heard.is_lost = true;
+                    break;
+                }
+                Err(error) => {
+                    warn!(%error, "the link to the keeper is broken");
+                    heard.is_lost = true;
+                    break;
+                }
+            }
+        }
+        for message in &heard.messages {
+            if let FromKeeper::Welcome { keeper, .. } = message {
+                self.keeper = *keeper;
+            }
+        }
+        if heard.is_lost {
+            self.link = None;
+            self.blocked = false;
+        }
+        heard
+    }
+
+    /// Begins to look for a keeper, or to start one.
+    pub(crate) fn lose(&mut self, now: Now) {
+        self.start();
+        self.lost = Some((now.tick.after(RETRY), now.tick.after(PATIENCE)));
+    }
+
+    fn start(&self) {
+        if let Err(error) = hsu_keeper::start(&self.plan) {
+            error!(%error, "no keeper can be started; trying on");
+        }
+    }
+
+    /// Does what is due while there is no keeper; whether there is one again.
+    pub(crate) fn tend(&mut self, now: Now) -> bool {
+        let Some((attempt, restart)) = self.lost else {
+            return false;
+        };
+        if attempt > now.tick {
+            return false;
+        }
+        if self.connect().is_ok() {
+            return true;
+        }
+        let restart = if restart <= now.tick {
+            self.start();
+            now.tick.after(PATIENCE)
+        } else {
+            restart
+        };
+        self.lost = Some((now.tick.after(RETRY), restart));
+        false
+    }
+
+    /// From now on we are the master that serves.
+    pub(crate) fn serve(&mut self) {
+        self.role = Role::Master;
+    }
+
+    pub(crate) fn say_goodbye(&mut self, ending: Ending) {
+        let mode = match ending {
+            Ending::Stopped => GoodbyeMode::Stop,
+            Ending::KeptWorkers => GoodbyeMode::Keep,
+            // The other master speaks for us.
+            Ending::Replaced => return,
+        };
+        self.queue(ToKeeper::Goodbye { mode });
+        self.flush();
+    }
+}

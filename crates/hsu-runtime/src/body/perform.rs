@@ -1,0 +1,209 @@
+//! Effects: what the core asked for, done.
+
+use hsu_core::effect::{Effect, Scope};
+use hsu_core::input::Input;
+use hsu_keeper::{SignalScope, ToKeeper};
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::time::Now;
+use hsu_model::worker::Unit;
+use hsu_store::Durability;
+
+use super::{Body, Ending};
+use crate::board::Entry;
+use crate::chores::Chore;
+use hsu_core::input::ShutdownMode;
+
+/// What waits until a batch is durable.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// An effect of an operator's wish.
+    Effect(Effect),
+    /// An exit that the keeper may forget.
+    Acknowledge(RunId),
+}
+
+impl Body {
+    /// Performs every effect that is there, in order.
+    pub(super) fn perform_all(&mut self, now: Now) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.perform(now, effect);
+        }
+        // The list keeps its memory for the next round.
+        self.effects = effects;
+    }
+
+    /// Makes an operator's wish durable first; what it asks for waits until it is.
+    pub(super) fn perform_wish(&mut self, now: Now) {
+        let effects = std::mem::take(&mut self.effects);
+        let (books, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_bookkeeping);
+        for effect in books {
+            self.perform(now, effect);
+        }
+        self.batch.durability = Durability::Synced;
+        let number = self.submit();
+        for effect in deeds {
+            self.held.hold(number, Held::Effect(effect));
+        }
+    }
+
+    /// Does what has waited for batches that are durable by now.
+    pub(super) fn release_durable(&mut self) {
+        let durable = self.store.durable();
+        self.board.set_degraded(self.store.health());
+        let now = hsu_sys::clock::now();
+        for held in self.held.release(durable) {
+            match held {
+                Held::Effect(effect) => self.perform(now, effect),
+                Held::Acknowledge(run) => self.holding.queue(ToKeeper::Acknowledge { run }),
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Spawn { worker, run } => self.spawn(worker, run),
+            Effect::Signal { run, signal, scope } => {
+                let scope = match scope {
+                    Scope::Process => SignalScope::Process,
+                    Scope::Tree => SignalScope::Group,
+                };
+                self.holding.queue(ToKeeper::Signal { run, signal, scope });
+            }
+            Effect::KillTree { worker, run, whole } => {
+                let process = self.live.get(&run).map(|live| live.process);
+                self.chores.add(Chore::KillTree {
+                    worker,
+                    run,
+                    process,
+                    whole,
+                });
+            }
+            Effect::Reply { ticket, answer } => self.answer(ticket, answer),
+            Effect::Event {
+                worker,
+                actor,
+                kind,
+            } => self.record(now, worker, actor, kind),
+            Effect::Persist { workers } => {
+                for worker in workers {
+                    let record = self.fleet.export(&worker);
+                    self.batch.workers.push((worker.clone(), record));
+                    self.changed.insert(worker);
+                }
+            }
+            Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
+            Effect::AllStopped => {
+                self.ending = Some(match self.stopping {
+                    Some(ShutdownMode::KeepWorkers) => Ending::KeptWorkers,
+                    Some(ShutdownMode::StopWorkers) | None => Ending::Stopped,
+                });
+            }
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId, run: RunId) {
+        let Some(spec) = self.specs.get(&worker) else {
+            return self.fail_spawn(run, "the worker is not configured any more".to_owned());
+        };
+        let Unit::Managed(managed) = &spec.unit else {
+            return self.fail_spawn(run, "only managed workers can be started".to_owned());
+        };
+        match self.launcher.request(&worker, run, managed) {
+            Ok(request) => {
+                self.spawning.insert(run);
+                self.holding.spawn(request);
+            }
+            Err(error) => self.fail_spawn(run, error.to_string()),
+        }
+    }
+
+    /// Whatever is missing does not appear by itself: no other attempt.
+    fn fail_spawn(&mut self, run: RunId, error: String) {
+        self.inputs.push_back(Input::SpawnFailed {
+            run,
+            error,
+            transient: false,
+        });
+    }
+
+    /// Puts a fact into the journal, and does the small work that belongs to it.
+    pub(crate) fn record(
+        &mut self,
+        now: Now,
+        worker: Option<WorkerId>,
+        actor: Actor,
+        kind: EventKind,
+    ) {
+        if let Some(worker) = &worker {
+            self.keep_pid_file(worker, &kind);
+            self.changed.insert(worker.clone());
+        }
+        let event = self.stamper.stamp(now.wall, worker, actor, kind);
+        self.batch.events.push(event);
+    }
+
+    fn keep_pid_file(&self, worker: &WorkerId, kind: &EventKind) {
+        let path = self.specs.get(worker).and_then(|spec| match &spec.unit {
+            Unit::Managed(managed) => Some(managed.pid_file.clone().into()),
+            _ => None,
+        });
+        let Some(path) = path else { return };
+        match kind {
+            EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } => {
+                self.chores.add(Chore::WritePidFile { path, pid: *pid });
+            }
+            EventKind::Exited { .. } => self.chores.add(Chore::RemovePidFile { path }),
+            // Nothing else changes the process.
+            _ => {}
+        }
+    }
+
+    /// Sends what the round changed to the store; the number of the batch.
+    pub(super) fn submit(&mut self) -> u64 {
+        if self.batch.is_empty() {
+            return self.store.submitted();
+        }
+        self.batch.next_run = Some(self.fleet.next_run());
+        let batch = std::mem::take(&mut self.batch);
+        let acknowledged = batch.acknowledged.clone();
+        let number = self.store.submit(batch);
+        for run in acknowledged {
+            self.held.hold(number, Held::Acknowledge(run));
+        }
+        number
+    }
+
+    /// Puts the status of changed workers on the board.
+    pub(super) fn post(&mut self) {
+        if self.changed.is_empty() {
+            return;
+        }
+        let changed = std::mem::take(&mut self.changed);
+        let (fleet, specs) = (&self.fleet, &self.specs);
+        let entries = changed.into_iter().map(|id| {
+            let entry = specs.get(&id).cloned().zip(fleet.status(&id));
+            (
+                id,
+                entry.map(|(spec, status)| Entry {
+                    spec,
+                    status: status.into(),
+                }),
+            )
+        });
+        self.board.post(entries);
+    }
+}
+
+/// Whether an effect only writes books, so that it comes before the deeds that wait for it.
+fn is_bookkeeping(effect: &Effect) -> bool {
+    match effect {
+        Effect::Event { .. } | Effect::Persist { .. } | Effect::Acknowledge { .. } => true,
+        Effect::Spawn { .. }
+        | Effect::Signal { .. }
+        | Effect::KillTree { .. }
+        | Effect::Reply { .. }
+        | Effect::AllStopped => false,
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests of other threads, and the answers they wait for.
+
+use std::collections::BTreeMap;
+
+use hsu_core::answer::{Answer, Refusal};
+use hsu_core::input::{Input, Ticket};
+use hsu_model::time::Now;
+use tokio::sync::oneshot;
+
+use super::Body;
+use crate::request::Request;
+
+/// Who waits for the answer to which command.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    next: u64,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Answer>>,
+}
+
+impl Replies {
+    fn expect(&mut self, reply: oneshot::Sender<Answer>) -> Ticket {
+        self.next += 1;
+        let ticket = Ticket(self.next);
+        self.waiting.insert(ticket, reply);
+        ticket
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket, answer: Answer) {
+        if let Some(reply) = self.waiting.remove(&ticket) {
+            // Whoever asked may have gone away.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Body {
+    /// Answers whoever asks while another master takes over.
+    pub(super) fn refuse_requests(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Command { reply, .. } = request {
+                drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
+            }
+        }
+    }
+
+    /// Takes every request that waits.
+    pub(super) fn take_requests(&mut self, now: Now) {
+        while let Ok(request) = self.requests.try_recv() {
+            self.on_request(now, request);
+        }
+        self.release_durable();
+    }
+
+    fn on_request(&mut self, now: Now, request: Request) {
+        match request {
+            Request::Command {
+                actor,
+                worker,
+                command,
+                reply,
+            } => {
+                if let Some(reason) = self.store.health() {
+                    // A wish that cannot be made durable is not begun.
+                    let answer = Answer::Refused(Refusal::Failed { reason });
+                    drop(reply.send(answer));
+                    return;
+                }
+                // What came before goes its own way: only the wish waits.
+                self.perform_all(now);
+                let ticket = self.replies.expect(reply);
+                self.step(
+                    now,
+                    Input::Command {
+                        ticket,
+                        actor,
+                        worker,
+                        command,
+                    },
+                );
+                self.perform_wish(now);
+            }
+            Request::Shutdown { actor, mode, force } => {
+                self.shut_down(now, mode, actor.clone());
+                if force {
+                    self.shut_down(now, mode, actor);
+                }
+            }
+            Request::Upgrade {
+                actor,
+                executable,
+                reply,
+            } => {
+                self.upgrade(now, actor, executable, reply);
+            }
+            Request::Chore(report) => {
+                let (worker, run, pids) = (report.worker, report.run, report.survivors);
+                self.step(now, Input::Survivors { worker, run, pids });
+            }
+            Request::Committed => {}
+        }
+    }
+}

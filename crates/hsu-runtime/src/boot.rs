@@ -1,0 +1,291 @@
+//! The start of a master: what an earlier life left behind is found and taken up.
+//!
+//! The order matters. The lock of the state comes first, so that there is one
+//! master; the keeper is started early, because it takes longest; nothing is
+//! started before the keeper has told what runs already.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use hsu_core::fleet::{Fleet, Settings};
+use hsu_core::record::Resume;
+use hsu_keeper::{FromKeeper, KeeperPlan, Role, ToKeeper};
+use hsu_logs::plan::LogPlan;
+use hsu_logs::query::Spools;
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::UnknownExit;
+use hsu_model::id::WorkerId;
+use hsu_model::master::FleetSpec;
+use hsu_model::time::Now;
+use hsu_model::worker::WorkerSpec;
+use hsu_store::{Batch, Loaded, Store, StoreError};
+use hsu_sys::clock;
+use hsu_sys::lock::{LockError, StateLock};
+use hsu_sys::reactor::Reactor;
+use hsu_sys::tree::Trees;
+use tracing::{info, warn};
+
+use crate::board::Board;
+use crate::body::{Body, Holding, Replacement, Replies};
+use crate::chores::Chores;
+use crate::handle::Handle;
+use crate::journal::{Stamper, Waiting};
+use crate::launch::{Launcher, this_program};
+use crate::request::Requests;
+
+/// How long the old master may take to let go of the state.
+const PROCEED_WITHIN: Duration = Duration::from_secs(4);
+
+/// What a master is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// What shall run.
+    pub fleet: FleetSpec,
+    /// The configuration it came from, for people.
+    pub config: PathBuf,
+    /// The executable of keeper and pump.
+    pub keeper: PathBuf,
+    /// End after this time.
+    pub run_duration: Option<Duration>,
+    /// Whether another master runs, and hands over to this one.
+    pub candidate: bool,
+    /// Whether the keeper started this master after the loss of another.
+    pub relaunched: bool,
+}
+
+/// Why a master could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one has the state.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A folder cannot be used.
+    #[error("cannot use the folder {}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no keeper.
+    #[error("cannot reach or start the keeper {}", executable.display())]
+    Keeper {
+        /// Its executable.
+        executable: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The logs cannot be set up.
+    #[error("cannot set up the logs")]
+    Logs(#[from] hsu_logs::LogError),
+    /// The kernel refuses threads, descriptors or signals.
+    #[error("the kernel refuses what a master needs")]
+    Kernel(#[from] io::Error),
+}
+
+/// Takes up what an earlier life left, and gives back the loop and its handle.
+///
+/// # Errors
+/// [`StartError`]; nothing was changed then, but for folders that were made.
+pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
+    let directories = options.fleet.master.directories.clone();
+    let (runtime, state) = (
+        PathBuf::from(&directories.runtime),
+        PathBuf::from(&directories.state),
+    );
+    let spools = state.join("spools");
+    for path in [&runtime, &state, &spools] {
+        hsu_sys::files::private_folder(path).map_err(|source| StartError::Folder {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let descriptors = hsu_sys::descriptors::raise_limit();
+    let reactor = Reactor::new()?;
+    let (requests, receiver) = Requests::channel(reactor.waker());
+    let mut lock = if options.candidate {
+        None
+    } else {
+        Some(StateLock::acquire(&state)?)
+    };
+    let plan = KeeperPlan {
+        executable: options.keeper.clone(),
+        runtime: runtime.clone(),
+        spools: spools.clone(),
+    };
+    let no_keeper = |source| StartError::Keeper {
+        executable: options.keeper.clone(),
+        source,
+    };
+    let role = if options.candidate {
+        Role::Candidate
+    } else {
+        Role::Master
+    };
+    let relaunch = this_program(None)?;
+    let mut holding = Holding::open(plan, relaunch, role).map_err(no_keeper)?;
+    if options.candidate {
+        await_proceed(&mut holding).map_err(no_keeper)?;
+        lock = Some(StateLock::acquire(&state)?);
+    }
+    let logs = LogPlan::of(&options.fleet);
+    logs.write(&spools)?;
+    let waker = requests.clone();
+    let opened = Store::open(&state, Box::new(move || waker.wake()))?;
+    if let Some(broken) = &opened.recovered {
+        warn!("the state was broken and a new one is begun: {broken}");
+    }
+    let loaded = opened.store.load()?;
+    let now = clock::now();
+    let (fleet, specs, unknown) = revive(&options, &loaded);
+    let board = Arc::new(Board::default());
+    let keeper = Arc::new(AtomicU32::new(0));
+    let trees = Trees::detect(&tree_name(&state));
+    info!(
+        workers = specs.len(),
+        descriptors,
+        "trees of processes are killed by {}",
+        trees.describe()
+    );
+    let chores = Chores::start(trees, Arc::clone(&keeper), requests.clone())?;
+    let handle = Arc::new(Handle {
+        requests: requests.clone(),
+        board: Arc::clone(&board),
+        reader: opened.store.reader(),
+        spools: Spools::new(&spools),
+        keeper: Arc::clone(&keeper),
+        started_at: now.wall,
+        config: options.config.clone(),
+        state: state.clone(),
+    });
+    holding.await_keeper().map_err(no_keeper)?;
+    let environment = std::env::vars_os();
+    let launcher = Launcher::new(environment, std::env::current_dir()?);
+    let mut body = Body {
+        reactor,
+        requests: receiver,
+        fleet,
+        specs,
+        holding,
+        launcher,
+        chores,
+        stamper: Stamper::after(loaded.last_event),
+        store: opened.store,
+        board,
+        live: BTreeMap::new(),
+        replies: Replies::default(),
+        inputs: VecDeque::new(),
+        effects: Vec::new(),
+        changed: BTreeSet::new(),
+        batch: Batch::default(),
+        held: Waiting::default(),
+        spawning: BTreeSet::new(),
+        seen: BTreeSet::new(),
+        contain_at: VecDeque::new(),
+        trees_keeper: keeper,
+        unknown,
+        replacement: Replacement::default(),
+        lock,
+        folder: state,
+        runtime,
+        logs,
+        engine: None,
+        adopted: 0,
+        settled: false,
+        candidate: options.candidate,
+        ending: None,
+        stopping: None,
+        deadline: options.run_duration.map(|span| now.tick.after(span)),
+        boot: clock::boot_id(),
+    };
+    body.store.mark(false, body.boot);
+    body.changed.extend(body.specs.keys().cloned());
+    body.start_engine();
+    Ok((body, handle))
+}
+
+/// Waits until the old master has let go of the state.
+fn await_proceed(holding: &mut Holding) -> io::Result<()> {
+    holding.await_keeper()?;
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < PROCEED_WITHIN {
+        let heard = holding.hear();
+        if heard.is_lost {
+            return Err(io::Error::other("the keeper does not expect this master"));
+        }
+        let proceeds = |message: &FromKeeper| matches!(message, FromKeeper::Proceed);
+        if heard.messages.iter().any(proceeds) {
+            holding.serve();
+            holding.queue(ToKeeper::Inventory);
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::Error::from(io::ErrorKind::TimedOut))
+}
+
+type Specs = BTreeMap<WorkerId, Arc<WorkerSpec>>;
+
+/// The fleet as the earlier life left it, or begun anew.
+fn revive(options: &Options, loaded: &Loaded) -> (Fleet, Specs, UnknownExit) {
+    let same_boot = loaded.boot.is_none_or(|boot| boot == clock::boot_id());
+    let went_on = options.relaunched || options.candidate;
+    let ended_in_order = loaded.clean != Some(false);
+    let resume = if !went_on && (ended_in_order || !same_boot) {
+        Resume::Fresh
+    } else {
+        Resume::Continue
+    };
+    let unknown = if same_boot {
+        UnknownExit::KeeperLost
+    } else {
+        UnknownExit::Reboot
+    };
+    let master = &options.fleet.master;
+    let mut fleet = Fleet::new(Settings {
+        start_rate: master.start_rate,
+        force_shutdown_timeout: master.force_shutdown_timeout,
+        next_run: loaded.next_run,
+    });
+    let mut specs = Specs::new();
+    for spec in &options.fleet.workers {
+        let spec = Arc::new(spec.clone());
+        fleet.add(Arc::clone(&spec), loaded.workers.get(&spec.id), resume);
+        specs.insert(spec.id.clone(), spec);
+    }
+    (fleet, specs, unknown)
+}
+
+/// Tells the cgroups of several masters of one host apart.
+fn tree_name(state: &Path) -> String {
+    let bytes = state.as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+impl Body {
+    /// Everything of an earlier life is known: the master serves.
+    pub(crate) fn settle_boot(&mut self, now: Now) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let kind = EventKind::MasterStarted {
+            adopted: self.adopted,
+        };
+        self.record(now, None, Actor::Master, kind);
+        if self.candidate {
+            self.holding.queue(ToKeeper::Ready);
+        }
+        hsu_sys::notify::ready();
+        info!(adopted = self.adopted, "the master serves");
+    }
+}

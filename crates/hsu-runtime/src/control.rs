@@ -1,0 +1,107 @@
+//! Control: what a running master offers to its faces.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hsu_core::answer::Answer;
+use hsu_core::input::{Command, ShutdownMode};
+use hsu_logs::query::Spools;
+use hsu_model::event::{Actor, Event};
+use hsu_model::id::WorkerId;
+use hsu_model::time::{Now, WallTime};
+use tokio::sync::{oneshot, watch};
+
+use crate::board::Snapshot;
+
+/// An answer that comes later.
+pub type Pending<T> = oneshot::Receiver<T>;
+
+/// Why a question could not be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The loop has too much to do, or hangs.
+    #[error("the master does not take more requests at present")]
+    Busy,
+    /// The master is ending.
+    #[error("the master is ending")]
+    Ending,
+    /// The store says so.
+    #[error("the journal cannot be read: {0}")]
+    Journal(String),
+}
+
+/// What is known about the master itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Its PID.
+    pub pid: u32,
+    /// The keeper's PID.
+    pub keeper: u32,
+    /// When it started.
+    pub started_at: WallTime,
+    /// The configuration it runs.
+    pub config: PathBuf,
+    /// Its state folder.
+    pub state: PathBuf,
+    /// Why the state cannot be written at present.
+    pub degraded: Option<String>,
+}
+
+/// A running master. Every method answers at once; none waits for the loop.
+pub trait Control: Send + Sync + 'static {
+    /// Every worker at this moment.
+    fn snapshot(&self) -> Arc<Snapshot>;
+    /// Asks for something; the answer comes when it is done or refused.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the loop does not take it.
+    fn command(
+        &self,
+        actor: Actor,
+        worker: WorkerId,
+        command: Command,
+    ) -> Result<Pending<Answer>, ControlError>;
+    /// Events after a number, oldest first.
+    ///
+    /// # Errors
+    /// [`ControlError::Journal`].
+    fn events(
+        &self,
+        after: u64,
+        worker: Option<&WorkerId>,
+        limit: usize,
+    ) -> Result<Vec<Event>, ControlError>;
+    /// The latest events, oldest first.
+    ///
+    /// # Errors
+    /// [`ControlError::Journal`].
+    fn last_events(
+        &self,
+        worker: Option<&WorkerId>,
+        limit: usize,
+    ) -> Result<Vec<Event>, ControlError>;
+    /// Changes whenever anything does.
+    fn changes(&self) -> watch::Receiver<u64>;
+    /// The output of workers.
+    fn spools(&self) -> Spools;
+    /// Ends the master.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the loop does not take it.
+    fn shutdown(&self, actor: Actor, mode: ShutdownMode, force: bool) -> Result<(), ControlError>;
+    /// Replaces the master.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the loop does not take it.
+    fn upgrade(
+        &self,
+        actor: Actor,
+        executable: Option<PathBuf>,
+    ) -> Result<Pending<Result<(), String>>, ControlError>;
+    /// What is known about the master.
+    fn facts(&self) -> Facts;
+    /// Both clocks.
+    fn now(&self) -> Now {
+        hsu_sys::clock::now()
+    }
+}

@@ -1,0 +1,204 @@
+//! Launch: what the keeper is asked to execute for one run of a worker.
+//!
+//! Everything that needs a look at the host happens here, at each start and not
+//! at load time: the program is looked up, users become numbers, the environment
+//! is put together. What is missing fails this worker, and only at this start.
+//! The keeper gets absolute paths and numbers and looks nothing up.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, NulError, OsString};
+use std::path::{Path, PathBuf};
+
+use hsu_keeper::{Capture, Program, RUN_VARIABLE, SpawnRequest};
+use hsu_model::execution::{Execution, WorkingDirectory};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::worker::Managed;
+use hsu_sys::path::{self, LookupError};
+use hsu_sys::users::{self, Identity, UserError};
+
+/// Names the worker to its own processes.
+pub(crate) const WORKER_VARIABLE: &str = "HSU_WORKER_ID";
+/// Variables that are for the master itself and not for workers.
+const PRIVATE: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+];
+
+/// Why a worker cannot be started as it is declared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    /// The program is not there, or is no program.
+    #[error("{0}")]
+    Program(#[from] LookupError),
+    /// The user or the group is not known.
+    #[error("{0}")]
+    User(#[from] UserError),
+    /// A text holds a zero byte, which no program can be given.
+    #[error("{what} holds a zero byte")]
+    ZeroByte {
+        /// Which text.
+        what: &'static str,
+        /// Where.
+        source: NulError,
+    },
+}
+
+/// The surroundings that every worker of this master inherits.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    environment: BTreeMap<OsString, OsString>,
+    working_directory: PathBuf,
+}
+
+impl Launcher {
+    /// Takes the master's own environment, without what is private to it.
+    pub(crate) fn new(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        working_directory: PathBuf,
+    ) -> Self {
+        let is_private = |name: &OsString| {
+            name.to_str()
+                .is_some_and(|name| PRIVATE.contains(&name) || name.starts_with("HSU_"))
+        };
+        let environment = environment
+            .into_iter()
+            .filter(|(name, _)| !is_private(name))
+            .collect();
+        Self {
+            environment,
+            working_directory,
+        }
+    }
+
+    /// What the keeper shall execute.
+    ///
+    /// # Errors
+    /// [`LaunchError`] when the host does not have what the worker asks for.
+    pub(crate) fn request(
+        &self,
+        worker: &WorkerId,
+        run: RunId,
+        managed: &Managed,
+    ) -> Result<SpawnRequest, LaunchError> {
+        let execution = &managed.execution;
+        let environment = self.environment_of(worker, run, execution);
+        let program = self.program(execution, &environment)?;
+        let identity = users::resolve(execution.user.as_deref(), execution.group.as_deref())?;
+        let words = std::iter::once(execution.program.as_str());
+        let words = words.chain(execution.args.iter().map(String::as_str));
+        let program = Program {
+            args: words
+                .map(|word| text("an argument", word.as_bytes()))
+                .collect::<Result<_, _>>()?,
+            env: environment
+                .iter()
+                .map(|(name, value)| variable(name, value))
+                .collect::<Result<_, _>>()?,
+            cwd: text("the working directory", &directory(execution, &program))?,
+            executable: text("the program", program.as_os_str().as_encoded_bytes())?,
+        };
+        Ok(SpawnRequest {
+            run,
+            worker: worker.clone(),
+            program,
+            identity: identity.map(|Identity { uid, gid, groups }| hsu_keeper::Identity {
+                uid,
+                gid,
+                groups,
+            }),
+            umask: execution.umask,
+            nice: execution.nice,
+            rlimits: execution.rlimits.clone(),
+            capture: Capture {
+                stdout: managed.logs.stdout.capture,
+                stderr: managed.logs.stderr.capture,
+            },
+        })
+    }
+
+    fn environment_of(
+        &self,
+        worker: &WorkerId,
+        run: RunId,
+        execution: &Execution,
+    ) -> BTreeMap<OsString, OsString> {
+        let mut environment = self.environment.clone();
+        let own = execution.environment.iter();
+        environment.extend(own.map(|(name, value)| (name.into(), value.into())));
+        environment.insert(WORKER_VARIABLE.into(), worker.as_str().into());
+        environment.insert(RUN_VARIABLE.into(), run.to_string().into());
+        environment
+    }
+
+    /// A bare name is looked up in the worker's `PATH`; other paths count from our own folder.
+    fn program(
+        &self,
+        execution: &Execution,
+        environment: &BTreeMap<OsString, OsString>,
+    ) -> Result<PathBuf, LaunchError> {
+        let search = environment.get(std::ffi::OsStr::new("PATH"));
+        let found = path::find_program(
+            Path::new(&execution.program),
+            search.map(OsString::as_os_str),
+            &self.working_directory,
+        );
+        match found {
+            Err(LookupError::NotExecutable { path }) if execution.make_executable => {
+                path::make_executable(&path)?;
+                Ok(path)
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+fn directory(execution: &Execution, program: &Path) -> Vec<u8> {
+    match &execution.working_directory {
+        WorkingDirectory::At(path) => path.as_bytes().to_vec(),
+        WorkingDirectory::OfProgram => {
+            let folder = program.parent().unwrap_or(Path::new("/"));
+            folder.as_os_str().as_encoded_bytes().to_vec()
+        }
+    }
+}
+
+fn variable(name: &OsString, value: &OsString) -> Result<CString, LaunchError> {
+    let mut pair = name.as_encoded_bytes().to_vec();
+    pair.push(b'=');
+    pair.extend_from_slice(value.as_encoded_bytes());
+    text("the environment", &pair)
+}
+
+fn text(what: &'static str, bytes: &[u8]) -> Result<CString, LaunchError> {
+    CString::new(bytes).map_err(|source| LaunchError::ZeroByte { what, source })
+}
+
+/// How this very master is started again: the same command line in the same place.
+///
+/// # Errors
+/// The kernel's, when the executable or the working directory cannot be told.
+pub(crate) fn this_program(executable: Option<&Path>) -> std::io::Result<Program> {
+    let own = std::env::current_exe()?;
+    let path = executable.unwrap_or(&own);
+    // A binary that was replaced reads as `… (deleted)`; the new one is at the same path.
+    let path = path.as_os_str().as_encoded_bytes();
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+    let whole = |bytes: &[u8]| CString::new(bytes).map_err(std::io::Error::other);
+    let args = std::env::args_os().map(|word| whole(word.as_encoded_bytes()));
+    let env = std::env::vars_os().map(|(name, value)| {
+        let mut pair = name.as_encoded_bytes().to_vec();
+        pair.push(b'=');
+        pair.extend_from_slice(value.as_encoded_bytes());
+        whole(&pair)
+    });
+    Ok(Program {
+        executable: whole(path)?,
+        args: args.collect::<Result<_, _>>()?,
+        env: env.collect::<Result<_, _>>()?,
+        cwd: whole(std::env::current_dir()?.as_os_str().as_encoded_bytes())?,
+    })
+}

@@ -1,0 +1,92 @@
+//! Requests: what other threads ask of the loop.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use hsu_core::answer::Answer;
+use hsu_core::input::{Command, ShutdownMode};
+use hsu_model::event::Actor;
+use hsu_model::id::WorkerId;
+use hsu_sys::reactor::Waker;
+use tokio::sync::oneshot;
+
+/// Requests that may wait for the loop. More than this means that the loop
+/// hangs, and whoever asks is told so at once.
+const WAITING: usize = 4096;
+
+/// Something asked of the loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A command for a worker.
+    Command {
+        /// Who asks.
+        actor: Actor,
+        /// Of which worker.
+        worker: WorkerId,
+        /// What.
+        command: Command,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// End the master.
+    Shutdown {
+        /// Who asks.
+        actor: Actor,
+        /// What becomes of the workers.
+        mode: ShutdownMode,
+        /// Kill at once what does not stop.
+        force: bool,
+    },
+    /// Replace the master by another executable.
+    Upgrade {
+        /// Who asks.
+        actor: Actor,
+        /// The other executable; without it the path of this one, read again.
+        executable: Option<PathBuf>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// A batch is durable.
+    Committed,
+    /// The worst that came of a chore.
+    Chore(crate::chores::Report),
+}
+
+/// The sending end, for any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Requests {
+    sender: SyncSender<Request>,
+    waker: Waker,
+}
+
+/// The loop takes no more requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undelivered {
+    /// Too many wait already.
+    Busy,
+    /// The loop has ended.
+    Ended,
+}
+
+impl Requests {
+    /// A pair of ends.
+    pub(crate) fn channel(waker: Waker) -> (Self, Receiver<Request>) {
+        let (sender, receiver) = sync_channel(WAITING);
+        (Self { sender, waker }, receiver)
+    }
+
+    /// Hands a request to the loop and wakes it; never blocks.
+    pub(crate) fn send(&self, request: Request) -> Result<(), Undelivered> {
+        let sent = self.sender.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => Undelivered::Busy,
+            TrySendError::Disconnected(_) => Undelivered::Ended,
+        });
+        self.waker.wake();
+        sent
+    }
+
+    /// Wakes the loop without a request.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+}

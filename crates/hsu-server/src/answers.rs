@@ -1,0 +1,221 @@
+//! Answers: what the master knows, in the shapes of the API.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hsu_api::{Description, EventView, LineView, MasterView, WhyView, WorkerList, WorkerView};
+use hsu_logs::query::{Extent, Line};
+use hsu_model::id::WorkerId;
+use hsu_model::logs::Stream;
+use hsu_model::restart::RestartPolicy;
+use hsu_model::status::WorkerState;
+use hsu_model::worker::Unit;
+use hsu_runtime::Entry;
+use hsu_runtime::control::Control;
+
+/// How old a list with CPU and memory may be.
+const FRESH_FOR: Duration = Duration::from_millis(500);
+/// Events that explain a state.
+const CAUSES: usize = 12;
+/// Lines of standard error that explain an exit.
+const LAST_WORDS: usize = 10;
+
+/// The master, and the latest list.
+pub(crate) struct Answers {
+    pub(crate) control: Arc<dyn Control>,
+    list: Mutex<Option<(u64, Instant, Arc<[u8]>)>>,
+}
+
+impl Answers {
+    pub(crate) fn new(control: Arc<dyn Control>) -> Self {
+        Self {
+            control,
+            list: Mutex::new(None),
+        }
+    }
+
+    /// Every worker, as JSON. Made at most twice a second while nothing changes.
+    pub(crate) fn list(&self) -> Arc<[u8]> {
+        let snapshot = self.control.snapshot();
+        let mut cached = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((version, made, bytes)) = &*cached
+            && *version == snapshot.version
+            && made.elapsed() < FRESH_FOR
+        {
+            return Arc::clone(bytes);
+        }
+        let workers = snapshot
+            .workers
+            .iter()
+            .map(|entry| self.view(entry))
+            .collect();
+        let bytes: Arc<[u8]> = serde_json::to_vec(&WorkerList { workers })
+            .unwrap_or_default()
+            .into();
+        *cached = Some((snapshot.version, Instant::now(), Arc::clone(&bytes)));
+        bytes
+    }
+
+    pub(crate) fn entry(&self, id: &str) -> Option<Entry> {
+        self.control.snapshot().worker(id).cloned()
+    }
+
+    pub(crate) fn view(&self, entry: &Entry) -> WorkerView {
+        let mut view = WorkerView::new(&entry.status, self.control.now());
+        if let Some(usage) = entry.status.process.and_then(hsu_sys::usage::sample) {
+            view.cpu_seconds = Some(usage.cpu.as_secs_f64());
+            view.memory_bytes = Some(usage.resident.0);
+        }
+        view
+    }
+
+    fn events_of(&self, id: &WorkerId, count: usize) -> Vec<EventView> {
+        let events = self
+            .control
+            .last_events(Some(id), count)
+            .unwrap_or_default();
+        events.iter().map(EventView::from).collect()
+    }
+
+    pub(crate) fn describe(&self, entry: &Entry) -> Description {
+        let spec = &entry.spec;
+        let status = self.view(entry);
+        let (command, policy, grace, pid_file) = match &spec.unit {
+            Unit::Managed(managed) => {
+                let program = std::iter::once(managed.execution.program.clone());
+                let policy = match managed.restart.policy {
+                    RestartPolicy::Never => "never",
+                    RestartPolicy::OnFailure => "on-failure",
+                    RestartPolicy::Always => "always",
+                    RestartPolicy::UnlessStopped => "unless-stopped",
+                };
+                (
+                    program
+                        .chain(managed.execution.args.iter().cloned())
+                        .collect(),
+                    policy,
+                    managed.stop.graceful_timeout.as_secs_f64(),
+                    managed.pid_file.clone(),
+                )
+            }
+            _ => (Vec::new(), "never", 0.0, String::new()),
+        };
+        Description {
+            status,
+            name: spec.metadata.name.clone(),
+            description: spec.metadata.description.clone(),
+            command,
+            restart_policy: policy.to_owned(),
+            graceful_timeout_seconds: grace,
+            pid_file,
+            events: self.events_of(&spec.id, 20),
+        }
+    }
+
+    /// The causal chain: what happened, what was said, what was decided, what comes next.
+    pub(crate) fn why(&self, entry: &Entry) -> WhyView {
+        let worker = self.view(entry);
+        let events = self.events_of(&entry.spec.id, CAUSES);
+        let spools = self.control.spools();
+        let lines = spools.last_lines(&entry.spec.id, Stream::Stderr, LAST_WORDS);
+        let last_stderr: Vec<_> = lines.unwrap_or_default().iter().map(line_view).collect();
+        let mut chain = vec![format!(
+            "{} is {}: {}",
+            worker.id, worker.state, worker.reason
+        )];
+        if let Some(exit) = &worker.last_exit {
+            chain.push(format!(
+                "its latest ended run ({}) ended with {} at {}, after {:.3} s",
+                exit.run.unwrap_or(0),
+                exit.text,
+                exit.at.as_deref().unwrap_or("an unknown time"),
+                exit.lasted_seconds.unwrap_or(0.0),
+            ));
+        }
+        let decided = |event: &&EventView| {
+            matches!(
+                event.kind.as_str(),
+                "restart_scheduled" | "restart_refused" | "spawn_failed"
+            )
+        };
+        if let Some(event) = events.iter().rev().find(decided) {
+            chain.push(format!("at {}: {}", event.at, event.text));
+        }
+        chain.push(next_step(entry, &worker));
+        WhyView {
+            worker,
+            last_stderr,
+            events,
+            chain,
+        }
+    }
+
+    pub(crate) fn master(&self) -> MasterView {
+        let facts = self.control.facts();
+        let snapshot = self.control.snapshot();
+        let runs = |entry: &&Entry| entry.status.state == WorkerState::Running;
+        MasterView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: facts.pid,
+            keeper_pid: facts.keeper,
+            started_at: hsu_api::rfc3339(facts.started_at),
+            config: facts.config.display().to_string(),
+            state_directory: facts.state.display().to_string(),
+            workers: snapshot.workers.len(),
+            running: snapshot.workers.iter().filter(runs).count(),
+            degraded: facts.degraded,
+        }
+    }
+}
+
+/// What comes next, or what an operator can do.
+fn next_step(entry: &Entry, worker: &WorkerView) -> String {
+    let id = &worker.id;
+    match entry.status.state {
+        WorkerState::BackingOff => format!(
+            "the next attempt is due in {:.1} s",
+            worker.next_attempt_seconds.unwrap_or(0.0)
+        ),
+        WorkerState::Tripped => {
+            let trial = worker.next_attempt_seconds.map_or_else(
+                || "its breaker stays open".to_owned(),
+                |seconds| format!("its breaker allows one trial in {seconds:.0} s"),
+            );
+            format!("{trial}; `hsu-master-cli reset {id}` starts it now")
+        }
+        WorkerState::Failed => {
+            format!("nothing starts it by itself; `hsu-master-cli start {id}` tries again")
+        }
+        WorkerState::Stopped if !worker.enabled => {
+            format!("it is disabled; `hsu-master-cli enable {id}` allows it to run")
+        }
+        WorkerState::Stopped | WorkerState::Registered => {
+            format!("`hsu-master-cli start {id}` starts it")
+        }
+        WorkerState::Starting => "the keeper is starting it".to_owned(),
+        WorkerState::Running => "nothing is pending".to_owned(),
+        WorkerState::Stopping => "it is killed when its grace period is over".to_owned(),
+    }
+}
+
+/// A line on the wire: never bytes that could be taken for something else.
+pub(crate) fn line_view(line: &Line) -> LineView {
+    let (text, bytes) = match std::str::from_utf8(&line.bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (
+            String::from_utf8_lossy(&line.bytes).into_owned(),
+            Some(line.bytes.clone()),
+        ),
+    };
+    let text = match line.extent {
+        Extent::Missing(bytes) => format!("[hsu-master] {bytes} bytes are missing here"),
+        Extent::Whole | Extent::Unfinished | Extent::Shortened => text,
+    };
+    LineView {
+        at: hsu_api::rfc3339(line.at),
+        stream: line.stream.as_str().to_owned(),
+        run: line.run.map(|run| run.0),
+        text,
+        bytes,
+    }
+}
