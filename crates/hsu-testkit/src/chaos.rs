@@ -162,8 +162,17 @@ impl Campaign {
             let id = format!("writer-{number}");
             let file = folder.join("output").join(&id);
             let ledgers = folder.join("ledgers").display().to_string();
-            let arguments =
-                ["--rate", "200", "--streams", "both", "--ledger", &ledgers].map(str::to_owned);
+            let arguments = [
+                "--lines",
+                "0",
+                "--rate",
+                "200",
+                "--streams",
+                "both",
+                "--ledger",
+                &ledgers,
+            ]
+            .map(str::to_owned);
             builder = builder.worker(
                 Worker::new(&id, &dummy)
                     .arguments(arguments)

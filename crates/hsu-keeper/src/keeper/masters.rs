@@ -1,5 +1,6 @@
 //! Masters: the one that serves, the one that shall take over, and the one that was lost.
 
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -18,8 +19,10 @@ const PONG_WITHIN: Duration = Duration::from_secs(3);
 const CORE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a candidate may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// A master that lived this long is started again at once.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// A lost master is started again at once, as long as no more than this many were lost lately.
+const QUICK_STARTS: usize = 20;
+/// What "lately" is.
+const LATELY: Duration = Duration::from_secs(10);
 /// The longest rest between two starts of a master.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -33,6 +36,8 @@ pub(super) struct Masters {
     /// When the next start is due, after a loss.
     start_at: Option<Instant>,
     rest: Duration,
+    /// When masters were lost lately.
+    lost_at: VecDeque<Instant>,
     watch: Watch,
     ready_by: Option<Instant>,
 }
@@ -41,7 +46,6 @@ pub(super) struct Masters {
 struct Process {
     pid: u32,
     handle: OwnedFd,
-    since: Instant,
 }
 
 /// What is expected of the serving master's loop.
@@ -72,11 +76,7 @@ impl Masters {
 
 fn open(pid: u32) -> Option<Process> {
     let handle = kernel::pidfd_open(pid).ok()?;
-    Some(Process {
-        pid,
-        handle,
-        since: Instant::now(),
-    })
+    Some(Process { pid, handle })
 }
 
 impl Keeper {
@@ -202,10 +202,13 @@ impl Keeper {
             return;
         }
         let now = Instant::now();
-        self.masters.rest = if now - process.since >= STABLE_AFTER {
+        let lost_at = &mut self.masters.lost_at;
+        lost_at.retain(|lost| now - *lost < LATELY);
+        lost_at.push_back(now);
+        self.masters.rest = if lost_at.len() <= QUICK_STARTS {
             Duration::ZERO
         } else {
-            (self.masters.rest * 2).clamp(Duration::from_millis(1), LONGEST_REST)
+            (self.masters.rest * 2).clamp(Duration::from_millis(10), LONGEST_REST)
         };
         self.masters.start_at = Some(now + self.masters.rest);
     }
@@ -300,7 +303,6 @@ impl Keeper {
         Some(Process {
             pid: started.pid,
             handle: started.handle,
-            since: Instant::now(),
         })
     }
 

@@ -11,10 +11,10 @@ use crate::fleet::{Fleet, Worker};
 /// One run in five ends by SIGKILL and notes 137.
 pub(super) fn worker(id: &str, ledger: &Path) -> Worker {
     let script = format!(
-        "sleep 0.0$(($$ % 7 + 2)); code=$(($$ % 200 + 1)); \
-         if [ $(($$ % 5)) = 0 ]; then code=137; fi; \
+        "me=$(sh -c 'echo $PPID'); sleep 0.0$((me % 7 + 2)); code=$((me % 200 + 1)); \
+         if [ $((me % 5)) = 0 ]; then code=137; fi; \
          echo \"$HSU_RUN_ID $code\" >> '{}'; \
-         if [ $code = 137 ]; then kill -9 $$; fi; exit $code",
+         if [ $code = 137 ]; then kill -9 $me; fi; exit $code",
         ledger.display()
     );
     Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script])
