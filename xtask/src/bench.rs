@@ -33,11 +33,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
     };
     let target = workspace::target(root);
     if !arguments.no_build {
-        command::run(
-            cargo()
-                .current_dir(root)
-                .args(["build", "--release", "--locked"]),
-        )?;
+        command::run(cargo().current_dir(root).args(["build", "--release", "--locked"]))?;
     }
     let release = target.join("release");
     let line = std::fs::canonicalize(harness.join("run.py"))
@@ -51,10 +47,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         // The harness may lie on a disk that nobody may write to.
         .env("BENCH_BIN", target.join("bench-bin"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    for (variable, program) in [
-        ("BENCH_HSU_MASTER", "hsu-master"),
-        ("BENCH_HSU_MASTER_CLI", "hsu-master-cli"),
-    ] {
+    for (variable, program) in
+        [("BENCH_HSU_MASTER", "hsu-master"), ("BENCH_HSU_MASTER_CLI", "hsu-master-cli")]
+    {
         if std::env::var_os(variable).is_none() {
             python.env(variable, release.join(program));
         }

@@ -54,10 +54,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         let start = Instant::now();
         let result = check(root, target, *target == host, &packages, &stand_in);
         let verdict = if result.is_ok() { "ok" } else { "BROKEN" };
-        println!(
-            "  {target}: {verdict}, {:.0} s",
-            start.elapsed().as_secs_f64()
-        );
+        println!("  {target}: {verdict}, {:.0} s", start.elapsed().as_secs_f64());
         if result.is_err() {
             broken.push(*target);
         }
@@ -68,11 +65,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     if !broken.is_empty() {
         bail!("does not compile for {}", broken.join(", "));
     }
-    println!(
-        "  {} of {} targets checked",
-        chosen.len() - absent.len(),
-        chosen.len()
-    );
+    println!("  {} of {} targets checked", chosen.len() - absent.len(), chosen.len());
     Ok(())
 }
 
@@ -105,9 +98,7 @@ fn check(
     stand_in: &StandIn,
 ) -> Result<()> {
     let mut check = cargo();
-    check
-        .current_dir(root)
-        .args(["check", "--quiet", "--locked"]);
+    check.current_dir(root).args(["check", "--quiet", "--locked"]);
     for package in packages {
         check.args(["--package", package]);
     }

@@ -9,11 +9,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = show(command);
     println!("  $ {line}");
     let status = command.status().with_context(|| format!("run `{line}`"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        bail!("`{line}` ended with {status}")
-    }
+    if status.success() { Ok(()) } else { bail!("`{line}` ended with {status}") }
 }
 
 /// Runs a command and returns what it wrote to its standard output.
@@ -40,8 +36,6 @@ pub(crate) fn cargo() -> Command {
 
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<String> = words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     words.join(" ")
 }

@@ -24,36 +24,16 @@ struct Needed {
 
 /// Everything beyond a Rust toolchain.
 const NEEDED: [Needed; 6] = [
-    Needed {
-        package: "gcc",
-        reason: "the linker, and the bundled SQLite",
-        service: None,
-    },
-    Needed {
-        package: "libc6-dev",
-        reason: "the C library's headers",
-        service: None,
-    },
+    Needed { package: "gcc", reason: "the linker, and the bundled SQLite", service: None },
+    Needed { package: "libc6-dev", reason: "the C library's headers", service: None },
     Needed {
         package: "util-linux",
         reason: "unshare and nsenter, the sandbox of tests",
         service: None,
     },
-    Needed {
-        package: "nginx",
-        reason: "examples/web-stack",
-        service: Some("nginx"),
-    },
-    Needed {
-        package: "redis-server",
-        reason: "examples/web-stack",
-        service: Some("redis-server"),
-    },
-    Needed {
-        package: "postgresql",
-        reason: "examples/web-stack",
-        service: Some("postgresql"),
-    },
+    Needed { package: "nginx", reason: "examples/web-stack", service: Some("nginx") },
+    Needed { package: "redis-server", reason: "examples/web-stack", service: Some("redis-server") },
+    Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },
 ];
 
 /// Where Debian asks whether a service may be started.
@@ -70,10 +50,8 @@ pub(crate) fn install() -> Result<()> {
         return Ok(());
     }
     let installed = installed()?;
-    let missing: Vec<&Needed> = NEEDED
-        .iter()
-        .filter(|needed| !installed.contains(needed.package))
-        .collect();
+    let missing: Vec<&Needed> =
+        NEEDED.iter().filter(|needed| !installed.contains(needed.package)).collect();
     if missing.is_empty() {
         println!("  all {} packages are there", NEEDED.len());
         return Ok(());
@@ -83,10 +61,7 @@ pub(crate) fn install() -> Result<()> {
     }
     let names: Vec<&str> = missing.iter().map(|needed| needed.package).collect();
     if !is_root() && !command::works(Command::new("sudo").args(["-n", "true"])) {
-        bail!(
-            "cannot install as this user (hint: sudo apt-get install {})",
-            names.join(" ")
-        );
+        bail!("cannot install as this user (hint: sudo apt-get install {})", names.join(" "));
     }
     let quiet = Quiet::begin()?;
     let result = apt_get(&["update", "--quiet"]).and_then(|()| {
@@ -106,27 +81,18 @@ pub(crate) fn install() -> Result<()> {
 /// The names of all installed packages.
 fn installed() -> Result<BTreeSet<String>> {
     let mut query = Command::new("dpkg-query");
-    query.args([
-        "--show",
-        "--showformat",
-        "${db:Status-Status} ${Package}\\n",
-    ]);
+    query.args(["--show", "--showformat", "${db:Status-Status} ${Package}\\n"]);
     Ok(parse_installed(&command::output(&mut query)?))
 }
 
 fn parse_installed(listing: &str) -> BTreeSet<String> {
-    listing
-        .lines()
-        .filter_map(|line| line.strip_prefix("installed "))
-        .map(str::to_owned)
-        .collect()
+    listing.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::to_owned).collect()
 }
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut apt = as_root("apt-get");
     // Somebody else's run, such as the daily upgrade, is waited for.
-    apt.args(["-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3"])
-        .args(arguments);
+    apt.args(["-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3"]).args(arguments);
     command::run(&mut apt)
 }
 

@@ -18,11 +18,7 @@ const VERSION: &str = "0.20.2";
 pub(crate) fn run(root: &Path) -> Result<()> {
     let program = cargo_deny(root)?;
     // Also what only other platforms need; cargo-deny itself then stays offline.
-    command::run(
-        cargo()
-            .current_dir(root)
-            .args(["fetch", "--locked", "--quiet"]),
-    )?;
+    command::run(cargo().current_dir(root).args(["fetch", "--locked", "--quiet"]))?;
     check(root, &program, &["bans", "licenses", "sources"])?;
     if has_advisories() {
         check(root, &program, &["advisories"])
@@ -65,23 +61,12 @@ fn cargo_deny(root: &Path) -> Result<PathBuf> {
     let mut install = cargo();
     install
         .current_dir(root)
-        .args([
-            "install",
-            "--locked",
-            "--quiet",
-            "--version",
-            VERSION,
-            "--root",
-        ])
+        .args(["install", "--locked", "--quiet", "--version", VERSION, "--root"])
         .arg(&tools)
         .arg("cargo-deny")
         .env("CARGO_TARGET_DIR", tools.join("build"));
     command::run(&mut install)?;
     // Hundreds of megabytes that nobody needs again.
     std::fs::remove_dir_all(tools.join("build"))?;
-    if own.is_file() {
-        Ok(own)
-    } else {
-        bail!("cargo install left no {}", own.display())
-    }
+    if own.is_file() { Ok(own) } else { bail!("cargo install left no {}", own.display()) }
 }

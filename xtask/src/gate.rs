@@ -80,27 +80,11 @@ fn take(root: &Path, step: Step) -> Result<bool> {
         Step::Tidy => return tidy::run(root),
         Step::Fmt => cargo_step(root, &["fmt", "--all", "--check"], &[])?,
         Step::Clippy => {
-            let clippy = [
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--quiet",
-            ];
-            cargo_step(
-                root,
-                &[&clippy[..], &["--", "-D", "warnings"]].concat(),
-                &[],
-            )?;
+            let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet"];
+            cargo_step(root, &[&clippy[..], &["--", "-D", "warnings"]].concat(), &[])?;
         }
         Step::Build => {
-            let build = [
-                "build",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--quiet",
-            ];
+            let build = ["build", "--workspace", "--all-targets", "--locked", "--quiet"];
             cargo_step(root, &build, &[])?;
         }
         Step::Test => test(root)?,
@@ -123,23 +107,11 @@ fn test(root: &Path) -> Result<()> {
     let built = [(ALREADY_BUILT, "1")];
     let has_nextest = command::works(cargo().args(["nextest", "--version"]));
     if has_nextest {
-        let nextest = [
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-        ];
+        let nextest = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
         cargo_step(root, &nextest, &built)
     } else {
         println!("  cargo-nextest is not installed; `cargo test` runs the same tests");
-        let plain = [
-            "test",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--no-fail-fast",
-        ];
+        let plain = ["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"];
         cargo_step(root, &plain, &built)
     }
 }
@@ -170,10 +142,7 @@ mod tests {
 
     #[test]
     fn every_step_has_a_name_of_its_own() {
-        let names: Vec<String> = Step::value_variants()
-            .iter()
-            .map(|step| name(*step))
-            .collect();
+        let names: Vec<String> = Step::value_variants().iter().map(|step| name(*step)).collect();
         let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
         assert_eq!(names.first().map(String::as_str), Some("packages"));

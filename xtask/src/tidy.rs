@@ -32,11 +32,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(path: &Path, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into() }
     }
 }
 
@@ -55,10 +51,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let texts = workspace::texts(root)?;
     let mut findings = floors::check(&packages);
     findings.extend(check_texts(&texts));
-    let folders: Vec<_> = packages
-        .iter()
-        .map(|package| package.folder.clone())
-        .collect();
+    let folders: Vec<_> = packages.iter().map(|package| package.folder.clone()).collect();
     findings.extend(modules::check(&folders, &texts));
     findings.sort();
     for finding in &findings {
@@ -96,10 +89,6 @@ mod tests {
         let root = workspace::root();
         let texts = workspace::texts(&root).unwrap();
         assert!(texts.contains_key(Path::new("xtask/src/tidy.rs")));
-        assert!(
-            workspace::product(&root)
-                .unwrap()
-                .contains(&"hsu-core".to_owned())
-        );
+        assert!(workspace::product(&root).unwrap().contains(&"hsu-core".to_owned()));
     }
 }

@@ -51,11 +51,7 @@ impl Package {
             .and_then(|package| package.get("name")?.as_str())
             .context("the manifest has no package.name")?
             .to_owned();
-        Ok(Self {
-            name,
-            folder: folder.to_owned(),
-            manifest,
-        })
+        Ok(Self { name, folder: folder.to_owned(), manifest })
     }
 
     /// Its floor; an error says what is wrong with the entry.

@@ -49,10 +49,7 @@ impl EventView {
         Self {
             sequence: event.sequence,
             at: rfc3339(event.at),
-            worker: event
-                .worker
-                .as_ref()
-                .map(|worker| worker.as_str().to_owned()),
+            worker: event.worker.as_ref().map(|worker| worker.as_str().to_owned()),
             actor: actor(&event.actor),
             kind: kind.to_owned(),
             text,
@@ -97,36 +94,24 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         ),
         EventKind::Exited { run, exit, lasted } => (
             "exited",
-            format!(
-                "run {run} ended after {:.3} s: {exit}",
-                lasted.as_secs_f64()
-            ),
+            format!("run {run} ended after {:.3} s: {exit}", lasted.as_secs_f64()),
             json!({
                 "run": run.0,
                 "exit": ExitView::from(*exit),
                 "lasted_seconds": lasted.as_secs_f64(),
             }),
         ),
-        EventKind::RestartScheduled {
-            attempt,
-            limit,
-            delay,
-        } => (
+        EventKind::RestartScheduled { attempt, limit, delay } => (
             "restart_scheduled",
             match limit {
                 0 => format!("attempt {attempt} after {:.3} s", delay.as_secs_f64()),
-                limit => format!(
-                    "attempt {attempt} of {limit} after {:.3} s",
-                    delay.as_secs_f64()
-                ),
+                limit => format!("attempt {attempt} of {limit} after {:.3} s", delay.as_secs_f64()),
             },
             json!({"attempt": attempt, "limit": limit, "delay_seconds": delay.as_secs_f64()}),
         ),
-        EventKind::RestartRefused { reason } => (
-            "restart_refused",
-            format!("not restarted: {reason}"),
-            json!({"reason": reason}),
-        ),
+        EventKind::RestartRefused { reason } => {
+            ("restart_refused", format!("not restarted: {reason}"), json!({"reason": reason}))
+        }
         EventKind::Signalled { .. }
         | EventKind::Killed { .. }
         | EventKind::Survived { .. }
@@ -144,37 +129,25 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::Signalled { run, signal } => {
             let name = hsu_model::exit::signal_name(*signal).unwrap_or("signal");
             let fields = json!({"run": run.0, "signal": signal});
-            (
-                "signalled",
-                format!("{name} ({signal}) sent to run {run}"),
-                fields,
-            )
+            ("signalled", format!("{name} ({signal}) sent to run {run}"), fields)
         }
-        EventKind::Killed { run } => (
-            "killed",
-            format!("run {run} killed with its whole tree"),
-            json!({"run": run.0}),
-        ),
+        EventKind::Killed { run } => {
+            ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
+        }
         EventKind::Survived { run, count } => (
             "survived",
             format!("{count} processes of run {run} survived their kill"),
             json!({"run": run.0, "count": count}),
         ),
-        EventKind::Breaker { to } => (
-            "breaker",
-            format!("breaker {}", to.as_str()),
-            json!({"to": to.as_str()}),
-        ),
-        EventKind::Commanded { verb } => (
-            "commanded",
-            format!("asked to {verb}"),
-            json!({"verb": verb}),
-        ),
-        EventKind::OutputDropped { bytes } => (
-            "output_dropped",
-            format!("{bytes} bytes of output dropped"),
-            json!({"bytes": bytes}),
-        ),
+        EventKind::Breaker { to } => {
+            ("breaker", format!("breaker {}", to.as_str()), json!({"to": to.as_str()}))
+        }
+        EventKind::Commanded { verb } => {
+            ("commanded", format!("asked to {verb}"), json!({"verb": verb}))
+        }
+        EventKind::OutputDropped { bytes } => {
+            ("output_dropped", format!("{bytes} bytes of output dropped"), json!({"bytes": bytes}))
+        }
         EventKind::MasterStarted { adopted } => (
             "master_started",
             format!("the master serves; {adopted} running workers taken over"),
@@ -185,11 +158,9 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             format!("the master is ending: {reason}"),
             json!({"reason": reason}),
         ),
-        EventKind::RoleLost { role } => (
-            "role_lost",
-            format!("the {role} was lost and is replaced"),
-            json!({"role": role}),
-        ),
+        EventKind::RoleLost { role } => {
+            ("role_lost", format!("the {role} was lost and is replaced"), json!({"role": role}))
+        }
         // The others are told by `kind`.
         EventKind::Registered
         | EventKind::Removed

@@ -39,10 +39,7 @@ mod tests {
     fn a_time_is_written_in_utc_with_milliseconds_and_read_back() {
         let time = WallTime(1_700_000_000_123_000_000);
         assert_eq!(rfc3339(time), "2023-11-14T22:13:20.123Z");
-        assert_eq!(
-            parse_time("2023-11-14T22:13:20.123Z", WallTime(0)),
-            Some(time)
-        );
+        assert_eq!(parse_time("2023-11-14T22:13:20.123Z", WallTime(0)), Some(time));
     }
 
     #[test]

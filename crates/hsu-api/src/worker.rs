@@ -118,9 +118,7 @@ impl WorkerView {
     /// A status as it is told, at a moment.
     #[must_use]
     pub fn new(status: &WorkerStatus, now: Now) -> Self {
-        let started = status
-            .started_at
-            .map(|(tick, _)| now.tick.since(tick).as_secs_f64());
+        let started = status.started_at.map(|(tick, _)| now.tick.since(tick).as_secs_f64());
         Self {
             id: status.id.as_str().to_owned(),
             state: status.state.as_str().to_owned(),
@@ -137,9 +135,7 @@ impl WorkerView {
             attempts: status.attempts,
             last_exit: status.last_exit.as_ref().map(ExitView::from),
             breaker: status.breaker.as_str().to_owned(),
-            next_attempt_seconds: status
-                .next_attempt
-                .map(|due| due.since(now.tick).as_secs_f64()),
+            next_attempt_seconds: status.next_attempt.map(|due| due.since(now.tick).as_secs_f64()),
             reason: status.reason.clone(),
             cpu_seconds: None,
             memory_bytes: None,

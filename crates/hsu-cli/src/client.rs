@@ -61,10 +61,7 @@ impl Client {
     ) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         let mut answer = self.ask(method, path, body, patience)?;
-        while answer
-            .read(&mut bytes)
-            .map_err(|error| self.failure(error))?
-        {}
+        while answer.read(&mut bytes).map_err(|error| self.failure(error))? {}
         Ok(bytes)
     }
 
@@ -91,10 +88,7 @@ impl Client {
             return Ok(answer);
         }
         let mut bytes = Vec::new();
-        while answer
-            .read(&mut bytes)
-            .map_err(|error| self.failure(error))?
-        {}
+        while answer.read(&mut bytes).map_err(|error| self.failure(error))? {}
         let problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
             Problem::new(status, "http", "refused", String::from_utf8_lossy(&bytes))
         });
@@ -103,13 +97,13 @@ impl Client {
 
     fn failure(&self, error: io::Error) -> Failure {
         let path = self.socket.clone();
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::Silent { path },
-            io::ErrorKind::InvalidData => Failure::Answer(error.to_string()),
-            _ => Failure::Unreachable {
-                path,
-                source: error,
-            },
+        let kind = error.kind();
+        if matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+            Failure::Silent { path }
+        } else if kind == io::ErrorKind::InvalidData {
+            Failure::Answer(error.to_string())
+        } else {
+            Failure::Unreachable { path, source: error }
         }
     }
 }
@@ -126,26 +120,17 @@ fn bad(text: &str) -> io::Error {
 fn read_head(mut reader: BufReader<LocalStream>) -> io::Result<(u16, Answer)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let read = (&mut reader)
-            .take(LONGEST_HEAD)
-            .read_until(b'\n', &mut head)?;
+        let read = (&mut reader).take(LONGEST_HEAD).read_until(b'\n', &mut head)?;
         if read == 0 || head.len() as u64 > LONGEST_HEAD {
             return Err(bad("the answer has no head"));
         }
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
-    response
-        .parse(&head)
-        .map_err(|error| bad(&error.to_string()))?;
-    let status = response
-        .code
-        .ok_or_else(|| bad("the answer has no status"))?;
+    response.parse(&head).map_err(|error| bad(&error.to_string()))?;
+    let status = response.code.ok_or_else(|| bad("the answer has no status"))?;
     let header = |name: &str| {
-        let found = response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name));
+        let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok())
     };
     let length = match (header("transfer-encoding"), header("content-length")) {

@@ -63,10 +63,14 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NoSocket { .. } => "give --socket PATH or --config FILE, or start hsu-master",
-            Self::Unreachable { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => "use the user that runs hsu-master, or root",
-                _ => "is hsu-master running? start it with `hsu-master --config FILE`",
-            },
+            Self::Unreachable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "use the user that runs hsu-master, or root"
+            }
+            Self::Unreachable { .. } => {
+                "is hsu-master running? start it with `hsu-master --config FILE`"
+            }
             Self::Silent { .. } => "its keeper restarts a master that hangs; try again in a minute",
             Self::Answer(_) => {
                 "compare `hsu-master-cli version`: client and master should be one version"

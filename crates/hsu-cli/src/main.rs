@@ -30,11 +30,7 @@ fn main() -> ExitCode {
         Err(failure) => {
             let mut err = std::io::stderr().lock();
             // Nobody is left to hear that standard error is closed.
-            drop(writeln!(
-                err,
-                "error: {}",
-                screen::escaped(failure.to_string().as_bytes())
-            ));
+            drop(writeln!(err, "error: {}", screen::escaped(failure.to_string().as_bytes())));
             if let Some(hint) = failure.hint() {
                 drop(writeln!(err, "hint: {}", screen::escaped(hint.as_bytes())));
             }
@@ -44,42 +40,37 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let client = || socket::find(arguments).map(Client::new);
     match &arguments.verb {
-        Verb::Validate { file, output } => return offline::validate(file, *output),
-        Verb::Completions { shell } => return offline::completions(*shell),
-        Verb::Man { folder } => return offline::man(folder),
-        _ => {}
-    }
-    let client = Client::new(socket::find(arguments)?);
-    match &arguments.verb {
-        Verb::List { workers, output } => showing::list(&client, workers, *output),
-        Verb::Describe { worker, output } => showing::describe(&client, worker, *output),
-        Verb::Why { worker, output } => showing::why(&client, worker, *output),
-        Verb::Logs(wanted) => showing::logs(&client, wanted),
-        Verb::Events(wanted) => showing::events(&client, wanted),
-        Verb::Capabilities { output } => showing::capabilities(&client, *output),
+        Verb::List { workers, output } => showing::list(&client()?, workers, *output),
+        Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),
+        Verb::Why { worker, output } => showing::why(&client()?, worker, *output),
+        Verb::Logs(wanted) => showing::logs(&client()?, wanted),
+        Verb::Events(wanted) => showing::events(&client()?, wanted),
+        Verb::Capabilities { output } => showing::capabilities(&client()?, *output),
         Verb::Version => showing::version(&client),
-        Verb::Wait {
-            worker,
-            state,
-            timeout,
-        } => ordering::wait(&client, worker, state, *timeout),
-        Verb::Start(which) => ordering::command(&client, which, "start"),
-        Verb::Stop(which) => ordering::command(&client, which, "stop"),
-        Verb::Restart(which) => ordering::command(&client, which, "restart"),
-        Verb::Enable(which) => ordering::command(&client, which, "enable"),
-        Verb::Disable(which) => ordering::command(&client, which, "disable"),
-        Verb::Reset(which) => ordering::command(&client, which, "reset-breaker"),
-        Verb::Remove(which) => ordering::command(&client, which, "remove"),
-        Verb::Signal { worker, signal } => ordering::signal(&client, worker, signal),
+        Verb::Wait { worker, state, timeout } => {
+            ordering::wait(&client()?, worker, state, *timeout)
+        }
+        Verb::Start(which) => ordering::command(&client()?, which, "start"),
+        Verb::Stop(which) => ordering::command(&client()?, which, "stop"),
+        Verb::Restart(which) => ordering::command(&client()?, which, "restart"),
+        Verb::Enable(which) => ordering::command(&client()?, which, "enable"),
+        Verb::Disable(which) => ordering::command(&client()?, which, "disable"),
+        Verb::Reset(which) => ordering::command(&client()?, which, "reset-breaker"),
+        Verb::Remove(which) => ordering::command(&client()?, which, "remove"),
+        Verb::Signal { worker, signal } => ordering::signal(&client()?, worker, signal),
         Verb::Master { verb } => match verb {
-            MasterVerb::Status { output } => showing::master(&client, *output),
-            MasterVerb::Upgrade { executable } => ordering::upgrade(&client, executable.as_deref()),
-            MasterVerb::Shutdown {
-                keep_workers,
-                force,
-            } => ordering::shutdown(&client, *keep_workers, *force),
+            MasterVerb::Status { output } => showing::master(&client()?, *output),
+            MasterVerb::Upgrade { executable } => {
+                ordering::upgrade(&client()?, executable.as_deref())
+            }
+            MasterVerb::Shutdown { keep_workers, force } => {
+                ordering::shutdown(&client()?, *keep_workers, *force)
+            }
         },
-        Verb::Validate { .. } | Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Success),
+        Verb::Validate { file, output } => offline::validate(file, *output),
+        Verb::Completions { shell } => offline::completions(*shell),
+        Verb::Man { folder } => offline::man(folder),
     }
 }

@@ -12,10 +12,7 @@ use crate::exit::{Exit, Failure};
 /// Prints everything that is wrong with a file.
 pub(crate) fn validate(file: &Path, output: Output) -> Result<Exit, Failure> {
     let source = hsu_config::read(file).map_err(|error| Failure::Input(error.to_string()))?;
-    let options = LoadOptions {
-        check_files: true,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { check_files: true, ..LoadOptions::default() };
     let outcome = hsu_config::load(&source, &Surroundings::of_this_process(), &options);
     let mut out = stdout().lock();
     match output {
@@ -24,31 +21,17 @@ pub(crate) fn validate(file: &Path, output: Output) -> Result<Exit, Failure> {
             let color = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
             out.write_all(outcome.diagnostics.render(&source, color).as_bytes())?;
             if let Some(fleet) = &outcome.fleet {
-                writeln!(
-                    out,
-                    "{}: valid, {} workers",
-                    source.name,
-                    fleet.workers.len()
-                )?;
+                writeln!(out, "{}: valid, {} workers", source.name, fleet.workers.len())?;
             }
         }
     }
-    Ok(if outcome.fleet.is_some() {
-        Exit::Success
-    } else {
-        Exit::Invalid
-    })
+    Ok(if outcome.fleet.is_some() { Exit::Success } else { Exit::Invalid })
 }
 
 /// Prints completions for a shell.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut text = Vec::new();
-    clap_complete::generate(
-        shell,
-        &mut Arguments::command(),
-        "hsu-master-cli",
-        &mut text,
-    );
+    clap_complete::generate(shell, &mut Arguments::command(), "hsu-master-cli", &mut text);
     stdout().lock().write_all(&text)?;
     Ok(Exit::Success)
 }

@@ -47,10 +47,7 @@ pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit
     } else {
         which.workers.clone()
     };
-    let body = json(&CommandRequest {
-        force: which.force,
-        signal: None,
-    })?;
+    let body = json(&CommandRequest { force: which.force, signal: None })?;
     let patience = Some(Duration::from_secs(which.timeout));
     let mut first = None;
     for worker in &workers {
@@ -64,7 +61,7 @@ pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit
             Err(failure) => {
                 let text = format!("{worker}: {failure}");
                 writeln!(std::io::stderr(), "error: {}", escaped(text.as_bytes()))?;
-                first.get_or_insert(failure.exit());
+                first.get_or_insert_with(|| failure.exit());
             }
         }
     }
@@ -80,10 +77,7 @@ fn report(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Sends a signal to a worker.
 pub(crate) fn signal(client: &Client, worker: &str, signal: &str) -> Result<Exit, Failure> {
-    let body = json(&CommandRequest {
-        force: false,
-        signal: Some(signal.to_owned()),
-    })?;
+    let body = json(&CommandRequest { force: false, signal: Some(signal.to_owned()) })?;
     report(&client.bytes("POST", &path(worker, "/signal"), &body, Some(PATIENCE))?)?;
     Ok(Exit::Success)
 }
@@ -97,9 +91,7 @@ pub(crate) fn wait(
 ) -> Result<Exit, Failure> {
     let limit = Duration::try_from_secs_f64(timeout)
         .map_err(|_| Failure::Input(format!("{timeout} is no time to wait")))?;
-    let is_word = state
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_word = state.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let state = if is_word { state } else { "unknown" };
     let query = format!("/wait?for={state}&timeout={timeout}");
     let bytes = client.bytes("GET", &path(worker, &query), "", Some(limit + SLACK))?;
@@ -128,19 +120,12 @@ pub(crate) fn upgrade(client: &Client, executable: Option<&Path>) -> Result<Exit
 
 /// Ends the master.
 pub(crate) fn shutdown(client: &Client, keep_workers: bool, force: bool) -> Result<Exit, Failure> {
-    let body = json(&ShutdownRequest {
-        keep_workers,
-        force,
-    })?;
+    let body = json(&ShutdownRequest { keep_workers, force })?;
     print_message(&client.bytes("POST", "/v1/master/shutdown", &body, Some(PATIENCE))?)
 }
 
 fn print_message(bytes: &[u8]) -> Result<Exit, Failure> {
     let answer: Value = parse(bytes)?;
-    writeln!(
-        stdout().lock(),
-        "{}",
-        answer["message"].as_str().unwrap_or("done")
-    )?;
+    writeln!(stdout().lock(), "{}", answer["message"].as_str().unwrap_or("done"))?;
     Ok(Exit::Success)
 }

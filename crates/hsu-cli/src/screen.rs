@@ -61,12 +61,7 @@ mod tests {
     #[test]
     fn every_byte_alone_is_shown_without_control_characters() {
         for byte in 0..=u8::MAX {
-            assert!(
-                escaped(&[byte])
-                    .chars()
-                    .all(|c| !c.is_control() || c == '\t'),
-                "{byte}"
-            );
+            assert!(escaped(&[byte]).chars().all(|c| !c.is_control() || c == '\t'), "{byte}");
         }
     }
 }

@@ -37,9 +37,7 @@ pub(crate) fn list(client: &Client, workers: &[String], output: Output) -> Resul
         return Ok(Exit::Success);
     }
     let mut list: WorkerList = parse(&answer)?;
-    let unknown = workers
-        .iter()
-        .find(|id| !list.workers.iter().any(|worker| worker.id == **id));
+    let unknown = workers.iter().find(|id| !list.workers.iter().any(|worker| worker.id == **id));
     if let Some(id) = unknown {
         let problem = hsu_api::Problem::new(
             404,
@@ -68,16 +66,11 @@ fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 
 fn row(worker: &WorkerView) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let exit = worker
-        .last_exit
-        .as_ref()
-        .map(|exit| match (exit.code, &exit.signal_name) {
-            (Some(code), _) => format!("code {code}"),
-            (None, Some(name)) => name.clone(),
-            (None, None) => exit
-                .signal
-                .map_or("unknown".to_owned(), |n| format!("signal {n}")),
-        });
+    let exit = worker.last_exit.as_ref().map(|exit| match (exit.code, &exit.signal_name) {
+        (Some(code), _) => format!("code {code}"),
+        (None, Some(name)) => name.clone(),
+        (None, None) => exit.signal.map_or_else(|| "unknown".to_owned(), |n| format!("signal {n}")),
+    });
     vec![
         worker.id.clone(),
         worker.state.clone(),
@@ -108,41 +101,17 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     line("State:", &format!("{} ({})", status.state, status.reason))?;
     line("Wanted:", &status.desired)?;
     line("Enabled:", if status.enabled { "yes" } else { "no" })?;
-    line(
-        "PID:",
-        &status.pid.map_or("-".to_owned(), |pid| pid.to_string()),
-    )?;
-    line(
-        "Uptime:",
-        &status.uptime_seconds.map_or("-".to_owned(), span),
-    )?;
-    line(
-        "Restarts:",
-        &format!(
-            "{} ({} failures in a row)",
-            status.restarts, status.attempts
-        ),
-    )?;
+    line("PID:", &status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()))?;
+    line("Uptime:", &status.uptime_seconds.map_or_else(|| "-".to_owned(), span))?;
+    line("Restarts:", &format!("{} ({} failures in a row)", status.restarts, status.attempts))?;
     line("Breaker:", &status.breaker)?;
-    line(
-        "Last exit:",
-        status
-            .last_exit
-            .as_ref()
-            .map_or("-", |exit| exit.text.as_str()),
-    )?;
+    line("Last exit:", status.last_exit.as_ref().map_or("-", |exit| exit.text.as_str()))?;
     line("Command:", &description.command.join(" "))?;
     line("Restart policy:", &description.restart_policy)?;
-    line(
-        "Grace period:",
-        &format!("{} s", description.graceful_timeout_seconds),
-    )?;
+    line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
     line("PID file:", &description.pid_file)?;
     writeln!(out, "Events:")?;
-    description
-        .events
-        .iter()
-        .try_for_each(|event| print_event(&mut out, event))?;
+    description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
 }
 
@@ -164,18 +133,14 @@ pub(crate) fn why(client: &Client, worker: &str, output: Output) -> Result<Exit,
         }
     }
     writeln!(out, "what happened:")?;
-    why.events
-        .iter()
-        .try_for_each(|event| print_event(&mut out, event))?;
+    why.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
 }
 
 fn print_event(out: &mut (impl Write + ?Sized), event: &EventView) -> std::io::Result<()> {
     let worker = event.worker.as_deref().unwrap_or("(master)");
-    let text = format!(
-        "{} {} {worker}: {} [{}]",
-        event.sequence, event.at, event.text, event.actor
-    );
+    let text =
+        format!("{} {} {worker}: {} [{}]", event.sequence, event.at, event.text, event.actor);
     writeln!(out, "{}", escaped(text.as_bytes()))
 }
 
@@ -187,10 +152,7 @@ pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> 
     }
     if let Some(worker) = &wanted.worker {
         let segment = path(worker, "");
-        query.push_str(&format!(
-            "&worker={}",
-            segment.trim_start_matches("/v1/workers/")
-        ));
+        query.push_str(&format!("&worker={}", segment.trim_start_matches("/v1/workers/")));
     }
     if wanted.follow {
         return records(client, &query, |out, record| match wanted.output {
@@ -205,10 +167,7 @@ pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> 
     let mut out = BufWriter::new(stdout().lock());
     match wanted.output {
         Output::Json => writeln!(out, "{}", json(&list)?)?,
-        Output::Text => list
-            .events
-            .iter()
-            .try_for_each(|event| print_event(&mut out, event))?,
+        Output::Text => list.events.iter().try_for_each(|event| print_event(&mut out, event))?,
     }
     out.flush()?;
     Ok(Exit::Success)
@@ -220,10 +179,7 @@ pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
     for (name, value) in [("since", &wanted.since), ("stream", &wanted.stream)] {
         if let Some(value) = value {
             let segment = path(value, "");
-            query.push_str(&format!(
-                "&{name}={}",
-                segment.trim_start_matches("/v1/workers/")
-            ));
+            query.push_str(&format!("&{name}={}", segment.trim_start_matches("/v1/workers/")));
         }
     }
     if let Some(tail) = wanted.tail {
@@ -255,18 +211,10 @@ fn records(
     let mut out = BufWriter::new(stdout().lock());
     let mut buffer = Vec::new();
     loop {
-        let more = answer
-            .read(&mut buffer)
-            .map_err(|error| Failure::Answer(error.to_string()))?;
-        let end = buffer
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let more = answer.read(&mut buffer).map_err(|error| Failure::Answer(error.to_string()))?;
+        let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let whole: Vec<u8> = buffer.drain(..end).collect();
-        for record in whole
-            .split(|byte| *byte == b'\n')
-            .filter(|record| !record.is_empty())
-        {
+        for record in whole.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
             show(&mut out, record)?;
         }
         out.flush()?;
@@ -285,28 +233,12 @@ pub(crate) fn master(client: &Client, output: Output) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     writeln!(out, "Version:   {}", master.version)?;
-    writeln!(
-        out,
-        "PID:       {} (keeper {})",
-        master.pid, master.keeper_pid
-    )?;
+    writeln!(out, "PID:       {} (keeper {})", master.pid, master.keeper_pid)?;
     writeln!(out, "Since:     {}", master.started_at)?;
     writeln!(out, "Config:    {}", escaped(master.config.as_bytes()))?;
-    writeln!(
-        out,
-        "State:     {}",
-        escaped(master.state_directory.as_bytes())
-    )?;
-    writeln!(
-        out,
-        "Workers:   {} known, {} running",
-        master.workers, master.running
-    )?;
-    writeln!(
-        out,
-        "Store:     {}",
-        master.degraded.as_deref().unwrap_or("well")
-    )?;
+    writeln!(out, "State:     {}", escaped(master.state_directory.as_bytes()))?;
+    writeln!(out, "Workers:   {} known, {} running", master.workers, master.running)?;
+    writeln!(out, "Store:     {}", master.degraded.as_deref().unwrap_or("well"))?;
     Ok(Exit::Success)
 }
 
@@ -332,12 +264,7 @@ pub(crate) fn capabilities(client: &Client, output: Output) -> Result<Exit, Fail
 /// Prints both versions.
 pub(crate) fn version(client: &Client) -> Result<Exit, Failure> {
     let mut out = stdout().lock();
-    writeln!(
-        out,
-        "client {} (API {})",
-        env!("CARGO_PKG_VERSION"),
-        hsu_api::VERSION
-    )?;
+    writeln!(out, "client {} (API {})", env!("CARGO_PKG_VERSION"), hsu_api::VERSION)?;
     out.flush()?;
     let master: VersionView = client.get("/v1/version")?;
     writeln!(out, "master {} (API {})", master.version, master.api)?;

@@ -25,12 +25,9 @@ pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {
         };
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folders = runtime
-        .into_iter()
-        .chain(["/tmp".into(), "/run".into(), "/var/run".into()]);
-    let tried: Vec<PathBuf> = folders
-        .map(|folder| folder.join("hsu-master").join("control.sock"))
-        .collect();
+    let folders = runtime.into_iter().chain(["/tmp".into(), "/run".into(), "/var/run".into()]);
+    let tried: Vec<PathBuf> =
+        folders.map(|folder| folder.join("hsu-master").join("control.sock")).collect();
     match tried.iter().find(|path| path.exists()) {
         Some(found) => Ok(found.clone()),
         None => Err(Failure::NoSocket { tried }),

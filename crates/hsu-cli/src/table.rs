@@ -6,10 +6,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         .iter()
         .enumerate()
         .map(|(column, name)| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| width(cell));
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
             cells.chain([width(name)]).max().unwrap_or(0)
         })
         .collect();
@@ -36,11 +33,7 @@ fn width(text: &str) -> usize {
 
 /// A span as a person writes it: `5s`, `3m12s`, `4h05m`, `12d3h`.
 pub(crate) fn span(seconds: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     let all = seconds.max(0.0) as u64;
     let (days, hours, minutes) = (all / 86_400, all / 3600 % 24, all / 60 % 60);
     match (days, hours, minutes) {
@@ -81,9 +74,6 @@ mod tests {
             [5.9, 192.0, 14_700.0, 1_047_600.0].map(span),
             ["5s", "3m12s", "4h05m", "12d3h"]
         );
-        assert_eq!(
-            [7, 2048, 5 << 20, 3 << 29].map(bytes),
-            ["7B", "2KiB", "5MiB", "1.5GiB"]
-        );
+        assert_eq!([7, 2048, 5 << 20, 3 << 29].map(bytes), ["7B", "2KiB", "5MiB", "1.5GiB"]);
     }
 }

@@ -88,10 +88,7 @@ struct Open<'s> {
 
 enum Content<'s> {
     Sequence(Vec<Node<'s>>),
-    Mapping {
-        entries: Vec<Entry<'s>>,
-        key: Option<Key<'s>>,
-    },
+    Mapping { entries: Vec<Entry<'s>>, key: Option<Key<'s>> },
 }
 
 struct Key<'s> {
@@ -101,6 +98,7 @@ struct Key<'s> {
 }
 
 impl<'s> Composer<'s, '_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the parser may learn more events")]
     fn run(&mut self) -> Result<(), Stop> {
         while let Some(next) = self.parser.next_event() {
             let (event, span) = next.map_err(|error| {
@@ -119,10 +117,7 @@ impl<'s> Composer<'s, '_> {
                 }
                 Event::MappingStart(_, anchor, tag) => {
                     self.check_tag(tag.as_deref(), "map", &span);
-                    let content = Content::Mapping {
-                        entries: Vec::new(),
-                        key: None,
-                    };
+                    let content = Content::Mapping { entries: Vec::new(), key: None };
                     self.begin(content, anchor, &span)?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.end(&span)?,
@@ -140,11 +135,7 @@ impl<'s> Composer<'s, '_> {
             return Ok(());
         }
         self.findings
-            .error(
-                "second-document",
-                place(span),
-                "a second document begins here",
-            )
+            .error("second-document", place(span), "a second document begins here")
             .hint("one file is one configuration; remove the `---`, or make two files");
         Err(Stop)
     }
@@ -181,15 +172,9 @@ impl<'s> Composer<'s, '_> {
     }
 
     fn refuse_tag(&mut self, tag: &Tag, span: &Span) {
-        let at = span
-            .tag_span()
-            .map_or_else(|| place(span), |span| place(&span));
+        let at = span.tag_span().map_or_else(|| place(span), |span| place(&span));
         self.findings
-            .error(
-                "tag",
-                at,
-                format!("the tag `{}` has no meaning here", shown(&tag.original())),
-            )
+            .error("tag", at, format!("the tag `{}` has no meaning here", shown(&tag.original())))
             .hint("remove the tag; types follow from the keys");
     }
 
@@ -207,27 +192,13 @@ impl<'s> Composer<'s, '_> {
         };
         if text.contains('\0') {
             self.findings
-                .error(
-                    "control-character",
-                    at,
-                    "a NUL character cannot be part of a value",
-                )
+                .error("control-character", at, "a NUL character cannot be part of a value")
                 .label("written as an escape");
         }
         let bytes = text.len();
-        let node = Node {
-            place: at,
-            data: Data::Scalar { text, plain },
-        };
+        let node = Node { place: at, data: Data::Scalar { text, plain } };
         if anchor != 0 {
-            self.anchors.insert(
-                anchor,
-                Anchored {
-                    node: node.clone(),
-                    nodes: 1,
-                    bytes,
-                },
-            );
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes: 1, bytes });
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.place_node(node, 1)
@@ -240,13 +211,7 @@ impl<'s> Composer<'s, '_> {
             return Err(Stop);
         }
         self.key_must_be_text(Place::new(start, offset(&span.end)))?;
-        self.open.push(Open {
-            content,
-            start,
-            anchor,
-            nodes: self.nodes,
-            bytes: self.bytes,
-        });
+        self.open.push(Open { content, start, anchor, nodes: self.nodes, bytes: self.bytes });
         Ok(())
     }
 
@@ -285,11 +250,7 @@ impl<'s> Composer<'s, '_> {
         }
         let Some(anchored) = self.anchors.get(&id) else {
             self.findings
-                .error(
-                    "cycle",
-                    at,
-                    "an alias stands inside the value that it repeats",
-                )
+                .error("cycle", at, "an alias stands inside the value that it repeats")
                 .hint("an alias can only repeat what is complete before it");
             return Err(Stop);
         };
@@ -329,9 +290,7 @@ impl<'s> Composer<'s, '_> {
             return Ok(());
         }
         let message = format!("more than {} values", self.limits.nodes);
-        self.findings
-            .error("budget", at, message)
-            .label("aliases count as often as they repeat");
+        self.findings.error("budget", at, message).label("aliases count as often as they repeat");
         Err(Stop)
     }
 
@@ -348,11 +307,9 @@ impl<'s> Composer<'s, '_> {
 
 fn key_of<'s>(node: Node<'s>, findings: &mut Findings) -> Result<Key<'s>, Stop> {
     match node.data {
-        Data::Scalar { text, plain } => Ok(Key {
-            is_merge: plain && &*text == "<<",
-            text,
-            place: node.place,
-        }),
+        Data::Scalar { text, plain } => {
+            Ok(Key { is_merge: plain && &*text == "<<", text, place: node.place })
+        }
         Data::Sequence(_) | Data::Mapping(_) => {
             refuse_key(node.place, findings);
             Err(Stop)

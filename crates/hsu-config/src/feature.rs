@@ -15,14 +15,8 @@ pub struct Feature {
 
 /// Words that are accepted where other words of the same key work.
 const WORDS: [(&str, &str); 2] = [
-    (
-        "type: syslog",
-        "lines do not go there; the other outputs work",
-    ),
-    (
-        "type: elasticsearch",
-        "lines do not go there; the other outputs work",
-    ),
+    ("type: syslog", "lines do not go there; the other outputs work"),
+    ("type: elasticsearch", "lines do not go there; the other outputs work"),
 ];
 
 /// Every key whose feature is not built yet, in the order of the schema. What stands
@@ -34,10 +28,7 @@ pub fn features() -> &'static [Feature] {
         let mut features = Vec::new();
         collect("", root::KEYS, &mut features);
         let targets = "log_collection.**.targets[]";
-        let words = WORDS.map(|(word, why)| Feature {
-            key: format!("{targets}.{word}"),
-            why,
-        });
+        let words = WORDS.map(|(word, why)| Feature { key: format!("{targets}.{word}"), why });
         features.extend(words);
         features
     })

@@ -20,10 +20,7 @@ impl Place {
     /// The place from `start` to `end`. Files are far smaller than 4 GiB.
     pub(crate) fn new(start: usize, end: usize) -> Self {
         let narrow = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self {
-            start: narrow(start),
-            end: narrow(end.max(start)),
-        }
+        Self { start: narrow(start), end: narrow(end.max(start)) }
     }
 }
 
@@ -110,10 +107,7 @@ impl Findings {
         message: impl Into<String>,
     ) -> &mut Problem {
         self.errors += 1;
-        self.add(
-            self.errors,
-            problem(Severity::Error, code, place.into(), message.into()),
-        )
+        self.add(self.errors, problem(Severity::Error, code, place.into(), message.into()))
     }
 
     /// Reports what does less than it says.
@@ -124,10 +118,7 @@ impl Findings {
         message: impl Into<String>,
     ) -> &mut Problem {
         self.warnings += 1;
-        self.add(
-            self.warnings,
-            problem(Severity::Warning, code, place.into(), message.into()),
-        )
+        self.add(self.warnings, problem(Severity::Warning, code, place.into(), message.into()))
     }
 
     /// Reports a warning about `subject` at the first place, and counts the others.
@@ -146,8 +137,7 @@ impl Findings {
         let problem = self.problems.len();
         self.warning(code, place, message).hint(hint);
         if self.problems.len() > problem {
-            self.notices
-                .insert((code, subject), Notice { problem, more: 0 });
+            self.notices.insert((code, subject), Notice { problem, more: 0 });
         }
     }
 
@@ -175,11 +165,7 @@ impl Findings {
         for notice in self.notices.values() {
             let more = notice.more;
             if let (1.., Some(problem)) = (more, self.problems.get_mut(notice.problem)) {
-                let times = if more == 1 {
-                    "once more"
-                } else {
-                    &format!("{more} more times")
-                };
+                let times = if more == 1 { "once more" } else { &format!("{more} more times") };
                 problem.message = format!("{} (and {times} below)", problem.message);
             }
         }
@@ -220,10 +206,10 @@ fn problem(
 
 impl Problem {
     fn located(self, lines: &Lines<'_>) -> Diagnostic {
-        let related = self.related.into_iter().map(|(place, label)| Related {
-            span: lines.span(place),
-            label,
-        });
+        let related = self
+            .related
+            .into_iter()
+            .map(|(place, label)| Related { span: lines.span(place), label });
         Diagnostic {
             severity: self.severity,
             code: self.code,
@@ -246,17 +232,12 @@ struct Lines<'s> {
 impl<'s> Lines<'s> {
     fn new(text: &'s str, base: usize) -> Self {
         let after = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(after.map(|(at, _)| at + 1))
-            .collect();
+        let starts = std::iter::once(0).chain(after.map(|(at, _)| at + 1)).collect();
         Self { text, base, starts }
     }
 
     fn span(&self, place: Place) -> Span {
-        Span {
-            start: self.position(place.start),
-            end: self.position(place.end),
-        }
+        Span { start: self.position(place.start), end: self.position(place.end) }
     }
 
     fn position(&self, offset: u32) -> Position {

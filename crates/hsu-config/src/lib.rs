@@ -75,10 +75,7 @@ pub fn load(source: &Source, surroundings: &Surroundings, options: &LoadOptions)
     };
     let (Ok(text) | Err(text)) = decoded;
     let fleet = fleet.filter(|_| !findings.has_errors());
-    Outcome {
-        fleet,
-        diagnostics: findings.finish(text.text, text.base),
-    }
+    Outcome { fleet, diagnostics: findings.finish(text.text, text.base) }
 }
 
 /// The passes after decoding. An answer says nothing about errors: they are in the findings.
@@ -94,12 +91,7 @@ fn understand(
         let mut reader = Reader::new(findings, &surroundings.environment);
         reader.value::<Root>(tree)
     });
-    let mut context = Context {
-        findings,
-        surroundings,
-        options,
-        files: Files::default(),
-    };
+    let mut context = Context { findings, surroundings, options, files: Files::default() };
     match (&root, refused, &tree) {
         (Some(root), ..) => Some(resolve::resolve(&root.value, &mut context)),
         // What is wrong with a tree that is no mapping has been said.

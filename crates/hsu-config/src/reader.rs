@@ -39,11 +39,7 @@ impl<'a> Reader<'a> {
         findings: &'a mut Findings,
         environment: &'a BTreeMap<String, String>,
     ) -> Self {
-        Self {
-            findings,
-            environment,
-            substituted: 0,
-        }
+        Self { findings, environment, substituted: 0 }
     }
 
     /// The value of a key: none when nothing is written or it does not fit.
@@ -52,10 +48,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let value = T::read(node, self)?;
-        Some(At {
-            value,
-            place: node.place,
-        })
+        Some(At { value, place: node.place })
     }
 
     /// The value of an item, which cannot be nothing.
@@ -107,8 +100,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn list<'n, 's>(&mut self, node: &'n Node<'s>) -> Option<&'n [Node<'s>]> {
         let items = node.items();
         if items.is_none() {
-            self.wrong_kind(node, "a list")
-                .hint("write `[a, b]`, or `- a` on a line of its own");
+            self.wrong_kind(node, "a list").hint("write `[a, b]`, or `- a` on a line of its own");
         }
         items
     }
@@ -120,13 +112,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         let written: &'n str = text;
-        let word = |text, plain| {
-            Some(Word {
-                text,
-                plain,
-                written,
-            })
-        };
+        let word = |text, plain| Some(Word { text, plain, written });
         match substitute(written, self.environment) {
             Ok(None) => word(Cow::Borrowed(written), *plain),
             Ok(Some(made)) => {
@@ -160,11 +146,7 @@ impl<'a> Reader<'a> {
         // The file's own words only: what a variable holds may be a secret.
         let written = shown(word.written);
         self.findings
-            .error(
-                "value",
-                node.place,
-                format!("`{written}` {}", refused.reason),
-            )
+            .error("value", node.place, format!("`{written}` {}", refused.reason))
             .label(format!("expected {wanted}"))
             .hint(refused.hint);
         None
@@ -178,11 +160,7 @@ impl<'a> Reader<'a> {
         }
         let written = shown(word.written);
         self.findings
-            .error(
-                "type",
-                node.place,
-                format!("a text, where {wanted} is expected"),
-            )
+            .error("type", node.place, format!("a text, where {wanted} is expected"))
             .hint(format!("write `{written}` without quotes"));
         None
     }
@@ -198,9 +176,7 @@ impl<'a> Reader<'a> {
             false => guess::hint(&entry.key, keys),
         };
         let message = format!("unknown key `{}`", shown(&entry.key));
-        self.findings
-            .error("unknown-key", entry.key_place, message)
-            .hint(hint);
+        self.findings.error("unknown-key", entry.key_place, message).hint(hint);
     }
 
     fn two_spellings(&mut self, first: &Entry<'_>, second: &Entry<'_>) {
@@ -219,28 +195,22 @@ impl<'a> Reader<'a> {
     /// Warns of legacy spellings and of features that are not built yet.
     fn remark(&mut self, key: &'static Key, entry: &Entry<'_>) {
         if let Some(old) = key.legacy.iter().find(|old| **old == &*entry.key) {
-            self.findings
-                .notice("legacy-key", (key.name, old), entry.key_place, || {
-                    let message = format!("`{old}` is an old spelling of `{}`", key.name);
-                    (message, format!("write `{}`", key.name))
-                });
+            self.findings.notice("legacy-key", (key.name, old), entry.key_place, || {
+                let message = format!("`{old}` is an old spelling of `{}`", key.name);
+                (message, format!("write `{}`", key.name))
+            });
         }
         if let Some(instead) = key.old {
-            self.findings
-                .notice("legacy-key", ("", instead), entry.key_place, || {
-                    (format!("`{}` is an old form", key.name), instead.to_owned())
-                });
+            self.findings.notice("legacy-key", ("", instead), entry.key_place, || {
+                (format!("`{}` is an old form", key.name), instead.to_owned())
+            });
         }
         if let Some(instead) = key.later
             && !asks_for_nothing(&entry.value)
         {
-            self.findings
-                .notice("not-built", (key.name, instead), entry.key_place, || {
-                    (
-                        format!("`{}` is not built yet", key.name),
-                        instead.to_owned(),
-                    )
-                });
+            self.findings.notice("not-built", (key.name, instead), entry.key_place, || {
+                (format!("`{}` is not built yet", key.name), instead.to_owned())
+            });
         }
     }
 
@@ -261,18 +231,15 @@ impl<'a> Reader<'a> {
                 format!("`{}` is not the name of a variable", shown(name)),
                 String::from("write `${NAME}` or `${NAME:-default}`; `$${` is the text itself"),
             ),
-            Unsubstituted::TooDeep => (
-                String::from("too many defaults within each other"),
-                String::from("use fewer"),
-            ),
+            Unsubstituted::TooDeep => {
+                (String::from("too many defaults within each other"), String::from("use fewer"))
+            }
             Unsubstituted::TooLong => (
                 format!("the variable makes this longer than {MOST_BYTES} bytes"),
                 String::from("no program can take an argument of that length"),
             ),
         };
-        self.findings
-            .error("substitution", place, message)
-            .hint(hint);
+        self.findings.error("substitution", place, message).hint(hint);
     }
 }
 

@@ -23,11 +23,7 @@ struct Pages {
 impl Pages {
     fn add(&mut self, path: &str, keys: &'static [Key]) {
         self.seen.push((keys.as_ptr(), path.to_owned()));
-        let title = if path.is_empty() {
-            "The top level"
-        } else {
-            &format!("`{path}`")
-        };
+        let title = if path.is_empty() { "The top level" } else { &format!("`{path}`") };
         let mut below = Vec::new();
         let mut rows = String::new();
         for key in keys {
@@ -56,9 +52,8 @@ impl Pages {
         if let Some((_, place)) = self.seen.iter().find(same) {
             return Some(place.clone());
         }
-        let planned = below
-            .iter()
-            .find(|(_, planned)| std::ptr::eq(planned.as_ptr(), keys.as_ptr()));
+        let planned =
+            below.iter().find(|(_, planned)| std::ptr::eq(planned.as_ptr(), keys.as_ptr()));
         if let Some((place, _)) = planned {
             return Some(place.clone());
         }
@@ -109,11 +104,7 @@ fn row(rows: &mut String, key: &Key, description: &str, elsewhere: Option<&str>)
         let _ = write!(means, " **Not built yet**: {instead}.");
     }
     let cell = |text: &str| text.replace('|', "\\|");
-    let default = if key.default.is_empty() {
-        "–"
-    } else {
-        key.default
-    };
+    let default = if key.default.is_empty() { "–" } else { key.default };
     let _ = writeln!(
         rows,
         "| `{}` | {} | {} | {} |",

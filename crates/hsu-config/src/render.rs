@@ -14,11 +14,7 @@ const LONGEST_LINE: usize = 400;
 
 /// Every problem, one after the other, and a last line that counts them.
 pub(crate) fn render(diagnostics: &Diagnostics, source: &Source, color: bool) -> String {
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let lines = Lines::new(source);
     let mut text = String::new();
     for diagnostic in diagnostics.iter() {
@@ -43,12 +39,8 @@ fn one(diagnostic: &Diagnostic, lines: &Lines<'_>, renderer: &Renderer) -> Strin
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code);
-    let windows = diagnostic
-        .span
-        .map_or_else(Vec::new, |span| windows(diagnostic, span, lines));
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
+    let windows = diagnostic.span.map_or_else(Vec::new, |span| windows(diagnostic, span, lines));
     let mut group = Group::with_title(title);
     if windows.is_empty() {
         group = group.element(Origin::path(lines.name.as_str()));
@@ -120,12 +112,7 @@ fn windows<'d>(diagnostic: &'d Diagnostic, span: Span, lines: &Lines<'_>) -> Vec
         window.line = window.line.min(line);
         window.last = window.last.max(line);
         let (start, end) = (span.start.offset as usize, span.end.offset as usize);
-        window.marks.push(Mark {
-            kind,
-            start,
-            end,
-            label,
-        });
+        window.marks.push(Mark { kind, start, end, label });
     }
     for window in &mut windows {
         lines.fill(window);
@@ -144,14 +131,8 @@ impl<'s> Lines<'s> {
     fn new(source: &'s Source) -> Self {
         let bytes = source.text.as_slice();
         let after = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(after.map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            name: shown(&source.name),
-            bytes,
-            starts,
-        }
+        let starts = std::iter::once(0).chain(after.map(|(at, _)| at + 1)).collect();
+        Self { name: shown(&source.name), bytes, starts }
     }
 
     fn bounds(&self, line: u32) -> (usize, usize) {
@@ -172,10 +153,7 @@ impl<'s> Lines<'s> {
             mark.start = mark.start.saturating_sub(start).min(bytes.len());
             // A place that spans lines is marked on its first.
             let rest = bytes.get(mark.start..).unwrap_or_default();
-            let line = rest
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .unwrap_or(rest.len());
+            let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
             let end = mark.end.saturating_sub(start);
             mark.end = end.clamp(mark.start, mark.start + line);
         }
@@ -205,10 +183,7 @@ fn harmless(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            match (
-                is_plain(character) || matches!(character, '\n' | '\t'),
-                character.len_utf8(),
-            ) {
+            match (is_plain(character) || matches!(character, '\n' | '\t'), character.len_utf8()) {
                 (true, _) => text.push(character),
                 (false, 3) => text.push('\u{fffd}'),
                 (false, length) => text.extend(std::iter::repeat_n('?', length)),

@@ -38,9 +38,7 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// How paths are written here.
     pub(crate) fn paths(&self) -> Paths<'_> {
-        Paths {
-            surroundings: self.surroundings,
-        }
+        Paths { surroundings: self.surroundings }
     }
 }
 
@@ -49,10 +47,7 @@ pub(crate) fn resolve(root: &Root, context: &mut Context<'_>) -> FleetSpec {
     let (master, folders) = master::resolve(root, context);
     let section = log_section(root, context);
     let logs = logs::Collection::of(section, &master.directories, context);
-    let breaker = root
-        .restart_circuit_breaker
-        .as_deref()
-        .map(|section| &section.value);
+    let breaker = root.restart_circuit_breaker.as_deref().map(|section| &section.value);
     let common = worker::Common {
         folders: &folders,
         logs: &logs,
@@ -61,11 +56,7 @@ pub(crate) fn resolve(root: &Root, context: &mut Context<'_>) -> FleetSpec {
     };
     let aggregation = logs.aggregation(context);
     let workers = worker::resolve(root, &common, context);
-    FleetSpec {
-        master,
-        workers,
-        aggregation,
-    }
+    FleetSpec { master, workers, aggregation }
 }
 
 /// The one `log_collection` section, wherever it stands.
@@ -73,16 +64,8 @@ fn log_section<'r>(
     root: &'r Root,
     context: &mut Context<'_>,
 ) -> Option<&'r At<crate::schema::logs::LogCollection>> {
-    let inner = root
-        .master
-        .as_deref()
-        .and_then(|master| master.value.log_collection.as_deref());
-    one_of(
-        "log_collection",
-        root.log_collection.as_deref(),
-        inner,
-        context,
-    )
+    let inner = root.master.as_deref().and_then(|master| master.value.log_collection.as_deref());
+    one_of("log_collection", root.log_collection.as_deref(), inner, context)
 }
 
 /// The value of a thing that can be written in two places; an error when it is in both.
@@ -95,11 +78,7 @@ pub(crate) fn one_of<'v, T>(
     if let (Some(first), Some(second)) = (first, second) {
         context
             .findings
-            .error(
-                "duplicate-key",
-                second.place,
-                format!("`{name}` is given in two places"),
-            )
+            .error("duplicate-key", second.place, format!("`{name}` is given in two places"))
             .label("the second one")
             .hint("keep one of them")
             .see(first.place, "the first one");

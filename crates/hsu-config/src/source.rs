@@ -28,12 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            bytes: 1 << 20,
-            depth: 32,
-            nodes: 50_000,
-            aliases: 100,
-        }
+        Self { bytes: 1 << 20, depth: 32, nodes: 50_000, aliases: 100 }
     }
 }
 
@@ -112,10 +107,7 @@ pub struct Access {
 /// # Errors
 /// See [`ReadError`].
 pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, ReadError> {
-    let io = |source| ReadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
     let kind = opened.file.metadata().map_err(io)?.file_type();
     refuse_special(path, kind)?;
     if let Some(access) = opened.access {
@@ -126,15 +118,9 @@ pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, 
     let mut text = Vec::new();
     opened.file.take(most).read_to_end(&mut text).map_err(io)?;
     if text.len() > limit {
-        return Err(ReadError::TooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
-    Ok(Source {
-        name: path.display().to_string(),
-        text,
-    })
+    Ok(Source { name: path.display().to_string(), text })
 }
 
 /// Opening, where only the standard library is at hand.
@@ -142,10 +128,7 @@ struct File;
 
 impl File {
     fn open_if_regular(path: &Path) -> Result<Opened, ReadError> {
-        let io = |source| ReadError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| ReadError::Io { path: path.to_owned(), source };
         // Before opening: a pipe would make us wait.
         refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
         let file = fs::File::open(path).map_err(io)?;
@@ -157,25 +140,13 @@ fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
     if kind.is_file() {
         return Ok(());
     }
-    let kind = if kind.is_dir() {
-        "a folder"
-    } else {
-        "a pipe, a socket or a device"
-    };
-    Err(ReadError::NotAFile {
-        path: path.to_owned(),
-        kind,
-    })
+    let kind = if kind.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
+    Err(ReadError::NotAFile { path: path.to_owned(), kind })
 }
 
 /// What root obeys, only root may write.
 fn refuse_untrusted(path: &Path, access: Access) -> Result<(), ReadError> {
-    let untrusted = |reason| {
-        Err(ReadError::Untrusted {
-            path: path.to_owned(),
-            reason,
-        })
-    };
+    let untrusted = |reason| Err(ReadError::Untrusted { path: path.to_owned(), reason });
     if access.reader != 0 {
         return Ok(());
     }

@@ -40,15 +40,7 @@ pub(crate) fn substitute(
         return Ok(None);
     }
     let mut made = String::with_capacity(text.len());
-    let rest = expand(
-        text,
-        environment,
-        Level {
-            depth: 0,
-            wanted: true,
-        },
-        &mut made,
-    )?;
+    let rest = expand(text, environment, Level { depth: 0, wanted: true }, &mut made)?;
     debug_assert!(rest.is_empty(), "the outermost level ends with the text");
     Ok(Some(made))
 }
@@ -75,11 +67,7 @@ fn expand<'t>(
         let stop = text.find(['$', '}']);
         let Some((plain, rest)) = stop.and_then(|at| text.split_at_checked(at)) else {
             made.push_str(text);
-            return if level.depth == 0 {
-                Ok("")
-            } else {
-                Err(Unsubstituted::Unterminated)
-            };
+            return if level.depth == 0 { Ok("") } else { Err(Unsubstituted::Unterminated) };
         };
         made.push_str(plain);
         if let Some(after) = rest.strip_prefix('}') {
@@ -114,10 +102,7 @@ fn variable<'t>(
     let Some((name, rest)) = end.and_then(|at| text.split_at_checked(at)) else {
         return Err(Unsubstituted::Unterminated);
     };
-    let is_name = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| !byte.is_ascii_digit());
+    let is_name = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
     let value = environment.get(name);
     if is_name && let Some(after) = rest.strip_prefix('}') {
         match value {
@@ -130,10 +115,7 @@ fn variable<'t>(
     if is_name && let Some(default) = rest.strip_prefix(":-") {
         let value = value.filter(|value| !value.is_empty());
         let wanted = level.wanted && value.is_none();
-        let inner = Level {
-            depth: level.depth + 1,
-            wanted,
-        };
+        let inner = Level { depth: level.depth + 1, wanted };
         let mut expanded = String::new();
         let after = expand(default, environment, inner, &mut expanded)?;
         match value {
@@ -143,13 +125,9 @@ fn variable<'t>(
         }
         return Ok(after);
     }
-    let between = text
-        .split('}')
-        .next()
-        .filter(|between| between.len() < text.len());
-    Err(between.map_or(Unsubstituted::Unterminated, |name| {
-        Unsubstituted::NotAName(name.to_owned())
-    }))
+    let between = text.split('}').next().filter(|between| between.len() < text.len());
+    Err(between
+        .map_or(Unsubstituted::Unterminated, |name| Unsubstituted::NotAName(name.to_owned())))
 }
 
 #[cfg(test)]
@@ -217,9 +195,6 @@ mod tests {
     #[test]
     fn an_enormous_variable_is_refused() {
         let environment = [("BIG".to_owned(), "x".repeat(10 << 20))].into();
-        assert_eq!(
-            substitute("${BIG}", &environment),
-            Err(Unsubstituted::TooLong)
-        );
+        assert_eq!(substitute("${BIG}", &environment), Err(Unsubstituted::TooLong));
     }
 }

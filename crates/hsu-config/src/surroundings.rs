@@ -55,17 +55,12 @@ impl Surroundings {
         let current = std::env::current_dir();
         Self {
             os,
-            home: environment
-                .get(home)
-                .filter(|home| !home.is_empty())
-                .cloned(),
+            home: environment.get(home).filter(|home| !home.is_empty()).cloned(),
             environment,
             uid: effective_uid(),
             temp: temp.strip_suffix('/').unwrap_or(&temp).to_owned(),
-            current: current.map_or_else(
-                |_| String::from("/"),
-                |path| path.to_string_lossy().into_owned(),
-            ),
+            current: current
+                .map_or_else(|_| String::from("/"), |path| path.to_string_lossy().into_owned()),
             exists: |path| path.exists(),
         }
     }

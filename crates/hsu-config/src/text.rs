@@ -23,11 +23,8 @@ pub(crate) fn decode<'s>(
     let bytes = source.text.as_slice();
     let nothing = Text { text: "", base: 0 };
     if bytes.len() > limits.bytes {
-        let message = format!(
-            "the file has {} bytes, and the limit is {}",
-            bytes.len(),
-            limits.bytes
-        );
+        let message =
+            format!("the file has {} bytes, and the limit is {}", bytes.len(), limits.bytes);
         findings.error("too-large", None, message);
         return Err(nothing);
     }
@@ -37,11 +34,7 @@ pub(crate) fn decode<'s>(
             .hint("save it as UTF-8");
         return Err(nothing);
     }
-    let base = if bytes.starts_with(BYTE_ORDER_MARK) {
-        BYTE_ORDER_MARK.len()
-    } else {
-        0
-    };
+    let base = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let body = bytes.get(base..).unwrap_or_default();
     let text = std::str::from_utf8(body).map_err(|error| {
         let valid = body.get(..error.valid_up_to()).unwrap_or_default();
@@ -49,9 +42,7 @@ pub(crate) fn decode<'s>(
         let at = error.valid_up_to();
         let byte = body.get(at).copied().unwrap_or_default();
         let message = format!("byte 0x{byte:02X} at offset {} is not UTF-8", at + base);
-        findings
-            .error("encoding", Place::new(at, at), message)
-            .hint("save the file as UTF-8");
+        findings.error("encoding", Place::new(at, at), message).hint("save the file as UTF-8");
         Text { text, base }
     })?;
     let text = Text { text, base };

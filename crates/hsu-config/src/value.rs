@@ -15,10 +15,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            hint: hint.into(),
-        }
+        Self { reason: reason.into(), hint: hint.into() }
     }
 }
 
@@ -31,9 +28,7 @@ struct Decimal {
 impl Decimal {
     /// Splits a text into the number at its beginning and the rest.
     fn split(text: &str) -> Option<(Self, &str)> {
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, rest) = text.split_at_checked(end)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {

@@ -93,33 +93,18 @@ impl Fleet {
     /// Takes one input and appends what follows from it.
     pub fn step(&mut self, now: Now, entropy: u64, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Command {
-                ticket,
-                actor,
-                worker,
-                command,
-            } => {
+            Input::Command { ticket, actor, worker, command } => {
                 self.command(now, entropy, ticket, actor, worker, command, out);
             }
-            Input::Spawned { run, process } => self.with_run(now, entropy, run, out, |w, c| {
-                w.on_spawned(c, run, process);
-            }),
-            Input::SpawnFailed {
-                run,
-                error,
-                transient,
-            } => {
+            Input::Spawned { run, process } => {
+                self.with_run(now, entropy, run, out, |w, c| w.on_spawned(c, run, process));
+            }
+            Input::SpawnFailed { run, error, transient } => {
                 self.with_run(now, entropy, run, out, |w, c| {
                     w.on_spawn_failed(c, run, error, transient);
                 });
             }
-            Input::Exited {
-                worker,
-                run,
-                exit,
-                at,
-                wall,
-            } => {
+            Input::Exited { worker, run, exit, at, wall } => {
                 let known = self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
                     w.on_exited(c, run, exit, at, wall);
                 });
@@ -128,12 +113,7 @@ impl Fleet {
                     out.push(Effect::Acknowledge { run });
                 }
             }
-            Input::Adopted {
-                worker,
-                run,
-                process,
-                started,
-            } => {
+            Input::Adopted { worker, run, process, started } => {
                 self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_adopted(c, run, process, started);
                 });
@@ -145,26 +125,26 @@ impl Fleet {
             }
             Input::Settled { unknown } => {
                 for id in self.ids() {
-                    self.with(now, entropy, &id, Actor::Master, out, |w, c| {
-                        w.settle(c, unknown)
-                    });
+                    self.with(now, entropy, &id, Actor::Master, out, |w, c| w.settle(c, unknown));
                 }
             }
             Input::HealthFailed { run, severity } => {
-                self.with_run(now, entropy, run, out, |w, c| {
-                    w.on_finding(c, run, Cause::Health(severity));
-                });
+                self.find(now, entropy, run, Cause::Health(severity), out);
             }
             Input::ResourceViolation { run, severity } => {
-                self.with_run(now, entropy, run, out, |w, c| {
-                    w.on_finding(c, run, Cause::Resource(severity));
-                });
+                self.find(now, entropy, run, Cause::Resource(severity), out);
             }
             Input::Wake => self.wake(now, entropy, out),
             Input::Shutdown { mode, actor } => self.shut_down(now, entropy, mode, &actor, out),
             Input::ForceShutdown => self.force(now, entropy, out),
         }
         self.finish_ending(out);
+    }
+
+    fn find(&mut self, now: Now, entropy: u64, run: RunId, cause: Cause, out: &mut Vec<Effect>) {
+        self.with_run(now, entropy, run, out, |worker, context| {
+            worker.on_finding(context, run, cause);
+        });
     }
 
     /// When [`Input::Wake`] is due next.
@@ -195,10 +175,7 @@ impl Fleet {
     /// The latest changes of state of one worker, oldest first.
     #[must_use]
     pub fn history(&self, id: &WorkerId) -> Vec<Transition> {
-        self.workers
-            .get(id)
-            .map(|worker| worker.transitions().collect())
-            .unwrap_or_default()
+        self.workers.get(id).map(|worker| worker.transitions().collect()).unwrap_or_default()
     }
 
     /// Everything durable about one worker; none when it was removed.
@@ -297,10 +274,7 @@ impl Fleet {
         out: &mut Vec<Effect>,
     ) {
         let refuse = |refusal, out: &mut Vec<Effect>| {
-            out.push(Effect::Reply {
-                ticket,
-                answer: Answer::Refused(refusal),
-            });
+            out.push(Effect::Reply { ticket, answer: Answer::Refused(refusal) });
         };
         let Some(worker) = self.workers.get(&id) else {
             return refuse(Refusal::Unknown { worker: id }, out);
@@ -313,20 +287,11 @@ impl Fleet {
             if worker.run().is_some() {
                 let state = worker.visible();
                 let hint = "`stop` it first";
-                return refuse(
-                    Refusal::Conflict {
-                        state,
-                        operation: "remove",
-                        hint,
-                    },
-                    out,
-                );
+                return refuse(Refusal::Conflict { state, operation: "remove", hint }, out);
             }
             return self.remove(ticket, &actor, id, out);
         }
-        self.with(now, entropy, &id, actor, out, |w, c| {
-            w.on_command(c, ticket, command)
-        });
+        self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
     }
 
     fn remove(&mut self, ticket: Ticket, actor: &Actor, id: WorkerId, out: &mut Vec<Effect>) {
@@ -341,31 +306,18 @@ impl Fleet {
             actor: actor.clone(),
             kind: EventKind::Removed,
         });
-        out.push(Effect::Persist {
-            workers: alloc::vec![id],
-        });
-        out.push(Effect::Reply {
-            ticket,
-            answer: worker.done("removed"),
-        });
+        out.push(Effect::Persist { workers: alloc::vec![id] });
+        out.push(Effect::Reply { ticket, answer: worker.done("removed") });
     }
 
     fn wake(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {
         let is_due = |due: &&(Tick, WorkerId)| due.0 <= now.tick;
-        let due: Vec<_> = self
-            .deadlines
-            .iter()
-            .take_while(is_due)
-            .map(|(_, id)| id.clone())
-            .collect();
+        let due: Vec<_> =
+            self.deadlines.iter().take_while(is_due).map(|(_, id)| id.clone()).collect();
         for id in due {
             self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
         }
-        if self
-            .ending
-            .and_then(|ending| ending.force_at)
-            .is_some_and(|due| due <= now.tick)
-        {
+        if self.ending.and_then(|ending| ending.force_at).is_some_and(|due| due <= now.tick) {
             self.force(now, entropy, out);
         }
     }
@@ -380,11 +332,7 @@ impl Fleet {
     ) {
         let stops = mode == ShutdownMode::StopWorkers;
         let force_at = stops.then(|| now.tick.after(self.settings.force_shutdown_timeout));
-        self.ending = Some(Ending {
-            mode,
-            force_at,
-            told: false,
-        });
+        self.ending = Some(Ending { mode, force_at, told: false });
         if !stops {
             return;
         }

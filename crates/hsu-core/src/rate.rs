@@ -30,11 +30,7 @@ impl Limiter {
             Duration::ZERO
         };
         let tolerance = interval.saturating_mul(rate.burst.saturating_sub(1));
-        Self {
-            interval,
-            tolerance,
-            full_at: Tick(0),
-        }
+        Self { interval, tolerance, full_at: Tick(0) }
     }
 
     /// Takes one start out of the bucket; the time at which it may happen.
@@ -56,20 +52,14 @@ mod tests {
 
     #[test]
     fn a_burst_is_let_through_and_the_rest_takes_turns() {
-        let mut limiter = Limiter::new(StartRate {
-            per_second: 1.0,
-            burst: 3,
-        });
+        let mut limiter = Limiter::new(StartRate { per_second: 1.0, burst: 3 });
         let turns: std::vec::Vec<_> = (0..6).map(|_| limiter.reserve(second(10))).collect();
         assert_eq!(turns, [10, 10, 10, 11, 12, 13].map(second));
     }
 
     #[test]
     fn a_pause_refills_the_bucket_but_not_beyond_its_size() {
-        let mut limiter = Limiter::new(StartRate {
-            per_second: 1.0,
-            burst: 2,
-        });
+        let mut limiter = Limiter::new(StartRate { per_second: 1.0, burst: 2 });
         for _ in 0..4 {
             limiter.reserve(second(0));
         }
@@ -79,10 +69,7 @@ mod tests {
 
     #[test]
     fn an_infinite_rate_never_waits() {
-        let mut limiter = Limiter::new(StartRate {
-            per_second: f64::INFINITY,
-            burst: 1,
-        });
+        let mut limiter = Limiter::new(StartRate { per_second: f64::INFINITY, burst: 1 });
         assert!((0..1000).all(|_| limiter.reserve(second(1)) == second(1)));
     }
 }

@@ -74,11 +74,7 @@ impl fmt::Display for Reason {
             Self::Adopted => f.write_str("its process was found running and taken over"),
             Self::Final(exit) => write!(f, "{exit}, and its policy does not restart it"),
             Self::RestartAtOnce(exit) => write!(f, "{exit}, restarted at once"),
-            Self::Rest {
-                exit,
-                attempt,
-                delay,
-            } => {
+            Self::Rest { exit, attempt, delay } => {
                 write!(f, "{exit}, attempt {attempt} after {delay:?}")
             }
             Self::RestOver => f.write_str("the rest before this attempt is over"),

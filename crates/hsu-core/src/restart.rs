@@ -61,11 +61,7 @@ pub fn decide(
         return Verdict::GiveUp;
     }
     let delay = delay(context, factor, attempts, entropy);
-    Verdict::Retry {
-        attempt: attempts.saturating_add(1),
-        limit,
-        delay,
-    }
+    Verdict::Retry { attempt: attempts.saturating_add(1), limit, delay }
 }
 
 fn is_restarted(restart: &Restart, exit: Exit) -> bool {
@@ -94,16 +90,8 @@ fn factor(restart: &Restart, profile: Profile, cause: Cause) -> f64 {
         Severity::Critical => "critical",
         Severity::Emergency => "emergency",
     };
-    let of_severity = restart
-        .severity_multipliers
-        .get(name)
-        .copied()
-        .unwrap_or(1.0);
-    let of_profile = restart
-        .profile_multipliers
-        .get(profile.as_str())
-        .copied()
-        .unwrap_or(1.0);
+    let of_severity = restart.severity_multipliers.get(name).copied().unwrap_or(1.0);
+    let of_profile = restart.profile_multipliers.get(profile.as_str()).copied().unwrap_or(1.0);
     of_severity * of_profile
 }
 
@@ -113,11 +101,7 @@ fn limit(retries: u32, factor: f64) -> u32 {
         return 0;
     }
     // The cast saturates, and truncation is the documented rounding.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "see above"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
     let scaled = (f64::from(retries) * factor) as u32;
     scaled.max(1)
 }

@@ -48,11 +48,7 @@ pub(crate) enum State {
     /// A process was asked to end, or killed.
     Stopping(Stopping),
     /// The process has ended; what it left behind is being killed.
-    Clearing {
-        run: RunId,
-        then: Then,
-        exit: hsu_model::exit::Exit,
-    },
+    Clearing { run: RunId, then: Then, exit: hsu_model::exit::Exit },
     /// Ended as wanted.
     Stopped,
     /// Rests before the next attempt.
@@ -189,10 +185,7 @@ impl Worker {
     pub(crate) fn stop_settings(&self) -> Stop {
         match &self.spec.unit {
             Unit::Managed(managed) => managed.stop,
-            _ => Stop {
-                signal: Stop::DEFAULT_SIGNAL,
-                graceful_timeout: Stop::DEFAULT_TIMEOUT,
-            },
+            _ => Stop { signal: Stop::DEFAULT_SIGNAL, graceful_timeout: Stop::DEFAULT_TIMEOUT },
         }
     }
 
@@ -277,13 +270,8 @@ impl Worker {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
             }
-            self.history
-                .push_back((context.now.wall, from, to, reason.clone()));
-            let kind = EventKind::StateChanged {
-                from,
-                to,
-                reason: reason.to_string(),
-            };
+            self.history.push_back((context.now.wall, from, to, reason.clone()));
+            let kind = EventKind::StateChanged { from, to, reason: reason.to_string() };
             self.tell(context, kind);
         }
         self.reason = reason;
@@ -293,29 +281,18 @@ impl Worker {
     /// Puts a fact about this worker into the journal.
     pub(crate) fn tell(&self, context: &mut Context<'_>, kind: EventKind) {
         let actor = context.actor.clone();
-        context.out.push(Effect::Event {
-            worker: Some(self.id().clone()),
-            actor,
-            kind,
-        });
+        context.out.push(Effect::Event { worker: Some(self.id().clone()), actor, kind });
     }
 
     pub(crate) fn persist(&self, context: &mut Context<'_>) {
-        context.out.push(Effect::Persist {
-            workers: vec![self.id().clone()],
-        });
+        context.out.push(Effect::Persist { workers: vec![self.id().clone()] });
     }
 
     pub(crate) fn set_breaker(&mut self, context: &mut Context<'_>, breaker: Breaker) {
         let changed = self.breaker.state() != breaker.state();
         self.breaker = breaker;
         if changed {
-            self.tell(
-                context,
-                EventKind::Breaker {
-                    to: breaker.state(),
-                },
-            );
+            self.tell(context, EventKind::Breaker { to: breaker.state() });
         }
     }
 
@@ -327,16 +304,11 @@ impl Worker {
     }
 
     pub(crate) fn done(&self, message: impl Into<String>) -> Answer {
-        Answer::Done {
-            state: self.visible(),
-            message: message.into(),
-        }
+        Answer::Done { state: self.visible(), message: message.into() }
     }
 
     pub(crate) fn failed(reason: impl Into<String>) -> Answer {
-        Answer::Refused(Refusal::Failed {
-            reason: reason.into(),
-        })
+        Answer::Refused(Refusal::Failed { reason: reason.into() })
     }
 
     /// Everything about it, for people.
@@ -390,14 +362,12 @@ impl Worker {
     }
 
     pub(crate) fn transitions(&self) -> impl Iterator<Item = Transition> + '_ {
-        self.history
-            .iter()
-            .map(|(at, from, to, reason)| Transition {
-                at: *at,
-                from: *from,
-                to: *to,
-                reason: reason.to_string(),
-            })
+        self.history.iter().map(|(at, from, to, reason)| Transition {
+            at: *at,
+            from: *from,
+            to: *to,
+            reason: reason.to_string(),
+        })
     }
 
     /// Goes on where a record ends.
@@ -426,9 +396,7 @@ impl Worker {
                     admitted: Admitted::No,
                 },
                 was @ (WorkerState::Starting | WorkerState::Running | WorkerState::Stopping) => {
-                    record
-                        .run
-                        .map_or(State::Registered, |run| State::Unsettled { run, was })
+                    record.run.map_or(State::Registered, |run| State::Unsettled { run, was })
                 }
             };
             self.reason = Reason::Earlier(record.reason.clone());
@@ -437,7 +405,6 @@ impl Worker {
 
     /// The time that a run has lasted.
     pub(crate) fn lasted(&self, until: Tick) -> Duration {
-        self.process()
-            .map_or(Duration::ZERO, |(_, (started, _))| until.since(started))
+        self.process().map_or(Duration::ZERO, |(_, (started, _))| until.since(started))
     }
 }

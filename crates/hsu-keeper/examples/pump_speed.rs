@@ -55,16 +55,10 @@ it: 0123456789 abcdefghijklmnopqr\n";
     }
 
     fn all(folder: &Path) -> io::Result<()> {
-        report("flood, read and write", || {
-            by_hand(folder, 1, "write-flood")
-        })?;
+        report("flood, read and write", || by_hand(folder, 1, "write-flood"))?;
         report("flood, pump", || by_pump(folder, 1, "write-flood"))?;
-        report("100 slow writers, read and write", || {
-            by_hand(folder, WRITERS, "write-slow")
-        })?;
-        report("100 slow writers, pump", || {
-            by_pump(folder, WRITERS, "write-slow")
-        })
+        report("100 slow writers, read and write", || by_hand(folder, WRITERS, "write-slow"))?;
+        report("100 slow writers, pump", || by_pump(folder, WRITERS, "write-slow"))
     }
 
     /// Bytes carried, and when and at which CPU time the carrying began.
@@ -86,21 +80,12 @@ it: 0123456789 abcdefghijklmnopqr\n";
         let ids = (0..count).filter_map(|n| SpoolId::parse(&format!("w{n}/stdout")));
         let plan = |id: &SpoolId| SpoolPlan {
             log_file: Some(format!("{}/{}.log", folder.display(), id.worker)),
-            rotation: Rotation {
-                max_size: ByteSize(10_000_000),
-                max_files: 3,
-                max_age: None,
-            },
+            rotation: Rotation { max_size: ByteSize(10_000_000), max_files: 3, max_age: None },
             ..SpoolPlan::fallback()
         };
-        let plan = PumpPlan {
-            spools: ids.map(|id| (id.clone(), plan(&id))).collect(),
-        };
+        let plan = PumpPlan { spools: ids.map(|id| (id.clone(), plan(&id))).collect() };
         fs::write(spools.join(PLAN_FILE), plan.encode())?;
-        let options = PumpOptions {
-            spools,
-            notices: folder.join("logs.sock"),
-        };
+        let options = PumpOptions { spools, notices: folder.join("logs.sock") };
         let mut pump = Pump::open(&options).map_err(io::Error::other)?;
         let mut writers = Vec::new();
         for (id, run) in plan.spools.into_keys().zip(1..) {
@@ -142,20 +127,14 @@ it: 0123456789 abcdefghijklmnopqr\n";
         }
         let (start, cpu) = (Instant::now(), own_cpu()?);
         for thread in threads {
-            thread
-                .join()
-                .map_err(|_| io::Error::other("a reader panicked"))??;
+            thread.join().map_err(|_| io::Error::other("a reader panicked"))??;
         }
         Ok((written(writers)?, start, cpu))
     }
 
     fn spawn(role: &str, output: io::PipeWriter) -> io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg(role)
-            .stdout(output)
-            .stderr(Stdio::piped())
-            .spawn()
+        command.arg(role).stdout(output).stderr(Stdio::piped()).spawn()
     }
 
     /// Every writer says on its standard error how much it wrote.
@@ -202,11 +181,7 @@ it: 0123456789 abcdefghijklmnopqr\n";
         // Source: proc_pid_stat(5), fields 14 and 15, in clock ticks of 10 ms.
         let text = fs::read_to_string("/proc/self/stat")?;
         let after_name = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        let ticks = after_name
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|t| t.parse::<f64>().ok());
+        let ticks = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok());
         Ok(ticks.sum::<f64>() / 100.0)
     }
 }

@@ -47,12 +47,7 @@ impl<Out: Message, In: Message> Channel<Out, In> {
                 4,
             )
         };
-        Self {
-            socket,
-            batches: VecDeque::new(),
-            buffer: Vec::new(),
-            direction: PhantomData,
-        }
+        Self { socket, batches: VecDeque::new(), buffer: Vec::new(), direction: PhantomData }
     }
 
     /// Adds a message to the batch that is sent next.
@@ -168,10 +163,7 @@ fn receive(
     buffer: &mut [u8],
     beside: &mut VecDeque<Descriptor>,
 ) -> io::Result<usize> {
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control: Control = [0; 110];
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -208,10 +200,7 @@ fn receive(
     }
     let cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
     if cut {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a datagram was cut",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a datagram was cut"));
     }
     usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }

@@ -83,8 +83,5 @@ pub fn pump_main(_: impl IntoIterator<Item = OsString>) -> io::Result<()> {
 }
 
 fn unsupported() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "workers can be run on Linux only at present",
-    )
+    io::Error::new(io::ErrorKind::Unsupported, "workers can be run on Linux only at present")
 }

@@ -99,12 +99,8 @@ impl Slot {
 
     pub(crate) fn worker(&self) -> Option<WorkerId> {
         let length = usize::try_from(self.name_length.load(Ordering::Relaxed)).ok()?;
-        let bytes: Vec<u8> = self
-            .name
-            .get(..length)?
-            .iter()
-            .map(|byte| byte.load(Ordering::Relaxed))
-            .collect();
+        let bytes: Vec<u8> =
+            self.name.get(..length)?.iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
         WorkerId::new(std::str::from_utf8(&bytes).ok()?).ok()
     }
 
@@ -112,10 +108,7 @@ impl Slot {
         let number = self.exit_number.load(Ordering::Relaxed);
         match self.exit_kind.load(Ordering::Relaxed) {
             1 => Exit::Code(number),
-            2 => Exit::Signal {
-                number,
-                core: false,
-            },
+            2 => Exit::Signal { number, core: false },
             3 => Exit::Signal { number, core: true },
             _ => Exit::Unknown(UnknownExit::KeeperLost),
         }
@@ -130,8 +123,7 @@ impl Slot {
         for (place, byte) in self.name.iter().zip(bytes) {
             place.store(*byte, Ordering::Relaxed);
         }
-        self.name_length
-            .store(u32::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
+        self.name_length.store(u32::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
         self.started_tick.store(kernel::tick().0, Ordering::Relaxed);
         self.started_wall.store(kernel::wall().0, Ordering::Relaxed);
         self.held.store(1, Ordering::Release);
@@ -147,10 +139,7 @@ impl Slot {
     pub(crate) fn end(&self, exit: Exit) {
         let (kind, number) = match exit {
             Exit::Code(code) => (1, code),
-            Exit::Signal {
-                number,
-                core: false,
-            } => (2, number),
+            Exit::Signal { number, core: false } => (2, number),
             Exit::Signal { number, core: true } => (3, number),
             Exit::Unknown(_) => (0, 0),
         };
@@ -211,11 +200,7 @@ impl Inventory {
         let table = map(&file, size)?;
         let boot = boot_id();
         let same = table.magic.load(Ordering::Acquire) == MAGIC
-            && table
-                .boot
-                .iter()
-                .zip(boot)
-                .all(|(have, want)| have.load(Ordering::Relaxed) == want);
+            && table.boot.iter().zip(boot).all(|(have, want)| have.load(Ordering::Relaxed) == want);
         if !same {
             for slot in table.slots.iter().filter(|slot| slot.held() != Held::Free) {
                 slot.free();
@@ -225,10 +210,7 @@ impl Inventory {
             }
             table.magic.store(MAGIC, Ordering::Release);
         }
-        Ok((
-            Self { table },
-            if same { Found::Earlier } else { Found::Fresh },
-        ))
+        Ok((Self { table }, if same { Found::Earlier } else { Found::Fresh }))
     }
 
     pub(crate) fn slots(&self) -> &'static [Slot; SLOTS] {
@@ -240,14 +222,7 @@ fn map(file: &File, size: usize) -> io::Result<&'static Table> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the file has this size, and the mapping is never taken away.
     let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size,
-            protection,
-            libc::MAP_SHARED,
-            file.as_raw_fd(),
-            0,
-        )
+        libc::mmap(std::ptr::null_mut(), size, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
     };
     if address == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
@@ -260,10 +235,6 @@ fn map(file: &File, size: usize) -> io::Result<&'static Table> {
 fn boot_id() -> [u64; 2] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let half = |range| {
-        digits
-            .get(range)
-            .and_then(|part| u64::from_str_radix(part, 16).ok())
-    };
+    let half = |range| digits.get(range).and_then(|part| u64::from_str_radix(part, 16).ok());
     [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
 }

@@ -165,9 +165,7 @@ impl Keeper {
 
     fn turn(&mut self) -> io::Result<()> {
         let mut tokens = Vec::new();
-        let timeout = self
-            .next_deadline()
-            .map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = self.next_deadline().map(|due| due.saturating_duration_since(Instant::now()));
         self.epoll.wait(timeout, &mut tokens)?;
         for token in tokens.into_iter().filter_map(Token::from_number) {
             match token {
@@ -200,12 +198,7 @@ impl Keeper {
         let Some(limit) = self.ending else { return };
         let is_empty = self.places.is_empty() && self.pipes.is_empty();
         if is_empty || now >= limit {
-            for slot in self
-                .inventory
-                .slots()
-                .iter()
-                .filter(|slot| slot.held() == Held::Ended)
-            {
+            for slot in self.inventory.slots().iter().filter(|slot| slot.held() == Held::Ended) {
                 slot.free();
             }
             self.dismiss_pump();

@@ -9,11 +9,7 @@ use hsu_model::time::{Tick, WallTime};
 
 /// Turns -1 into the error that the kernel left.
 pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Takes a descriptor that a call has just returned.
@@ -25,16 +21,10 @@ pub(crate) fn own(result: libc::c_long) -> io::Result<OwnedFd> {
 }
 
 fn read_clock(clock: libc::clockid_t) -> (u64, u64) {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure outlives the call; these clocks always exist.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
-    (
-        time.tv_sec.try_into().unwrap_or(0),
-        time.tv_nsec.try_into().unwrap_or(0),
-    )
+    (time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// The monotonic clock.
@@ -119,10 +109,9 @@ pub(crate) enum Reap {
 pub(crate) fn wait(which: Which<'_>, reap: Reap) -> io::Result<Option<Waited>> {
     let (kind, id) = match which {
         Which::Any => (libc::P_ALL, 0),
-        Which::This(handle) => (
-            libc::P_PIDFD,
-            libc::id_t::try_from(handle.as_raw_fd()).unwrap_or(0),
-        ),
+        Which::This(handle) => {
+            (libc::P_PIDFD, libc::id_t::try_from(handle.as_raw_fd()).unwrap_or(0))
+        }
     };
     let keep = if reap == Reap::No { libc::WNOWAIT } else { 0 };
     let options = libc::WEXITED | libc::WNOHANG | keep;
@@ -136,15 +125,9 @@ pub(crate) fn wait(which: Which<'_>, reap: Reap) -> io::Result<Option<Waited>> {
     let status = unsafe { info.si_status() };
     let exit = match info.si_code {
         libc::CLD_EXITED => Exit::Code(status),
-        code => Exit::Signal {
-            number: status,
-            core: code == libc::CLD_DUMPED,
-        },
+        code => Exit::Signal { number: status, core: code == libc::CLD_DUMPED },
     };
-    Ok(u32::try_from(pid)
-        .ok()
-        .filter(|pid| *pid > 0)
-        .map(|pid| Waited { pid, exit }))
+    Ok(u32::try_from(pid).ok().filter(|pid| *pid > 0).map(|pid| Waited { pid, exit }))
 }
 
 /// The beginning of `struct pidfd_info`.
@@ -164,10 +147,7 @@ const PIDFD_INFO_EXIT: u64 = 1 << 3;
 /// The exit status of a process that is gone, from a hold that outlived it.
 /// None when this kernel does not tell, or the process is not reaped yet.
 pub(crate) fn exit_of_gone(handle: BorrowedFd<'_>) -> Option<Exit> {
-    let mut info = PidfdInfo {
-        mask: PIDFD_INFO_EXIT,
-        ..PidfdInfo::default()
-    };
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     let size = libc::Ioctl::try_from(size_of::<PidfdInfo>()).ok()?;
     // Source: asm-generic/ioctl.h, _IOWR(0xFF, 11, struct pidfd_info).
     let request = (3 << 30) | (size << 16) | (0xFF << 8) | 11;
@@ -180,10 +160,7 @@ pub(crate) fn exit_of_gone(handle: BorrowedFd<'_>) -> Option<Exit> {
     Some(if libc::WIFEXITED(status) {
         Exit::Code(libc::WEXITSTATUS(status))
     } else {
-        Exit::Signal {
-            number: libc::WTERMSIG(status),
-            core: libc::WCOREDUMP(status),
-        }
+        Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
     })
 }
 
@@ -203,11 +180,7 @@ impl Epoll {
 
     /// Also waits for room, while messages wait for it.
     pub(crate) fn want_room(&self, fd: BorrowedFd<'_>, token: u64, want: bool) -> io::Result<()> {
-        let events = if want {
-            libc::EPOLLIN | libc::EPOLLOUT
-        } else {
-            libc::EPOLLIN
-        };
+        let events = if want { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
         self.control(libc::EPOLL_CTL_MOD, fd, token, events)
     }
 
@@ -260,10 +233,8 @@ pub(crate) fn take_signals() -> io::Result<OwnedFd> {
     // SAFETY: the set outlives the call.
     unsafe { libc::sigaddset(&raw mut child, libc::SIGCHLD) };
     // SAFETY: the set outlives the call.
-    own(
-        unsafe { libc::signalfd(-1, &raw const child, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }
-            .into(),
-    )
+    own(unsafe { libc::signalfd(-1, &raw const child, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) }
+        .into())
 }
 
 /// A descriptor that another thread can make readable.
@@ -294,10 +265,7 @@ pub(crate) fn become_subreaper() -> io::Result<()> {
 
 /// Lets this process hold as many descriptors as it may.
 pub(crate) fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the structure outlives the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
         limit.rlim_cur = limit.rlim_max;

@@ -7,10 +7,7 @@
 //!
 //! Linux is where they run; elsewhere the entry points say that they cannot.
 //! Why three roles: docs/design/0001-three-roles.md; how: docs/design/0004-keeper.md.
-#![expect(
-    unsafe_code,
-    reason = "it speaks with the kernel: clone, mmap, descriptor passing"
-)]
+#![expect(unsafe_code, reason = "it speaks with the kernel: clone, mmap, descriptor passing")]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,16 +78,12 @@ impl KeeperPlan {
     /// # Errors
     /// The words that are missing, as text.
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
-        let mut plan = Self {
-            executable: PathBuf::new(),
-            runtime: PathBuf::new(),
-            spools: PathBuf::new(),
-        };
+        let mut plan =
+            Self { executable: PathBuf::new(), runtime: PathBuf::new(), spools: PathBuf::new() };
         let mut arguments = arguments.into_iter();
         while let Some(word) = arguments.next() {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{} needs a value", word.display()))?;
+            let value =
+                arguments.next().ok_or_else(|| format!("{} needs a value", word.display()))?;
             match word.to_str() {
                 Some("--runtime") => plan.runtime = value.into(),
                 Some("--spools") => plan.spools = value.into(),

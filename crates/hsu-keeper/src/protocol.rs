@@ -364,26 +364,15 @@ const RESOURCES: [Resource; 9] = [
 ];
 
 fn put_limit(out: &mut Writer<'_>, limit: ResourceLimit) {
-    let place = RESOURCES
-        .iter()
-        .position(|resource| *resource == limit.resource);
-    out.u8(place
-        .and_then(|place| u8::try_from(place).ok())
-        .unwrap_or(u8::MAX));
+    let place = RESOURCES.iter().position(|resource| *resource == limit.resource);
+    out.u8(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
     out.u64(limit.soft);
     out.u64(limit.hard);
 }
 
 fn take_limit(from: &mut Reader<'_>) -> Result<ResourceLimit, Malformed> {
-    let resource = RESOURCES
-        .get(usize::from(from.u8()?))
-        .copied()
-        .ok_or(Malformed)?;
-    Ok(ResourceLimit {
-        resource,
-        soft: from.u64()?,
-        hard: from.u64()?,
-    })
+    let resource = RESOURCES.get(usize::from(from.u8()?)).copied().ok_or(Malformed)?;
+    Ok(ResourceLimit { resource, soft: from.u64()?, hard: from.u64()? })
 }
 
 #[cfg(test)]

@@ -26,17 +26,10 @@ pub fn pump_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<()
     let plan = KeeperPlan::from_arguments(arguments).map_err(io::Error::other)?;
     // Only the keeper, or SIGKILL, ends it: the master's terminal does not.
     let _children = kernel::take_signals()?;
-    let options = PumpOptions {
-        spools: plan.spools.clone(),
-        notices: plan.runtime.join("logs.sock"),
-    };
+    let options =
+        PumpOptions { spools: plan.spools.clone(), notices: plan.runtime.join("logs.sock") };
     let pump = Pump::open(&options).map_err(io::Error::other)?;
-    let mut pumping = Pumping {
-        plan,
-        pump,
-        link: None,
-        lonely_since: Some(Instant::now()),
-    };
+    let mut pumping = Pumping { plan, pump, link: None, lonely_since: Some(Instant::now()) };
     while pumping.turn()? == Life::GoesOn {}
     Ok(())
 }
@@ -60,19 +53,12 @@ impl Pumping {
         if self.link.is_none() {
             self.connect();
         }
-        let patience = if self.link.is_none() {
-            Some(RETRY)
-        } else {
-            None
-        };
+        let patience = if self.link.is_none() { Some(RETRY) } else { None };
         let turn = self.pump.turn(patience)?;
         let mut lost = false;
         if let Some(link) = &mut self.link {
             for (run, spool) in turn.drained {
-                link.queue(ToKeeper::Drained {
-                    run,
-                    stream: spool.stream,
-                });
+                link.queue(ToKeeper::Drained { run, stream: spool.stream });
             }
             lost = link.flush().is_err();
         }
@@ -88,25 +74,15 @@ impl Pumping {
             self.link = None;
             self.lonely_since = Some(Instant::now());
         }
-        let lonely = self
-            .lonely_since
-            .is_some_and(|since| since.elapsed() > LONELY_LIMIT);
+        let lonely = self.lonely_since.is_some_and(|since| since.elapsed() > LONELY_LIMIT);
         let is_idle = self.pump.carried().next().is_none();
-        Ok(if lonely && is_idle {
-            Life::Over
-        } else {
-            Life::GoesOn
-        })
+        Ok(if lonely && is_idle { Life::Over } else { Life::GoesOn })
     }
 
     /// Reaches the keeper and hands back what it may have lost.
     fn connect(&mut self) {
         let role = Role::Pump;
-        let hello = ToKeeper::Hello {
-            role,
-            version: VERSION,
-            relaunch: Program::default(),
-        };
+        let hello = ToKeeper::Hello { role, version: VERSION, relaunch: Program::default() };
         let Ok(mut link) = Link::connect(&self.plan.runtime, hello) else {
             return;
         };
@@ -151,15 +127,9 @@ impl Pumping {
 
     fn on_message(&mut self, message: FromKeeper) -> io::Result<Life> {
         match message {
-            FromKeeper::Stream {
-                run,
-                worker,
-                stream,
-                pipe,
-            } => {
+            FromKeeper::Stream { run, worker, stream, pipe } => {
                 if let Some(pipe) = pipe {
-                    self.pump
-                        .carry(run, SpoolId { worker, stream }, pipe.into_inner())?;
+                    self.pump.carry(run, SpoolId { worker, stream }, pipe.into_inner())?;
                 }
                 Ok(Life::GoesOn)
             }

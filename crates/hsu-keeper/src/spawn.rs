@@ -56,10 +56,7 @@ pub(crate) struct Failed {
 
 impl Failed {
     fn resources(error: &io::Error) -> Self {
-        Self {
-            stage: Stage::Resources,
-            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-        }
+        Self { stage: Stage::Resources, errno: error.raw_os_error().unwrap_or(libc::EAGAIN) }
     }
 }
 
@@ -99,10 +96,7 @@ pub(crate) fn reserve_low_descriptors() -> io::Result<()> {
 
 /// The limit on descriptors that workers get: ours, before we raised it.
 pub(crate) fn descriptor_limit() -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 1024,
-        rlim_max: 1024,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
     // SAFETY: the structure outlives the call.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     limit
@@ -112,11 +106,7 @@ impl Spawner {
     /// The spawner with this number, below [`SPAWNERS`].
     pub(crate) fn new(number: usize, limit: libc::rlimit) -> Self {
         let low = LOW + RawFd::try_from(number * 4).unwrap_or(0);
-        Self {
-            stack: vec![0; STACK],
-            low,
-            limit,
-        }
+        Self { stack: vec![0; STACK], low, limit }
     }
 
     /// Starts a process. Returns when the program runs, or could not.
@@ -124,16 +114,9 @@ impl Spawner {
         let (stdout, stdout_write) = self.stream(launch.capture.stdout, 1, launch.own_output)?;
         let (stderr, stderr_write) = self.stream(launch.capture.stderr, 2, launch.own_output)?;
         let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
-            texts
-                .iter()
-                .map(|text| text.as_ptr())
-                .chain([std::ptr::null()])
-                .collect()
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
-        let (args, env) = (
-            pointers(&launch.program.args),
-            pointers(&launch.program.env),
-        );
+        let (args, env) = (pointers(&launch.program.args), pointers(&launch.program.env));
         let child = Child {
             launch,
             args: args.as_ptr(),
@@ -149,32 +132,17 @@ impl Spawner {
         let (pid, handle) = cloned.map_err(|error| Failed::resources(&error))?;
         let stage = child.stage.load(Ordering::Acquire);
         if stage == NO_ERROR {
-            return Ok(Started {
-                pid,
-                handle,
-                stdout,
-                stderr,
-            });
+            return Ok(Started { pid, handle, stdout, stderr });
         }
         // It never became the program: nobody else shall hear of it.
         let which = kernel::Which::This(std::os::fd::AsFd::as_fd(&handle));
         while matches!(kernel::wait(which, kernel::Reap::Yes), Ok(None)) {
             std::thread::yield_now();
         }
-        let stages = [
-            Stage::Resources,
-            Stage::Limits,
-            Stage::Identity,
-            Stage::Directory,
-        ];
-        let stage = usize::try_from(stage)
-            .ok()
-            .and_then(|stage| stages.get(stage).copied());
+        let stages = [Stage::Resources, Stage::Limits, Stage::Identity, Stage::Directory];
+        let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage).copied());
         let errno = child.errno.load(Ordering::Relaxed);
-        Err(Failed {
-            stage: stage.unwrap_or(Stage::Execute),
-            errno,
-        })
+        Err(Failed { stage: stage.unwrap_or(Stage::Execute), errno })
     }
 
     /// A pipe for one stream; its write end is put at the low descriptor.
@@ -262,8 +230,7 @@ fn become_worker(child: &Child<'_>) -> Stage {
     // SAFETY: no memory is passed.
     let pid = unsafe { libc::syscall(libc::SYS_getpid) };
     if let Some(slot) = launch.slot {
-        slot.pid
-            .store(u32::try_from(pid).unwrap_or(0), Ordering::Release);
+        slot.pid.store(u32::try_from(pid).unwrap_or(0), Ordering::Release);
     }
     // SAFETY: no memory is passed.
     unsafe { libc::syscall(libc::SYS_setsid) };
@@ -272,10 +239,7 @@ fn become_worker(child: &Child<'_>) -> Stage {
     if !set_limits(child) {
         return Stage::Limits;
     }
-    if launch
-        .identity
-        .is_some_and(|identity| !take_identity(identity))
-    {
+    if launch.identity.is_some_and(|identity| !take_identity(identity)) {
         return Stage::Identity;
     }
     if let Some(mask) = launch.umask {
@@ -288,12 +252,7 @@ fn become_worker(child: &Child<'_>) -> Stage {
     }
     // SAFETY: the program and both lists end with their zeroes.
     unsafe {
-        libc::syscall(
-            libc::SYS_execve,
-            launch.program.executable.as_ptr(),
-            child.args,
-            child.env,
-        )
+        libc::syscall(libc::SYS_execve, launch.program.executable.as_ptr(), child.args, child.env)
     };
     Stage::Execute
 }
@@ -342,10 +301,7 @@ fn set_limits(child: &Child<'_>) -> bool {
     // Ours was raised; workers get what we were given.
     set(7, &child.limit);
     let all = child.launch.rlimits.iter().all(|limit| {
-        let value = libc::rlimit {
-            rlim_cur: limit.soft,
-            rlim_max: limit.hard,
-        };
+        let value = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
         set(resource_number(limit.resource), &value)
     });
     let nice = child.launch.nice.is_none_or(|nice| {
@@ -374,11 +330,7 @@ fn take_identity(identity: &Identity) -> bool {
     let (uid, gid) = (identity.uid, identity.gid);
     // SAFETY: the list outlives the call, and its length is given.
     let groups = unsafe {
-        libc::syscall(
-            libc::SYS_setgroups,
-            identity.groups.len(),
-            identity.groups.as_ptr(),
-        )
+        libc::syscall(libc::SYS_setgroups, identity.groups.len(), identity.groups.as_ptr())
     };
     // SAFETY: no memory is passed.
     let group = unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) };

@@ -24,9 +24,7 @@ const SEGMENT: u64 = 4 << 20;
 const SEGMENTS: u64 = 256;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args()
-        .nth(1)
-        .map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = folder.join(format!("format-speed-{}", std::process::id()));
     for (name, format) in [
         ("plain copy", LogFormat::Plain),
@@ -50,29 +48,12 @@ fn measure(
 ) -> Result<(f64, Duration, f64), Box<dyn std::error::Error>> {
     let id = SpoolId::parse("w/stdout").ok_or("not an id")?;
     let path = folder.join("out.log").to_string_lossy().into_owned();
-    let rotation = Rotation {
-        max_size: ByteSize(10_000_000),
-        max_files: 3,
-        max_age: None,
-    };
-    let inputs = vec![Input {
-        spool: id,
-        format,
-        prefix: String::new(),
-    }];
-    let outputs = vec![OutputPlan {
-        sink: Sink::File { path, rotation },
-        inputs,
-    }];
-    let console = || Console {
-        out: Box::new(io::sink()),
-        kind: ConsoleKind::Stream,
-    };
+    let rotation = Rotation { max_size: ByteSize(10_000_000), max_files: 3, max_age: None };
+    let inputs = vec![Input { spool: id, format, prefix: String::new() }];
+    let outputs = vec![OutputPlan { sink: Sink::File { path, rotation }, inputs }];
+    let console = || Console { out: Box::new(io::sink()), kind: ConsoleKind::Stream };
     let engine = Engine::start(EngineOptions {
-        plan: LogPlan {
-            outputs,
-            ..LogPlan::default()
-        },
+        plan: LogPlan { outputs, ..LogPlan::default() },
         spools: folder.join("spools"),
         cursors: folder.join("cursors"),
         stdout: console(),
@@ -97,23 +78,12 @@ fn fill(spool: &Path) -> io::Result<()> {
         fs::write(closed_path(&data, base), &lines)?;
         let records = (0..lines.len() as u64).step_by(64 << 10).flat_map(|at| {
             now += 50_000;
-            Record {
-                at,
-                mark: Mark::Arrived(WallTime(now)),
-            }
-            .encode()
+            Record { at, mark: Mark::Arrived(WallTime(now)) }.encode()
         });
         fs::write(spool.join(index_name(base)), records.collect::<Vec<u8>>())?;
         base += lines.len() as u64;
     }
-    fs::write(
-        spool.join(HEAD_FILE),
-        Head {
-            base,
-            ..Head::default()
-        }
-        .encode(),
-    )
+    fs::write(spool.join(HEAD_FILE), Head { base, ..Head::default() }.encode())
 }
 
 /// The CPU time of this process, in seconds; 0 where the kernel does not tell.
@@ -121,10 +91,6 @@ fn own_cpu() -> io::Result<f64> {
     // Source: proc_pid_stat(5), fields 14 and 15, in clock ticks of 10 ms.
     let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let ticks = after_name
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .filter_map(|t| t.parse::<f64>().ok());
+    let ticks = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok());
     Ok(ticks.sum::<f64>() / 100.0)
 }

@@ -122,7 +122,7 @@ pub struct Engine {
     spools: PathBuf,
     known: Mutex<BTreeSet<SpoolId>>,
     thread: Option<JoinHandle<()>>,
-    flushed: Receiver<Flushed>,
+    flushed: Mutex<Receiver<Flushed>>,
 }
 
 impl Engine {
@@ -140,10 +140,7 @@ impl Engine {
         let shared = Arc::new(Shared::default());
         let spools = options.spools.clone();
         let plan = options.plan.clone();
-        let next = NextPlan {
-            beginnings: beginnings(&plan, &spools, &BTreeSet::new()),
-            plan,
-        };
+        let next = NextPlan { beginnings: beginnings(&plan, &spools, &BTreeSet::new()), plan };
         let known = Mutex::new(inputs_of(&next.plan));
         let work = Work::new(options, &next, Arc::clone(&shared))?;
         let (done, flushed) = sync_channel(1);
@@ -154,13 +151,7 @@ impl Engine {
                 let _ = done.send(work.run());
             })
             .map_err(|source| LogError::Thread { source })?;
-        Ok(Self {
-            shared,
-            spools,
-            known,
-            thread: Some(thread),
-            flushed,
-        })
+        Ok(Self { shared, spools, known, thread: Some(thread), flushed: Mutex::new(flushed) })
     }
 
     /// Says that a spool grew. Never blocks; many calls before the thread wakes are one.
@@ -196,11 +187,7 @@ impl Engine {
     /// How the outputs fare.
     #[must_use]
     pub fn status(&self) -> Vec<OutputStatus> {
-        let counters = self
-            .shared
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let counters = self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner);
         counters.iter().map(|counters| counters.status()).collect()
     }
 
@@ -216,11 +203,11 @@ impl Engine {
         let Some(thread) = self.thread.take() else {
             return Flushed::Behind;
         };
-        self.shared
-            .tell(|inbox| inbox.stop_by = Some(Instant::now() + deadline));
+        self.shared.tell(|inbox| inbox.stop_by = Some(Instant::now() + deadline));
         // The thread keeps to its deadline, unless the system holds it in a write.
         let grace = Duration::from_secs(1);
-        match self.flushed.recv_timeout(deadline + grace) {
+        let flushed = self.flushed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match flushed.recv_timeout(deadline + grace) {
             Ok(flushed) => {
                 // It has answered, so it is at its end.
                 let _ = thread.join();
@@ -230,6 +217,11 @@ impl Engine {
         }
     }
 }
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Engine>();
+};
 
 /// The spools that a plan's outputs read.
 fn inputs_of(plan: &LogPlan) -> BTreeSet<SpoolId> {

@@ -59,15 +59,7 @@ impl Renderer {
         zone: Zone,
         care: Care,
     ) -> Self {
-        Self {
-            spool,
-            format,
-            prefix,
-            zone,
-            care,
-            made_for: None,
-            header: Vec::new(),
-        }
+        Self { spool, format, prefix, zone, care, made_for: None, header: Vec::new() }
     }
 
     /// Appends the lines of a block that begins at stream offset `offset`, as many
@@ -92,9 +84,7 @@ impl Renderer {
                 valid_to = to;
             }
             // The lines up to the next record of the index share one header.
-            let same = usize::try_from(valid_to - at)
-                .unwrap_or(usize::MAX)
-                .min(rest.len());
+            let same = usize::try_from(valid_to - at).unwrap_or(usize::MAX).min(rest.len());
             let taken = match self.format {
                 LogFormat::Json => self.json_lines(rest, same, piece, limit, out),
                 LogFormat::Plain | LogFormat::EnhancedPlain => {
@@ -111,10 +101,7 @@ impl Renderer {
 
     /// Appends a line that the master itself says about the spool.
     pub(crate) fn say(&mut self, text: &str, at: WallTime, out: &mut Vec<u8>) {
-        self.prepare(Origin {
-            at: Some(at),
-            run: None,
-        });
+        self.prepare(Origin { at: Some(at), run: None });
         match self.format {
             LogFormat::Json => json::line(&self.header, text.as_bytes(), Piece::Lines, out),
             LogFormat::Plain | LogFormat::EnhancedPlain => {
@@ -130,10 +117,7 @@ impl Renderer {
         let wanted = match self.format {
             // Lines of one second and of any run look alike.
             LogFormat::Plain => Origin::default(),
-            LogFormat::EnhancedPlain => Origin {
-                at: origin.at.map(whole_second),
-                run: None,
-            },
+            LogFormat::EnhancedPlain => Origin { at: origin.at.map(whole_second), run: None },
             LogFormat::Json => origin,
         };
         if self.made_for == Some(wanted) {
@@ -147,8 +131,7 @@ impl Renderer {
             LogFormat::EnhancedPlain => {
                 let (worker, stream) = (&self.spool.worker, self.spool.stream.as_str());
                 let time = self.zone.seconds(wanted.at);
-                self.header
-                    .extend_from_slice(format!("[{time}][{worker}][{stream}] ").as_bytes());
+                self.header.extend_from_slice(format!("[{time}][{worker}][{stream}] ").as_bytes());
             }
             LogFormat::Json => {
                 let time = self.zone.millis(wanted.at);

@@ -82,13 +82,10 @@ impl LogPlan {
     /// The plan of a configuration.
     #[must_use]
     pub fn of(fleet: &FleetSpec) -> Self {
-        let workers = fleet
-            .workers
-            .iter()
-            .filter_map(|worker| match &worker.unit {
-                Unit::Managed(managed) => Some((&worker.id, &managed.logs)),
-                _ => None,
-            });
+        let workers = fleet.workers.iter().filter_map(|worker| match &worker.unit {
+            Unit::Managed(managed) => Some((&worker.id, &managed.logs)),
+            _ => None,
+        });
         Self::of_workers(workers, &fleet.aggregation)
     }
 
@@ -97,41 +94,25 @@ impl LogPlan {
         workers: impl IntoIterator<Item = (&'a WorkerId, &'a WorkerLogs)>,
         aggregation: &'a Aggregation,
     ) -> Self {
-        let streams: Vec<_> = workers
-            .into_iter()
-            .flat_map(|(id, logs)| Captured::of(id, logs))
-            .collect();
+        let streams: Vec<_> =
+            workers.into_iter().flat_map(|(id, logs)| Captured::of(id, logs)).collect();
         let shared = shared_paths(&streams, &aggregation.outputs);
         let mut pump = PumpPlan::default();
         let mut outputs = Outputs::default();
         for stream in &streams {
-            let own_file = stream
-                .logs
-                .outputs
-                .iter()
-                .position(|output| is_own(output, &shared));
+            let own_file = stream.logs.outputs.iter().position(|output| is_own(output, &shared));
             let own = own_file.and_then(|at| stream.logs.outputs.get(at));
-            let copies = stream
-                .logs
-                .outputs
-                .iter()
-                .zip(0..)
-                .filter(|(_, at)| Some(*at) != own_file);
+            let copies =
+                stream.logs.outputs.iter().zip(0..).filter(|(_, at)| Some(*at) != own_file);
             let read_by = copies.map(|(output, _)| output).chain(&aggregation.outputs);
             let mut readers = Readers::None;
             for output in read_by {
-                readers = Readers::Outputs {
-                    unread_limit: SpoolPlan::UNREAD_LIMIT,
-                };
+                readers = Readers::Outputs { unread_limit: SpoolPlan::UNREAD_LIMIT };
                 outputs.add(stream.id.clone(), output);
             }
-            pump.spools
-                .insert(stream.id.clone(), stream.spool_plan(own, readers));
+            pump.spools.insert(stream.id.clone(), stream.spool_plan(own, readers));
         }
-        Self {
-            pump,
-            outputs: outputs.list,
-        }
+        Self { pump, outputs: outputs.list }
     }
 
     /// Puts the pump's plan where the pump reads it, before anything is spawned.
@@ -161,8 +142,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LogError> {
     draft.push(".draft");
     let draft = Path::new(&draft);
     let mut file = fs::File::create(draft).map_err(LogError::io("create", draft))?;
-    file.write_all(content)
-        .map_err(LogError::io("write", draft))?;
+    file.write_all(content).map_err(LogError::io("write", draft))?;
     fs::rename(draft, path).map_err(LogError::io("replace", path))
 }
 
@@ -175,33 +155,21 @@ struct Captured<'a> {
 
 impl<'a> Captured<'a> {
     fn of(worker: &'a WorkerId, logs: &'a WorkerLogs) -> impl Iterator<Item = Self> + 'a {
-        let streams = [
-            (Stream::Stdout, &logs.stdout),
-            (Stream::Stderr, &logs.stderr),
-        ];
+        let streams = [(Stream::Stdout, &logs.stdout), (Stream::Stderr, &logs.stderr)];
         let captured = streams.into_iter().filter(|(_, stream)| stream.capture);
         captured.map(move |(stream, of)| Self {
-            id: SpoolId {
-                worker: worker.clone(),
-                stream,
-            },
+            id: SpoolId { worker: worker.clone(), stream },
             logs: of,
             on_full: logs.on_full,
         })
     }
 
     fn spool_plan(&self, own: Option<&LogOutput>, readers: Readers) -> SpoolPlan {
-        let plan = SpoolPlan {
-            on_full: self.on_full,
-            readers,
-            ..SpoolPlan::fallback()
-        };
+        let plan = SpoolPlan { on_full: self.on_full, readers, ..SpoolPlan::fallback() };
         match own.map(|output| &output.target) {
-            Some(LogTarget::File { path, rotation }) => SpoolPlan {
-                log_file: Some(path.clone()),
-                rotation: *rotation,
-                ..plan
-            },
+            Some(LogTarget::File { path, rotation }) => {
+                SpoolPlan { log_file: Some(path.clone()), rotation: *rotation, ..plan }
+            }
             Some(_) | None => plan,
         }
     }
@@ -224,11 +192,7 @@ fn shared_paths<'a>(streams: &[Captured<'a>], everyone: &'a [LogOutput]) -> BTre
     };
     let mut shared: BTreeSet<&str> = everyone.iter().filter_map(path_of).collect();
     let mut seen = BTreeSet::new();
-    for path in streams
-        .iter()
-        .flat_map(|stream| &stream.logs.outputs)
-        .filter_map(path_of)
-    {
+    for path in streams.iter().flat_map(|stream| &stream.logs.outputs).filter_map(path_of) {
         if !seen.insert(path) {
             shared.insert(path);
         }
@@ -246,39 +210,24 @@ struct Outputs {
 impl Outputs {
     fn add(&mut self, spool: SpoolId, output: &LogOutput) {
         let (key, sink) = match &output.target {
-            LogTarget::File { path, rotation } => (
-                path.as_str(),
-                Sink::File {
-                    path: path.clone(),
-                    rotation: *rotation,
-                },
-            ),
+            LogTarget::File { path, rotation } => {
+                (path.as_str(), Sink::File { path: path.clone(), rotation: *rotation })
+            }
             // No path is empty or a single byte, so these keys are free.
             LogTarget::MasterStdout => ("1", Sink::Stdout),
             LogTarget::MasterStderr => ("2", Sink::Stderr),
             _ => return,
         };
         let at = *self.by_path.entry(key.to_owned()).or_insert_with(|| {
-            self.list.push(OutputPlan {
-                sink,
-                inputs: Vec::new(),
-            });
+            self.list.push(OutputPlan { sink, inputs: Vec::new() });
             self.list.len() - 1
         });
-        let input = Input {
-            spool,
-            format: output.format,
-            prefix: output.prefix.clone(),
-        };
+        let input = Input { spool, format: output.format, prefix: output.prefix.clone() };
         let Some(place) = self.list.get_mut(at) else {
             return;
         };
         // The outputs of one spool are added in a row.
-        let mut of_this_spool = place
-            .inputs
-            .iter()
-            .rev()
-            .take_while(|i| i.spool == input.spool);
+        let mut of_this_spool = place.inputs.iter().rev().take_while(|i| i.spool == input.spool);
         if !of_this_spool.any(|earlier| *earlier == input) {
             place.inputs.push(input);
         }

@@ -61,9 +61,7 @@ impl Spools {
     /// The spools in `folder`. Nothing is read yet.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_path_buf(),
-        }
+        Self { folder: folder.to_path_buf() }
     }
 
     /// The last `count` lines of these streams, merged by arrival, oldest first;
@@ -134,10 +132,8 @@ impl Spools {
 
 /// Lines of several streams in the order of their arrival; each stream keeps its own order.
 fn merged(streams: Vec<Vec<Line>>) -> Vec<Line> {
-    let mut streams: Vec<_> = streams
-        .into_iter()
-        .map(|lines| lines.into_iter().peekable())
-        .collect();
+    let mut streams: Vec<_> =
+        streams.into_iter().map(|lines| lines.into_iter().peekable()).collect();
     let mut all = Vec::new();
     loop {
         let heads = streams.iter_mut().zip(0..);

@@ -66,9 +66,7 @@ struct Segment {
 impl Segment {
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.end.map_or(u64::MAX, |end| end.saturating_sub(offset));
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         self.file.seek(SeekFrom::Start(offset - self.base))?;
         // Most reads fill the buffer at once; a short one is the end of the file.
         self.file.read(buffer.get_mut(..most).unwrap_or_default())
@@ -83,10 +81,7 @@ impl SpoolReader {
     /// A reader of the spool in `folder`, which need not exist yet. Opens nothing.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self {
-            layout: Layout::new(folder),
-            open: None,
-        }
+        Self { layout: Layout::new(folder), open: None }
     }
 
     /// The folder of the spool.
@@ -104,11 +99,7 @@ impl SpoolReader {
     /// When the open segment was last written; none when nothing is open.
     pub(crate) fn modified(&self) -> Option<WallTime> {
         let facts = self.open.as_ref()?.file.metadata().ok()?;
-        let age = facts
-            .modified()
-            .ok()?
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()?;
+        let age = facts.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         Some(WallTime(i64::try_from(age.as_nanos()).ok()?))
     }
 
@@ -133,11 +124,7 @@ impl SpoolReader {
                 if head.base == segment.base && segment.end.is_none() {
                     let length = segment.file.metadata().map_err(read)?.len();
                     let end = segment.base + length;
-                    return Ok(if offset > end {
-                        Read::Beyond { end }
-                    } else {
-                        Read::End
-                    });
+                    return Ok(if offset > end { Read::Beyond { end } } else { Read::End });
                 }
                 // The segment was closed since. What it holds is final now, and
                 // may be more than a moment ago.

@@ -29,10 +29,7 @@ pub(crate) fn capabilities(output: Output) -> anyhow::Result<Exit> {
                 let mark = if capability.available { "yes" } else { "no " };
                 writeln!(out, "  {mark}  {}: {}", capability.name, capability.detail)?;
             }
-            writeln!(
-                out,
-                "\nKeys that are checked, and whose feature is not built yet:"
-            )?;
+            writeln!(out, "\nKeys that are checked, and whose feature is not built yet:")?;
             for feature in hsu_config::features() {
                 writeln!(out, "  {}: {}", feature.key, feature.why)?;
             }

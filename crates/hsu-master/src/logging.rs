@@ -17,12 +17,7 @@ pub(crate) fn start(level: LogLevel) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let color = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(stderr)
-        .with_ansi(color)
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(level)
-        .with(lines)
-        .init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(color).with_target(false);
+    tracing_subscriber::registry().with(level).with(lines).init();
 }

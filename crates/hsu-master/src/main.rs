@@ -19,11 +19,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.verb {
         None => run::run(&arguments.run),
-        Some(Verb::Validate {
-            file,
-            output,
-            enable_log,
-        }) => validate::validate(file, *output, *enable_log),
+        Some(Verb::Validate { file, output, enable_log }) => {
+            validate::validate(file, *output, *enable_log)
+        }
         Some(Verb::Capabilities { output }) => capabilities::capabilities(*output),
         Some(Verb::Version) => version(),
     };
@@ -36,10 +34,6 @@ fn main() -> ExitCode {
 }
 
 fn version() -> anyhow::Result<Exit> {
-    writeln!(
-        std::io::stdout(),
-        "hsu-master {}",
-        env!("CARGO_PKG_VERSION")
-    )?;
+    writeln!(std::io::stdout(), "hsu-master {}", env!("CARGO_PKG_VERSION"))?;
     Ok(Exit::Success)
 }

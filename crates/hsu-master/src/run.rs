@@ -58,11 +58,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     info!(socket = %socket.display(), "hsu-master-cli can steer this master");
     let ending = body.run().context("the loop cannot go on")?;
     // A successor has bound its own socket at the same place.
-    let name = if ending == Ending::Replaced {
-        Socket::Leave
-    } else {
-        Socket::Remove
-    };
+    let name = if ending == Ending::Replaced { Socket::Leave } else { Socket::Remove };
     server.stop(name);
     Ok(match ending {
         Ending::Stopped | Ending::KeptWorkers => Exit::Success,
@@ -79,10 +75,7 @@ fn load(config: &Path, enable_log: bool) -> Option<FleetSpec> {
             return None;
         }
     };
-    let options = LoadOptions {
-        enable_log,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { enable_log, ..LoadOptions::default() };
     let outcome = hsu_config::load(&source, &Surroundings::of_this_process(), &options);
     let text = outcome.diagnostics.render(&source, false);
     if !text.is_empty() {

@@ -17,11 +17,7 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> anyhow:
             return Ok(Exit::Invalid);
         }
     };
-    let options = LoadOptions {
-        enable_log,
-        check_files: true,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { enable_log, check_files: true, ..LoadOptions::default() };
     let outcome = hsu_config::load(&source, &Surroundings::of_this_process(), &options);
     let mut out = stdout().lock();
     match output {
@@ -33,20 +29,11 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> anyhow:
             let color = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
             out.write_all(outcome.diagnostics.render(&source, color).as_bytes())?;
             if let Some(fleet) = &outcome.fleet {
-                writeln!(
-                    out,
-                    "{}: valid, {} workers",
-                    source.name,
-                    fleet.workers.len()
-                )?;
+                writeln!(out, "{}: valid, {} workers", source.name, fleet.workers.len())?;
             }
         }
     }
-    Ok(if outcome.fleet.is_some() {
-        Exit::Success
-    } else {
-        Exit::Invalid
-    })
+    Ok(if outcome.fleet.is_some() { Exit::Success } else { Exit::Invalid })
 }
 
 fn report_unreadable(error: &hsu_config::ReadError, output: Output) -> anyhow::Result<()> {

@@ -19,9 +19,7 @@ const NGINX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 const REDIS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 16379);
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../examples")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
 }
 
 /// The content of every file below `folder` whose name begins with `stem`.
@@ -43,13 +41,9 @@ fn the_quickstart_runs_restarts_gives_up_and_stops() {
     let base = sandbox.folder().join("target/quickstart");
     let text = fs::read_to_string(example("quickstart/hsu.yaml")).unwrap();
     // Attempts in tenths of the time: the test waits for all of them.
-    let text = text
-        .replace("retry_delay: 1s", "retry_delay: 100ms")
-        .replace("sleep 2;", "sleep 0.2;");
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .yaml(text, &base)
-        .start()
-        .unwrap();
+    let text =
+        text.replace("retry_delay: 1s", "retry_delay: 100ms").replace("sleep 2;", "sleep 0.2;");
+    let mut fleet = FleetBuilder::new(&sandbox).yaml(text, &base).start().unwrap();
     let first = fleet.wait_for("ticker", "running", SOON).unwrap().pid();
     fleet.tell(&["signal", "ticker", "KILL"]).unwrap();
     fleet
@@ -61,12 +55,7 @@ fn the_quickstart_runs_restarts_gives_up_and_stops() {
     assert_eq!(batch.restarts(), 0);
     let crasher = fleet.wait_for("crasher", "tripped", SOON).unwrap();
     assert_eq!(crasher.restarts(), 4);
-    assert!(
-        fleet
-            .tell(&["why", "crasher"])
-            .unwrap()
-            .contains("out of luck")
-    );
+    assert!(fleet.tell(&["why", "crasher"]).unwrap().contains("out of luck"));
     fleet.tell(&["stop", "polite"]).unwrap();
     fleet.stop(SOON).unwrap();
     assert!(logs(&base, "polite.log").ends_with("goodbye\n"));
@@ -78,16 +67,8 @@ fn the_quickstart_runs_restarts_gives_up_and_stops() {
 fn the_web_stack_survives_every_role_under_load() {
     let sandbox = Sandbox::new().unwrap();
     let folder = sandbox.folder().join("stack");
-    let setup = sandbox
-        .command(example("web-stack/setup.sh"))
-        .arg(&folder)
-        .output()
-        .unwrap();
-    assert!(
-        setup.status.success(),
-        "{}",
-        String::from_utf8_lossy(&setup.stderr)
-    );
+    let setup = sandbox.command(example("web-stack/setup.sh")).arg(&folder).output().unwrap();
+    assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
     let text = fs::read_to_string(example("web-stack/hsu.yaml")).unwrap();
     let base = folder.join("hsu");
     let mut fleet = FleetBuilder::new(&sandbox)
@@ -105,19 +86,11 @@ fn the_web_stack_survives_every_role_under_load() {
         eventually("the role is played again", SOON, || {
             let now = fleet.players(role).map_err(|error| error.to_string())?;
             let is_new = !now.is_empty() && now.iter().all(|player| !old.contains(player));
-            if is_new {
-                Ok(())
-            } else {
-                Err(format!("{now:?}"))
-            }
+            if is_new { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .unwrap();
         assert_eq!(wait_for_service(&fleet), before, "after {role:?}");
-        assert_eq!(
-            session.ask("select 1"),
-            "1",
-            "the same session, after {role:?}"
-        );
+        assert_eq!(session.ask("select 1"), "1", "the same session, after {role:?}");
     }
     let requests = load.finish();
     for worker in ["nginx", "redis", "postgres"] {
@@ -127,31 +100,21 @@ fn the_web_stack_survives_every_role_under_load() {
                 view.state() == "running" && view.restarts() == 1
             })
             .unwrap();
-        assert_eq!(
-            fleet.ask(&["describe", worker]).unwrap()["last_exit"]["signal"],
-            json!(9)
-        );
+        assert_eq!(fleet.ask(&["describe", worker]).unwrap()["last_exit"]["signal"], json!(9));
     }
     wait_for_service(&fleet);
     fleet.stop(SOON).unwrap();
-    let seen = logs(&base, "nginx.log")
-        .matches("\"GET /load HTTP/1.1\" 404")
-        .count();
-    assert_eq!(
-        seen, requests,
-        "lines in nginx's log, and requests that it answered"
-    );
+    let seen = logs(&base, "nginx.log").matches("\"GET /load HTTP/1.1\" 404").count();
+    assert_eq!(seen, requests, "lines in nginx's log, and requests that it answered");
 }
 
 /// The PIDs of the three, once all of them answer.
 fn wait_for_service(fleet: &Fleet<'_>) -> Vec<Option<u32>> {
     let pids = ["nginx", "redis", "postgres"]
         .map(|worker| fleet.wait_for(worker, "running", SOON).unwrap().pid());
-    eventually("nginx answers", SOON, || {
-        match http::status(NGINX, "/health", SOON) {
-            Ok(200) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
+    eventually("nginx answers", SOON, || match http::status(NGINX, "/health", SOON) {
+        Ok(200) => Ok(()),
+        other => Err(format!("{other:?}")),
     })
     .unwrap();
     eventually("redis answers", SOON, || {
@@ -167,11 +130,7 @@ fn ping(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(b"PING\r\n")?;
     let mut answer = [0; 7];
     stream.read_exact(&mut answer)?;
-    if &answer == b"+PONG\r\n" {
-        Ok(())
-    } else {
-        Err(std::io::ErrorKind::InvalidData.into())
-    }
+    if &answer == b"+PONG\r\n" { Ok(()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
 }
 
 /// Clients that ask without a pause; the first failure ends them.
@@ -202,11 +161,7 @@ impl Load {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        Self {
-            is_over,
-            web,
-            cache,
-        }
+        Self { is_over, web, cache }
     }
 
     /// How many requests nginx answered; panics when one failed.
@@ -227,19 +182,13 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn open(sandbox: &'a Sandbox, folder: &Path) -> Self {
         let client = Self::client(sandbox, folder);
-        Self {
-            sandbox,
-            folder: folder.to_owned(),
-            client,
-        }
+        Self { sandbox, folder: folder.to_owned(), client }
     }
 
     fn client(sandbox: &Sandbox, folder: &Path) -> Child {
         sandbox
             .command("runuser")
-            .args([
-                "-u", "postgres", "--", "psql", "-XAtq", "-p", "15432", "-d", "postgres", "-h",
-            ])
+            .args(["-u", "postgres", "--", "psql", "-XAtq", "-p", "15432", "-d", "postgres", "-h"])
             .arg(folder.join("postgres/socket"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -250,14 +199,12 @@ impl<'a> Session<'a> {
 
     /// Connects again until the server is up.
     fn wait_until_it_answers(&mut self) {
-        eventually("PostgreSQL answers", SOON, || {
-            match self.try_to_ask("select 1") {
-                Some(answer) if answer == "1" => Ok(()),
-                answer => {
-                    self.close();
-                    self.client = Self::client(self.sandbox, &self.folder);
-                    Err(format!("{answer:?}"))
-                }
+        eventually("PostgreSQL answers", SOON, || match self.try_to_ask("select 1") {
+            Some(answer) if answer == "1" => Ok(()),
+            answer => {
+                self.close();
+                self.client = Self::client(self.sandbox, &self.folder);
+                Err(format!("{answer:?}"))
             }
         })
         .unwrap();
@@ -272,9 +219,7 @@ impl<'a> Session<'a> {
         let mut answer = Vec::new();
         let stdout = self.client.stdout.as_mut()?;
         // One byte at a time, so that nothing of the next answer is taken.
-        BufReader::with_capacity(1, stdout)
-            .read_until(b'\n', &mut answer)
-            .ok()?;
+        BufReader::with_capacity(1, stdout).read_until(b'\n', &mut answer).ok()?;
         (!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).trim().to_owned())
     }
 

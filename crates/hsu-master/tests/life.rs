@@ -18,15 +18,8 @@ fn shell(id: &str, script: &str) -> Worker {
 #[test]
 fn a_killed_worker_is_started_again_and_its_exit_is_known() {
     let sandbox = Sandbox::new().unwrap();
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .worker(sleeper("web"))
-        .start()
-        .unwrap();
-    let first = fleet
-        .wait_for("web", "running", SOON)
-        .unwrap()
-        .pid()
-        .unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(sleeper("web")).start().unwrap();
+    let first = fleet.wait_for("web", "running", SOON).unwrap().pid().unwrap();
     let process = sandbox.process(first).unwrap().unwrap();
     process.signal(rustix::process::Signal::KILL).unwrap();
     let view = fleet
@@ -97,10 +90,7 @@ fn a_worker_that_ignores_term_is_killed_after_its_grace() {
     let stubborn = Worker::new("stubborn", dummy)
         .arguments(["--ignore-term".to_owned()])
         .grace(Duration::from_millis(300));
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .worker(stubborn)
-        .start()
-        .unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(stubborn).start().unwrap();
     fleet.wait_for("stubborn", "running", SOON).unwrap();
     fleet.tell(&["stop", "stubborn"]).unwrap();
     let view = fleet.wait_for("stubborn", "stopped", SOON).unwrap();
@@ -111,10 +101,7 @@ fn a_worker_that_ignores_term_is_killed_after_its_grace() {
 #[test]
 fn a_stopped_process_still_ends_when_it_is_told_to() {
     let sandbox = Sandbox::new().unwrap();
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .worker(sleeper("frozen"))
-        .start()
-        .unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(sleeper("frozen")).start().unwrap();
     fleet.wait_for("frozen", "running", SOON).unwrap();
     fleet.tell(&["signal", "frozen", "STOP"]).unwrap();
     fleet.tell(&["stop", "frozen"]).unwrap();
@@ -128,20 +115,15 @@ fn a_whole_family_is_gone_after_the_stop() {
     let sandbox = Sandbox::new().unwrap();
     let dummy = hsu_testkit::binaries::binary("hsu-dummy").unwrap();
     let family = Worker::new("family", dummy).arguments(["--fork-family".to_owned()]);
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .worker(family)
-        .worker(sleeper("other"))
-        .start()
-        .unwrap();
+    let mut fleet =
+        FleetBuilder::new(&sandbox).worker(family).worker(sleeper("other")).start().unwrap();
     fleet.wait_for("family", "running", SOON).unwrap();
     let relatives = || {
         let all = sandbox.processes().unwrap();
         let is_ours = |process: &hsu_testkit::Process| {
             process.variable("HSU_WORKER_ID").as_deref() == Some("family")
         };
-        all.into_iter()
-            .filter(|process| is_ours(process) && !process.is_zombie())
-            .count()
+        all.into_iter().filter(|process| is_ours(process) && !process.is_zombie()).count()
     };
     eventually("the family has come", SOON, || match relatives() {
         0..4 => Err(format!("{} of them", relatives())),
@@ -156,10 +138,7 @@ fn a_whole_family_is_gone_after_the_stop() {
 #[test]
 fn a_second_master_on_the_same_folders_is_refused() {
     let sandbox = Sandbox::new().unwrap();
-    let mut fleet = FleetBuilder::new(&sandbox)
-        .worker(sleeper("web"))
-        .start()
-        .unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(sleeper("web")).start().unwrap();
     let before = fleet.wait_for("web", "running", SOON).unwrap();
     let second = sandbox
         .command(hsu_testkit::binaries::binary("hsu-master").unwrap())
@@ -184,10 +163,8 @@ fn a_worker_that_the_operator_stopped_stays_stopped_in_the_next_life_of_the_mast
     fleet.wait_for("kept", "running", SOON).unwrap();
     fleet.tell(&["stop", "kept"]).unwrap();
     fleet.kill(Role::Master).unwrap();
-    eventually("the master is back", SOON, || {
-        fleet.list().map_err(|error| error.to_string())
-    })
-    .unwrap();
+    eventually("the master is back", SOON, || fleet.list().map_err(|error| error.to_string()))
+        .unwrap();
     let view = fleet.wait_for("kept", "stopped", SOON).unwrap();
     assert_eq!(view.pid(), None);
     fleet.stop(SOON).unwrap();

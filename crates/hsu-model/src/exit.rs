@@ -48,11 +48,7 @@ impl fmt::Display for Exit {
                     Some(name) => write!(f, "signal {name}")?,
                     None => write!(f, "signal {number}")?,
                 }
-                if *core {
-                    f.write_str(" (core dumped)")
-                } else {
-                    Ok(())
-                }
+                if *core { f.write_str(" (core dumped)") } else { Ok(()) }
             }
             Self::Unknown(reason) => write!(f, "unknown exit status: {reason}"),
         }
@@ -109,10 +105,7 @@ const SIGNALS: [(i32, &str); 31] = [
 /// The name of a signal, such as `SIGTERM`; none for real-time signals.
 #[must_use]
 pub fn signal_name(number: i32) -> Option<&'static str> {
-    SIGNALS
-        .iter()
-        .find(|(n, _)| *n == number)
-        .map(|(_, name)| *name)
+    SIGNALS.iter().find(|(n, _)| *n == number).map(|(_, name)| *name)
 }
 
 /// The number of a signal named `TERM`, `SIGTERM`, `term` or `15`; 1 to 64.
@@ -121,12 +114,7 @@ pub fn signal_number(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
         return (1..=64).contains(&number).then_some(number);
     }
-    let has_prefix = text
-        .get(..3)
-        .is_some_and(|head| head.eq_ignore_ascii_case("sig"));
+    let has_prefix = text.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("sig"));
     let bare = if has_prefix { text.get(3..)? } else { text };
-    SIGNALS
-        .iter()
-        .find(|(_, name)| name[3..].eq_ignore_ascii_case(bare))
-        .map(|(number, _)| *number)
+    SIGNALS.iter().find(|(_, name)| name[3..].eq_ignore_ascii_case(bare)).map(|(number, _)| *number)
 }

@@ -68,13 +68,8 @@ fn is_windows_device(text: &str) -> bool {
     let same = |name: &str| text.eq_ignore_ascii_case(name);
     let numbered = |prefix: &str| {
         text.len() == 4
-            && text
-                .get(..3)
-                .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-            && text
-                .as_bytes()
-                .get(3)
-                .is_some_and(|digit| matches!(digit, b'1'..=b'9'))
+            && text.get(..3).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+            && text.as_bytes().get(3).is_some_and(|digit| matches!(digit, b'1'..=b'9'))
     };
     ["con", "prn", "aux", "nul"].into_iter().any(same) || numbered("com") || numbered("lpt")
 }
@@ -101,16 +96,11 @@ impl fmt::Display for InvalidWorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("a worker id is not empty"),
-            Self::TooLong => write!(
-                f,
-                "a worker id has at most {} characters",
-                WorkerId::MAX_LENGTH
-            ),
+            Self::TooLong => {
+                write!(f, "a worker id has at most {} characters", WorkerId::MAX_LENGTH)
+            }
             Self::Character(c) => {
-                write!(
-                    f,
-                    "a worker id has ASCII letters, digits, `-` and `_` only, not {c:?}"
-                )
+                write!(f, "a worker id has ASCII letters, digits, `-` and `_` only, not {c:?}")
             }
             Self::LeadingDash => f.write_str("a worker id does not start with `-`"),
             Self::Reserved => f.write_str("the name is reserved for a device on Windows"),

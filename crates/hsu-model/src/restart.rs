@@ -101,8 +101,5 @@ pub struct StartRate {
 
 impl StartRate {
     /// 50 restarts a second, 200 at once (the promise R9).
-    pub const DEFAULT: Self = Self {
-        per_second: 50.0,
-        burst: 200,
-    };
+    pub const DEFAULT: Self = Self { per_second: 50.0, burst: 200 };
 }

@@ -148,10 +148,7 @@ mod tests {
     #[test]
     fn a_spool_id_reads_back_as_it_was_written_and_nothing_else_does() {
         for text in ["web-1/stdout", "a/stderr"] {
-            assert_eq!(
-                SpoolId::parse(text).map(|id| format!("{id}")).as_deref(),
-                Some(text)
-            );
+            assert_eq!(SpoolId::parse(text).map(|id| format!("{id}")).as_deref(), Some(text));
         }
         for text in ["", "a", "a/", "a/stdin", "../stdout", "a/b/stdout"] {
             assert_eq!(SpoolId::parse(text), None, "{text:?}");
@@ -160,23 +157,11 @@ mod tests {
 
     #[test]
     fn only_twenty_digits_make_a_closed_segment() {
-        assert_eq!(
-            base_in_name("app.log", "app.log.00000000000000000042"),
-            Some(42)
-        );
-        for name in [
-            "app.log",
-            "app.log.1",
-            "app.log.next",
-            "app.logs.00000000000000000042",
-        ] {
+        assert_eq!(base_in_name("app.log", "app.log.00000000000000000042"), Some(42));
+        for name in ["app.log", "app.log.1", "app.log.next", "app.logs.00000000000000000042"] {
             assert_eq!(base_in_name("app.log", name), None, "{name}");
         }
-        assert_eq!(
-            base_in_name("a", "a.99999999999999999999"),
-            None,
-            "beyond 64 bits"
-        );
+        assert_eq!(base_in_name("a", "a.99999999999999999999"), None, "beyond 64 bits");
     }
 
     #[test]

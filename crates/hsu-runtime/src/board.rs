@@ -34,10 +34,7 @@ impl Snapshot {
     /// One worker of the snapshot.
     #[must_use]
     pub fn worker(&self, id: &str) -> Option<&Entry> {
-        let place = self
-            .workers
-            .binary_search_by(|entry| entry.status.id.as_str().cmp(id))
-            .ok()?;
+        let place = self.workers.binary_search_by(|entry| entry.status.id.as_str().cmp(id)).ok()?;
         self.workers.get(place)
     }
 }
@@ -88,9 +85,6 @@ impl Board {
 
     /// Why the state cannot be written at present.
     pub(crate) fn degraded(&self) -> Option<String> {
-        self.degraded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -34,7 +34,7 @@ use crate::launch::Launcher;
 use crate::request::Request;
 use engine::Logging;
 use hsu_sys::lock::StateLock;
-pub(crate) use replacement::Replacement;
+use replacement::Replacement;
 
 mod engine;
 mod hearing;
@@ -44,8 +44,8 @@ mod replacement;
 mod requests;
 
 pub(crate) use holding::Holding;
-pub(crate) use perform::Held;
-pub(crate) use requests::Replies;
+use perform::Held;
+use requests::Replies;
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,71 @@ pub struct Body {
     pub(crate) boot: BootId,
 }
 
+/// What a body is made of; the rest of it begins empty.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) reactor: Reactor,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) fleet: Fleet,
+    pub(crate) specs: BTreeMap<WorkerId, Arc<WorkerSpec>>,
+    pub(crate) holding: Holding,
+    pub(crate) launcher: Launcher,
+    pub(crate) chores: Chores,
+    pub(crate) store: Store,
+    pub(crate) stamper: Stamper,
+    pub(crate) board: Arc<Board>,
+    pub(crate) keeper: Arc<AtomicU32>,
+    pub(crate) unknown: UnknownExit,
+    pub(crate) lock: StateLock,
+    pub(crate) folder: PathBuf,
+    pub(crate) runtime: PathBuf,
+    pub(crate) logs: LogPlan,
+    pub(crate) candidate: bool,
+    pub(crate) deadline: Option<Tick>,
+    pub(crate) boot: BootId,
+}
+
 impl Body {
+    pub(crate) fn assemble(parts: Parts) -> Self {
+        Self {
+            reactor: parts.reactor,
+            requests: parts.requests,
+            fleet: parts.fleet,
+            specs: parts.specs,
+            holding: parts.holding,
+            launcher: parts.launcher,
+            chores: parts.chores,
+            store: parts.store,
+            stamper: parts.stamper,
+            board: parts.board,
+            live: BTreeMap::new(),
+            replies: Replies::default(),
+            inputs: VecDeque::new(),
+            effects: Vec::new(),
+            changed: BTreeSet::new(),
+            batch: Batch::default(),
+            held: Waiting::default(),
+            spawning: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            contain_at: VecDeque::new(),
+            trees_keeper: parts.keeper,
+            unknown: parts.unknown,
+            replacement: Replacement::default(),
+            lock: Some(parts.lock),
+            folder: parts.folder,
+            runtime: parts.runtime,
+            logs: parts.logs,
+            engine: None,
+            adopted: 0,
+            settled: false,
+            candidate: parts.candidate,
+            ending: None,
+            stopping: None,
+            deadline: parts.deadline,
+            boot: parts.boot,
+        }
+    }
+
     /// Runs until the master has to end.
     ///
     /// # Errors
@@ -153,11 +217,7 @@ impl Body {
                 self.on_signal(now, signal);
             }
             self.take_requests(now);
-            if self
-                .fleet
-                .next_deadline()
-                .is_some_and(|due| due <= now.tick)
-            {
+            if self.fleet.next_deadline().is_some_and(|due| due <= now.tick) {
                 self.step(now, Input::Wake);
             }
             if self.deadline.is_some_and(|due| due <= now.tick) {
@@ -173,8 +233,7 @@ impl Body {
 
     /// Gives one input to the core; its effects are performed by [`Body::settle`].
     pub(crate) fn step(&mut self, now: Now, input: Input) {
-        self.fleet
-            .step(now, clock::entropy(), input, &mut self.effects);
+        self.fleet.step(now, clock::entropy(), input, &mut self.effects);
     }
 
     /// Performs effects until nothing follows, then sends everything on its way.
@@ -193,15 +252,10 @@ impl Body {
 
     fn next_deadline(&self) -> Option<Tick> {
         let contain = self.contain_at.front().map(|(due, _)| *due);
-        [
-            self.fleet.next_deadline(),
-            self.holding.next_deadline(),
-            self.deadline,
-            contain,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.fleet.next_deadline(), self.holding.next_deadline(), self.deadline, contain]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether nothing is on its way to the store any more.
@@ -212,11 +266,7 @@ impl Body {
     fn on_signal(&mut self, now: Now, signal: MasterSignal) {
         match signal {
             MasterSignal::Terminate | MasterSignal::Interrupt => {
-                let number = if signal == MasterSignal::Terminate {
-                    15
-                } else {
-                    2
-                };
+                let number = if signal == MasterSignal::Terminate { 15 } else { 2 };
                 self.shut_down(now, ShutdownMode::StopWorkers, Actor::Signal(number));
             }
             MasterSignal::Hangup => warn!(
@@ -238,9 +288,7 @@ impl Body {
             };
             info!(?actor, "the master is ending: {reason}");
             hsu_sys::notify::stopping();
-            let kind = EventKind::MasterStopping {
-                reason: reason.to_owned(),
-            };
+            let kind = EventKind::MasterStopping { reason: reason.to_owned() };
             let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
             self.batch.events.push(event);
             self.step(now, Input::Shutdown { mode, actor });

@@ -4,7 +4,7 @@
 //! master; the keeper is started early, because it takes longest; nothing is
 //! started before the keeper has told what runs already.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use hsu_model::id::WorkerId;
 use hsu_model::master::FleetSpec;
 use hsu_model::time::Now;
 use hsu_model::worker::WorkerSpec;
-use hsu_store::{Batch, Loaded, Store, StoreError};
+use hsu_store::{Loaded, Store, StoreError};
 use hsu_sys::clock;
 use hsu_sys::lock::{LockError, StateLock};
 use hsu_sys::reactor::Reactor;
@@ -30,10 +30,10 @@ use hsu_sys::tree::Trees;
 use tracing::{info, warn};
 
 use crate::board::Board;
-use crate::body::{Body, Holding, Replacement, Replies};
+use crate::body::{Body, Holding, Parts};
 use crate::chores::Chores;
 use crate::handle::Handle;
-use crate::journal::{Stamper, Waiting};
+use crate::journal::Stamper;
 use crate::launch::{Launcher, this_program};
 use crate::request::Requests;
 
@@ -95,46 +95,11 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing was changed then, but for folders that were made.
 pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
-    let directories = options.fleet.master.directories.clone();
-    let (runtime, state) = (
-        PathBuf::from(&directories.runtime),
-        PathBuf::from(&directories.state),
-    );
-    let spools = state.join("spools");
-    for path in [&runtime, &state, &spools] {
-        hsu_sys::files::private_folder(path).map_err(|source| StartError::Folder {
-            path: path.clone(),
-            source,
-        })?;
-    }
+    let (runtime, state, spools) = folders(&options)?;
     let descriptors = hsu_sys::descriptors::raise_limit();
     let reactor = Reactor::new()?;
     let (requests, receiver) = Requests::channel(reactor.waker());
-    let mut lock = if options.candidate {
-        None
-    } else {
-        Some(StateLock::acquire(&state)?)
-    };
-    let plan = KeeperPlan {
-        executable: options.keeper.clone(),
-        runtime: runtime.clone(),
-        spools: spools.clone(),
-    };
-    let no_keeper = |source| StartError::Keeper {
-        executable: options.keeper.clone(),
-        source,
-    };
-    let role = if options.candidate {
-        Role::Candidate
-    } else {
-        Role::Master
-    };
-    let relaunch = this_program(None)?;
-    let mut holding = Holding::open(plan, relaunch, role).map_err(no_keeper)?;
-    if options.candidate {
-        await_proceed(&mut holding).map_err(no_keeper)?;
-        lock = Some(StateLock::acquire(&state)?);
-    }
+    let (mut holding, lock) = reach_keeper(&options, &runtime, &spools, &state)?;
     let logs = LogPlan::of(&options.fleet);
     logs.write(&spools)?;
     let waker = requests.clone();
@@ -165,10 +130,10 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         config: options.config.clone(),
         state: state.clone(),
     });
-    holding.await_keeper().map_err(no_keeper)?;
+    holding.await_keeper().map_err(|source| no_keeper(&options, source))?;
     let environment = std::env::vars_os();
     let launcher = Launcher::new(environment, std::env::current_dir()?);
-    let mut body = Body {
+    let mut body = Body::assemble(Parts {
         reactor,
         requests: receiver,
         fleet,
@@ -179,36 +144,60 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         stamper: Stamper::after(loaded.last_event),
         store: opened.store,
         board,
-        live: BTreeMap::new(),
-        replies: Replies::default(),
-        inputs: VecDeque::new(),
-        effects: Vec::new(),
-        changed: BTreeSet::new(),
-        batch: Batch::default(),
-        held: Waiting::default(),
-        spawning: BTreeSet::new(),
-        seen: BTreeSet::new(),
-        contain_at: VecDeque::new(),
-        trees_keeper: keeper,
+        keeper,
         unknown,
-        replacement: Replacement::default(),
         lock,
         folder: state,
         runtime,
         logs,
-        engine: None,
-        adopted: 0,
-        settled: false,
         candidate: options.candidate,
-        ending: None,
-        stopping: None,
         deadline: options.run_duration.map(|span| now.tick.after(span)),
         boot: clock::boot_id(),
-    };
+    });
     body.store.mark(false, body.boot);
     body.changed.extend(body.specs.keys().cloned());
     body.start_engine();
     Ok((body, handle))
+}
+
+/// Makes the folders: for sockets, for the state, for spools.
+fn folders(options: &Options) -> Result<(PathBuf, PathBuf, PathBuf), StartError> {
+    let directories = &options.fleet.master.directories;
+    let (runtime, state) = (PathBuf::from(&directories.runtime), PathBuf::from(&directories.state));
+    let spools = state.join("spools");
+    for path in [&runtime, &state, &spools] {
+        hsu_sys::files::private_folder(path)
+            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    }
+    Ok((runtime, state, spools))
+}
+
+fn no_keeper(options: &Options, source: io::Error) -> StartError {
+    StartError::Keeper { executable: options.keeper.clone(), source }
+}
+
+/// Becomes the one master of the state, and reaches or starts its keeper.
+fn reach_keeper(
+    options: &Options,
+    runtime: &Path,
+    spools: &Path,
+    state: &Path,
+) -> Result<(Holding, StateLock), StartError> {
+    let plan = KeeperPlan {
+        executable: options.keeper.clone(),
+        runtime: runtime.to_owned(),
+        spools: spools.to_owned(),
+    };
+    let relaunch = this_program(None)?;
+    let failed = |source| no_keeper(options, source);
+    if options.candidate {
+        let mut holding = Holding::open(plan, relaunch, Role::Candidate).map_err(failed)?;
+        await_proceed(&mut holding).map_err(failed)?;
+        return Ok((holding, StateLock::acquire(state)?));
+    }
+    let lock = StateLock::acquire(state)?;
+    let holding = Holding::open(plan, relaunch, Role::Master).map_err(failed)?;
+    Ok((holding, lock))
 }
 
 /// Waits until the old master has let go of the state.
@@ -238,16 +227,9 @@ fn revive(options: &Options, loaded: &Loaded) -> (Fleet, Specs, UnknownExit) {
     let same_boot = loaded.boot.is_none_or(|boot| boot == clock::boot_id());
     let went_on = options.relaunched || options.candidate;
     let ended_in_order = loaded.clean != Some(false);
-    let resume = if !went_on && (ended_in_order || !same_boot) {
-        Resume::Fresh
-    } else {
-        Resume::Continue
-    };
-    let unknown = if same_boot {
-        UnknownExit::KeeperLost
-    } else {
-        UnknownExit::Reboot
-    };
+    let resume =
+        if !went_on && (ended_in_order || !same_boot) { Resume::Fresh } else { Resume::Continue };
+    let unknown = if same_boot { UnknownExit::KeeperLost } else { UnknownExit::Reboot };
     let master = &options.fleet.master;
     let mut fleet = Fleet::new(Settings {
         start_rate: master.start_rate,
@@ -278,9 +260,7 @@ impl Body {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let kind = EventKind::MasterStarted {
-            adopted: self.adopted,
-        };
+        let kind = EventKind::MasterStarted { adopted: self.adopted };
         self.record(now, None, Actor::Master, kind);
         if self.candidate {
             self.holding.queue(ToKeeper::Ready);

@@ -50,11 +50,6 @@ pub(crate) enum Chore {
         /// Whether the worker has no other run.
         whole: bool,
     },
-    /// Remove what was made to contain a worker.
-    Release {
-        /// The worker.
-        worker: WorkerId,
-    },
 }
 
 /// What the loop is told.
@@ -102,13 +97,9 @@ impl Chores {
                 trees.set_keeper(keeper.load(Ordering::Relaxed));
                 let left = trees.kill(&kills);
                 for (kill, (run, survivors)) in kills.into_iter().zip(left) {
-                    let report = Report {
-                        worker: kill.worker,
-                        run,
-                        survivors,
-                    };
+                    let report = Report { worker: kill.worker, run, survivors };
                     // A loop that has ended needs no report.
-                    drop(requests.send(Request::Chore(report)));
+                    let _ = requests.send(Request::Chore(report));
                 }
             }
         };
@@ -116,10 +107,7 @@ impl Chores {
             .name("hsu-chores".to_owned())
             .stack_size(128 * 1024)
             .spawn(work)?;
-        Ok(Self {
-            sender: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     /// Adds a chore.
@@ -155,19 +143,8 @@ fn perform(chore: Chore, trees: &mut Trees, kills: &mut Vec<Kill>) {
             }
         }
         Chore::Contain { worker, process } => trees.contain(&worker, process),
-        Chore::KillTree {
-            worker,
-            run,
-            process,
-            whole,
-        } => {
-            kills.push(Kill {
-                worker,
-                run,
-                process,
-                whole,
-            });
+        Chore::KillTree { worker, run, process, whole } => {
+            kills.push(Kill { worker, run, process, whole });
         }
-        Chore::Release { worker } => trees.release(&worker),
     }
 }

@@ -32,12 +32,10 @@ pub struct Handle {
 
 impl Handle {
     fn send(&self, request: Request) -> Result<(), ControlError> {
-        self.requests
-            .send(request)
-            .map_err(|undelivered| match undelivered {
-                Undelivered::Busy => ControlError::Busy,
-                Undelivered::Ended => ControlError::Ending,
-            })
+        self.requests.send(request).map_err(|undelivered| match undelivered {
+            Undelivered::Busy => ControlError::Busy,
+            Undelivered::Ended => ControlError::Ending,
+        })
     }
 }
 
@@ -58,12 +56,7 @@ impl Control for Handle {
         command: Command,
     ) -> Result<Pending<Answer>, ControlError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Command {
-            actor,
-            worker,
-            command,
-            reply,
-        })?;
+        self.send(Request::Command { actor, worker, command, reply })?;
         Ok(answer)
     }
 
@@ -73,9 +66,7 @@ impl Control for Handle {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, ControlError> {
-        self.reader
-            .events(after, worker, limit)
-            .map_err(|error| journal(&error))
+        self.reader.events(after, worker, limit).map_err(|error| journal(&error))
     }
 
     fn last_events(
@@ -83,9 +74,7 @@ impl Control for Handle {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, ControlError> {
-        self.reader
-            .last_events(worker, limit)
-            .map_err(|error| journal(&error))
+        self.reader.last_events(worker, limit).map_err(|error| journal(&error))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -106,11 +95,7 @@ impl Control for Handle {
         executable: Option<PathBuf>,
     ) -> Result<Pending<Result<(), String>>, ControlError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Upgrade {
-            actor,
-            executable,
-            reply,
-        })?;
+        self.send(Request::Upgrade { actor, executable, reply })?;
         Ok(answer)
     }
 

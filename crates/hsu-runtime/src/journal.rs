@@ -34,18 +34,7 @@ impl Stamper {
     ) -> Event {
         let sequence = self.next;
         self.next += 1;
-        Event {
-            sequence,
-            at,
-            worker,
-            actor,
-            kind,
-        }
-    }
-
-    /// The number of the latest event.
-    pub(crate) fn latest(&self) -> u64 {
-        self.next - 1
+        Event { sequence, at, worker, actor, kind }
     }
 }
 
@@ -57,9 +46,7 @@ pub(crate) struct Waiting<T> {
 
 impl<T> Default for Waiting<T> {
     fn default() -> Self {
-        Self {
-            queue: VecDeque::new(),
-        }
+        Self { queue: VecDeque::new() }
     }
 }
 
@@ -71,11 +58,7 @@ impl<T> Waiting<T> {
 
     /// Takes out everything that waited for `durable` or less.
     pub(crate) fn release(&mut self, durable: u64) -> Vec<T> {
-        let count = self
-            .queue
-            .iter()
-            .take_while(|(number, _)| *number <= durable)
-            .count();
+        let count = self.queue.iter().take_while(|(number, _)| *number <= durable).count();
         self.queue.drain(..count).map(|(_, thing)| thing).collect()
     }
 

@@ -61,17 +61,10 @@ impl Launcher {
         working_directory: PathBuf,
     ) -> Self {
         let is_private = |name: &OsString| {
-            name.to_str()
-                .is_some_and(|name| PRIVATE.contains(&name) || name.starts_with("HSU_"))
+            name.to_str().is_some_and(|name| PRIVATE.contains(&name) || name.starts_with("HSU_"))
         };
-        let environment = environment
-            .into_iter()
-            .filter(|(name, _)| !is_private(name))
-            .collect();
-        Self {
-            environment,
-            working_directory,
-        }
+        let environment = environment.into_iter().filter(|(name, _)| !is_private(name)).collect();
+        Self { environment, working_directory }
     }
 
     /// What the keeper shall execute.
@@ -160,7 +153,7 @@ fn directory(execution: &Execution, program: &Path) -> Vec<u8> {
     match &execution.working_directory {
         WorkingDirectory::At(path) => path.as_bytes().to_vec(),
         WorkingDirectory::OfProgram => {
-            let folder = program.parent().unwrap_or(Path::new("/"));
+            let folder = program.parent().unwrap_or_else(|| Path::new("/"));
             folder.as_os_str().as_encoded_bytes().to_vec()
         }
     }

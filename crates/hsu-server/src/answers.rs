@@ -23,15 +23,15 @@ const LAST_WORDS: usize = 10;
 /// The master, and the latest list.
 pub(crate) struct Answers {
     pub(crate) control: Arc<dyn Control>,
-    list: Mutex<Option<(u64, Instant, Arc<[u8]>)>>,
+    list: Mutex<Option<Listed>>,
 }
+
+/// A list as it was sent: of which version, when, and its bytes.
+type Listed = (u64, Instant, Arc<[u8]>);
 
 impl Answers {
     pub(crate) fn new(control: Arc<dyn Control>) -> Self {
-        Self {
-            control,
-            list: Mutex::new(None),
-        }
+        Self { control, list: Mutex::new(None) }
     }
 
     /// Every worker, as JSON. Made at most twice a second while nothing changes.
@@ -44,14 +44,9 @@ impl Answers {
         {
             return Arc::clone(bytes);
         }
-        let workers = snapshot
-            .workers
-            .iter()
-            .map(|entry| self.view(entry))
-            .collect();
-        let bytes: Arc<[u8]> = serde_json::to_vec(&WorkerList { workers })
-            .unwrap_or_default()
-            .into();
+        let workers = snapshot.workers.iter().map(|entry| self.view(entry)).collect();
+        let bytes: Arc<[u8]> =
+            serde_json::to_vec(&WorkerList { workers }).unwrap_or_default().into();
         *cached = Some((snapshot.version, Instant::now(), Arc::clone(&bytes)));
         bytes
     }
@@ -70,10 +65,7 @@ impl Answers {
     }
 
     fn events_of(&self, id: &WorkerId, count: usize) -> Vec<EventView> {
-        let events = self
-            .control
-            .last_events(Some(id), count)
-            .unwrap_or_default();
+        let events = self.control.last_events(Some(id), count).unwrap_or_default();
         events.iter().map(EventView::from).collect()
     }
 
@@ -90,9 +82,7 @@ impl Answers {
                     RestartPolicy::UnlessStopped => "unless-stopped",
                 };
                 (
-                    program
-                        .chain(managed.execution.args.iter().cloned())
-                        .collect(),
+                    program.chain(managed.execution.args.iter().cloned()).collect(),
                     policy,
                     managed.stop.graceful_timeout.as_secs_f64(),
                     managed.pid_file.clone(),
@@ -119,10 +109,7 @@ impl Answers {
         let spools = self.control.spools();
         let lines = spools.last_lines(&entry.spec.id, Stream::Stderr, LAST_WORDS);
         let last_stderr: Vec<_> = lines.unwrap_or_default().iter().map(line_view).collect();
-        let mut chain = vec![format!(
-            "{} is {}: {}",
-            worker.id, worker.state, worker.reason
-        )];
+        let mut chain = vec![format!("{} is {}: {}", worker.id, worker.state, worker.reason)];
         if let Some(exit) = &worker.last_exit {
             chain.push(format!(
                 "its latest ended run ({}) ended with {} at {}, after {:.3} s",
@@ -133,21 +120,13 @@ impl Answers {
             ));
         }
         let decided = |event: &&EventView| {
-            matches!(
-                event.kind.as_str(),
-                "restart_scheduled" | "restart_refused" | "spawn_failed"
-            )
+            matches!(event.kind.as_str(), "restart_scheduled" | "restart_refused" | "spawn_failed")
         };
         if let Some(event) = events.iter().rev().find(decided) {
             chain.push(format!("at {}: {}", event.at, event.text));
         }
         chain.push(next_step(entry, &worker));
-        WhyView {
-            worker,
-            last_stderr,
-            events,
-            chain,
-        }
+        WhyView { worker, last_stderr, events, chain }
     }
 
     pub(crate) fn master(&self) -> MasterView {
@@ -202,10 +181,7 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
 pub(crate) fn line_view(line: &Line) -> LineView {
     let (text, bytes) = match std::str::from_utf8(&line.bytes) {
         Ok(text) => (text.to_owned(), None),
-        Err(_) => (
-            String::from_utf8_lossy(&line.bytes).into_owned(),
-            Some(line.bytes.clone()),
-        ),
+        Err(_) => (String::from_utf8_lossy(&line.bytes).into_owned(), Some(line.bytes.clone())),
     };
     let text = match line.extent {
         Extent::Missing(bytes) => format!("[hsu-master] {bytes} bytes are missing here"),

@@ -58,10 +58,7 @@ pub struct Server {
 /// # Errors
 /// [`ServerError`].
 pub fn start(path: &Path, control: Arc<dyn Control>) -> Result<Server, ServerError> {
-    let listen = |source| ServerError::Listen {
-        path: path.to_owned(),
-        source,
-    };
+    let listen = |source| ServerError::Listen { path: path.to_owned(), source };
     let listener = LocalListener::bind(path).map_err(listen)?;
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new()
@@ -69,11 +66,7 @@ pub fn start(path: &Path, control: Arc<dyn Control>) -> Result<Server, ServerErr
         .stack_size(512 << 10)
         .spawn(move || serve(listener, control, stopped))
         .map_err(ServerError::Thread)?;
-    Ok(Server {
-        stop: Some(stop),
-        thread: Some(thread),
-        path: path.to_owned(),
-    })
+    Ok(Server { stop: Some(stop), thread: Some(thread), path: path.to_owned() })
 }
 
 impl Server {
@@ -107,9 +100,7 @@ fn authorize(uid: u32) -> Option<Actor> {
 }
 
 fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(async move {
             tokio::select! {
@@ -133,13 +124,10 @@ async fn accept(listener: LocalListener, control: Arc<dyn Control>) -> io::Error
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return io::Error::other("nobody closes the room");
         };
-        let (stream, uid) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(_) => {
-                // Out of descriptors, mostly: it passes.
-                tokio::time::sleep(REFUSED_REST).await;
-                continue;
-            }
+        let Ok((stream, uid)) = listener.accept().await else {
+            // Out of descriptors, mostly: it passes.
+            tokio::time::sleep(REFUSED_REST).await;
+            continue;
         };
         let service =
             TowerToHyperService::new(routes::router(Arc::clone(&answers), authorize(uid)));

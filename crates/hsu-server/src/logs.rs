@@ -50,10 +50,7 @@ pub(crate) fn lines(answers: &Answers, wanted: Wanted) -> Result<Body, String> {
     if !wanted.follow {
         let lines = spools.tail(worker, streams, wanted.tail, wanted.since);
         let lines = lines.map_err(|error| error.to_string())?;
-        let bytes: Vec<u8> = lines
-            .iter()
-            .flat_map(|line| record(&line_view(line)))
-            .collect();
+        let bytes: Vec<u8> = lines.iter().flat_map(|line| record(&line_view(line))).collect();
         return Ok(Body::from(bytes));
     }
     let followed = spools.follow(worker, streams, wanted.tail, wanted.since);
@@ -111,11 +108,7 @@ pub(crate) fn follow_events(
             };
             for event in &events {
                 after = event.sequence;
-                if sender
-                    .send(Ok(record(&EventView::from(event))))
-                    .await
-                    .is_err()
-                {
+                if sender.send(Ok(record(&EventView::from(event)))).await.is_err() {
                     return;
                 }
             }

@@ -1,4 +1,5 @@
 //! Routes: which path means what, and problems as RFC 9457.
+#![expect(clippy::result_large_err, reason = "an error is an answer, as large as any other")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,13 +68,8 @@ async fn admit(State(face): State<Face>, request: Request, next: Next) -> Respon
         return next.run(request).await;
     }
     refuse(
-        Problem::new(
-            403,
-            "forbidden",
-            "not allowed",
-            "your user may not steer this master",
-        )
-        .hint("use the user that runs hsu-master, or root"),
+        Problem::new(403, "forbidden", "not allowed", "your user may not steer this master")
+            .hint("use the user that runs hsu-master, or root"),
     )
 }
 
@@ -84,34 +80,21 @@ fn refuse(problem: Problem) -> Response {
 }
 
 async fn no_route(request: Request) -> Response {
-    let detail = format!(
-        "{} {} is no route of this master",
-        request.method(),
-        request.uri().path()
-    );
+    let detail =
+        format!("{} {} is no route of this master", request.method(), request.uri().path());
     refuse(Problem::new(404, "no-route", "no such route", detail))
 }
 
 fn unknown(id: &str) -> Response {
     refuse(
-        Problem::new(
-            404,
-            "unknown-worker",
-            "no such worker",
-            format!("no worker is named {id:?}"),
-        )
-        .hint("`hsu-master-cli list` names all of them")
-        .about(id),
+        Problem::new(404, "unknown-worker", "no such worker", format!("no worker is named {id:?}"))
+            .hint("`hsu-master-cli list` names all of them")
+            .about(id),
     )
 }
 
 fn busy(error: &hsu_runtime::control::ControlError) -> Response {
-    refuse(Problem::new(
-        503,
-        "busy",
-        "not at present",
-        error.to_string(),
-    ))
+    refuse(Problem::new(503, "busy", "not at present", error.to_string()))
 }
 
 async fn list(State(face): State<Face>) -> Response {
@@ -153,12 +136,7 @@ async fn command(
         }
         _ => {
             let detail = format!("{verb:?} is nothing that can be done to a worker");
-            return Err(refuse(Problem::new(
-                404,
-                "no-route",
-                "no such command",
-                detail,
-            )));
+            return Err(refuse(Problem::new(404, "no-route", "no such command", detail)));
         }
     };
     perform(&face, id, command).await
@@ -178,12 +156,7 @@ fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Res
         return Ok(T::default());
     }
     serde_json::from_slice(body).map_err(|error| {
-        refuse(Problem::new(
-            400,
-            "bad-request",
-            "the body is no valid request",
-            error.to_string(),
-        ))
+        refuse(Problem::new(400, "bad-request", "the body is no valid request", error.to_string()))
     })
 }
 
@@ -195,12 +168,7 @@ async fn perform(face: &Face, id: String, command: Command) -> Answered {
     match answer {
         Ok(Answer::Done { state, message }) => {
             let state = state.as_str().to_owned();
-            Ok(Json(CommandAnswer {
-                worker: id,
-                state,
-                message,
-            })
-            .into_response())
+            Ok(Json(CommandAnswer { worker: id, state, message }).into_response())
         }
         Ok(Answer::Refused(refusal)) => Err(refused(&id, refusal)),
         Err(_) => Err(busy(&hsu_runtime::control::ControlError::Ending)),
@@ -210,11 +178,7 @@ async fn perform(face: &Face, id: String, command: Command) -> Answered {
 fn refused(id: &str, refusal: Refusal) -> Response {
     let problem = match refusal {
         Refusal::Unknown { .. } => return unknown(id),
-        Refusal::Conflict {
-            state,
-            operation,
-            hint,
-        } => {
+        Refusal::Conflict { state, operation, hint } => {
             let detail = format!("{id} is {}: cannot {operation} it", state.as_str());
             Problem::new(409, "conflict", "not in this state", detail).hint(hint)
         }
@@ -226,12 +190,9 @@ fn refused(id: &str, refusal: Refusal) -> Response {
             Problem::new(500, "failed", "it was tried and failed", reason)
                 .hint(format!("`hsu-master-cli why {id}` tells more"))
         }
-        Refusal::ShuttingDown => Problem::new(
-            503,
-            "ending",
-            "not any more",
-            "the master is ending or being replaced",
-        ),
+        Refusal::ShuttingDown => {
+            Problem::new(503, "ending", "not any more", "the master is ending or being replaced")
+        }
         _ => Problem::new(500, "failed", "it failed", "the master gave no reason"),
     };
     refuse(problem.about(id))
@@ -268,21 +229,10 @@ async fn lines(
                 .ok_or_else(|| bad(format!("{text:?} is neither a time nor a span such as 10m")))?,
         ),
     };
-    let tail = query
-        .tail
-        .unwrap_or(if since.is_some() { MOST } else { 100 })
-        .min(MOST);
-    let wanted = Wanted {
-        worker,
-        streams,
-        tail,
-        since,
-        follow: query.follow,
-    };
+    let tail = query.tail.unwrap_or_else(|| if since.is_some() { MOST } else { 100 }).min(MOST);
+    let wanted = Wanted { worker, streams, tail, since, follow: query.follow };
     let body = logs::lines(&face.answers, wanted);
-    Ok(records(body.map_err(|reason| {
-        refuse(Problem::new(500, "logs", "no logs", reason))
-    })?))
+    Ok(records(body.map_err(|reason| refuse(Problem::new(500, "logs", "no logs", reason)))?))
 }
 
 fn records(body: Body) -> Response {
@@ -306,18 +256,9 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
     let control = &face.answers.control;
     let limit = query.limit.unwrap_or(1000).min(MOST);
     if query.follow {
-        let last = |_| {
-            control
-                .last_events(None, 1)
-                .ok()
-                .and_then(|e| e.last().map(|e| e.sequence))
-        };
+        let last = |_| control.last_events(None, 1).ok().and_then(|e| e.last().map(|e| e.sequence));
         let after = query.after.or_else(|| last(())).unwrap_or(0);
-        return Ok(records(logs::follow_events(
-            Arc::clone(&face.answers),
-            after,
-            worker,
-        )));
+        return Ok(records(logs::follow_events(Arc::clone(&face.answers), after, worker)));
     }
     let events = match query.after {
         Some(after) => control.events(after, worker.as_ref(), limit),
@@ -340,14 +281,9 @@ async fn wait(
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
 ) -> Answered {
-    let wanted = WorkerState::ALL
-        .into_iter()
-        .find(|state| state.as_str() == query.state);
+    let wanted = WorkerState::ALL.into_iter().find(|state| state.as_str() == query.state);
     let Some(wanted) = wanted else {
-        let all: Vec<_> = WorkerState::ALL
-            .into_iter()
-            .map(WorkerState::as_str)
-            .collect();
+        let all: Vec<_> = WorkerState::ALL.into_iter().map(WorkerState::as_str).collect();
         let detail = format!("{:?} is no state", query.state);
         let problem = Problem::new(400, "bad-request", "no such state", detail);
         return Err(refuse(problem.hint(format!("one of {}", all.join(", ")))));
@@ -368,14 +304,9 @@ async fn wait(
     match tokio::time::timeout(limit, reached).await {
         Ok(entry) => Ok(Json(face.answers.view(&entry?)).into_response()),
         Err(_) => {
-            let state = face
-                .answers
-                .entry(&id)
-                .map_or("unknown", |e| e.status.state.as_str());
+            let state = face.answers.entry(&id).map_or("unknown", |e| e.status.state.as_str());
             let detail = format!("{id} is {state}, not {}, after {limit:?}", query.state);
-            Err(refuse(
-                Problem::new(408, "timeout", "not in time", detail).about(id),
-            ))
+            Err(refuse(Problem::new(408, "timeout", "not in time", detail).about(id)))
         }
     }
 }
@@ -386,28 +317,19 @@ async fn master(State(face): State<Face>) -> Response {
 
 async fn shutdown(State(face): State<Face>, body: axum::body::Bytes) -> Answered {
     let request: ShutdownRequest = parse(&body)?;
-    let mode = if request.keep_workers {
-        ShutdownMode::KeepWorkers
-    } else {
-        ShutdownMode::StopWorkers
-    };
+    let mode =
+        if request.keep_workers { ShutdownMode::KeepWorkers } else { ShutdownMode::StopWorkers };
     let actor = face.actor.clone().unwrap_or(Actor::Master);
     let done = face.answers.control.shutdown(actor, mode, request.force);
     done.map_err(|error| busy(&error))?;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(serde_json::json!({"message": "the master is ending"})),
-    )
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"message": "the master is ending"})))
         .into_response())
 }
 
 async fn upgrade(State(face): State<Face>, body: axum::body::Bytes) -> Answered {
     let request: UpgradeRequest = parse(&body)?;
     let actor = face.actor.clone().unwrap_or(Actor::Master);
-    let pending = face
-        .answers
-        .control
-        .upgrade(actor, request.executable.map(Into::into));
+    let pending = face.answers.control.upgrade(actor, request.executable.map(Into::into));
     let answer = pending.map_err(|error| busy(&error))?.await;
     match answer {
         Ok(Ok(())) => {
@@ -423,29 +345,18 @@ async fn upgrade(State(face): State<Face>, body: axum::body::Bytes) -> Answered 
 }
 
 async fn capabilities() -> Response {
-    let host = hsu_sys::capabilities()
-        .into_iter()
-        .map(|capability| CapabilityView {
-            name: capability.name.to_owned(),
-            available: capability.available,
-            detail: capability.detail,
-        });
-    let not_built = hsu_config::features().iter().map(|feature| FeatureView {
-        key: feature.key.clone(),
-        what: feature.why.to_owned(),
+    let host = hsu_sys::capabilities().into_iter().map(|capability| CapabilityView {
+        name: capability.name.to_owned(),
+        available: capability.available,
+        detail: capability.detail,
     });
-    Json(HostView {
-        host: host.collect(),
-        not_built: not_built.collect(),
-    })
-    .into_response()
+    let not_built = hsu_config::features()
+        .iter()
+        .map(|feature| FeatureView { key: feature.key.clone(), what: feature.why.to_owned() });
+    Json(HostView { host: host.collect(), not_built: not_built.collect() }).into_response()
 }
 
 async fn version() -> Response {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Json(VersionView {
-        version,
-        api: hsu_api::VERSION.to_owned(),
-    })
-    .into_response()
+    Json(VersionView { version, api: hsu_api::VERSION.to_owned() }).into_response()
 }

@@ -28,29 +28,20 @@ const TABLES: &str = "
 
 /// Opens the writing connection; what was put aside, as text.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
-    let failed = |source| StoreError::Database {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| StoreError::Database { path: path.to_owned(), source };
     match try_open(path) {
         Ok(Found::Usable(connection)) => Ok((connection, None)),
-        Ok(Found::Newer(found)) => Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: FORMAT,
-        }),
+        Ok(Found::Newer(found)) => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
+        }
         Err(error) if is_broken(&error) => {
-            let aside = put_aside(path).map_err(|source| StoreError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
+            let aside = put_aside(path)
+                .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
             match try_open(path).map_err(failed)? {
                 Found::Usable(connection) => Ok((connection, Some(format!("{error}; {aside}")))),
-                Found::Newer(found) => Err(StoreError::Newer {
-                    path: path.to_owned(),
-                    found,
-                    known: FORMAT,
-                }),
+                Found::Newer(found) => {
+                    Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
+                }
             }
         }
         Err(error) => Err(failed(error)),
@@ -108,20 +99,15 @@ fn is_broken(error: &rusqlite::Error) -> bool {
 
 /// Renames the database and what belongs to it; says how it is called now.
 fn put_aside(path: &Path) -> std::io::Result<String> {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for suffix in ["", "-wal", "-shm"] {
         let named = |tail: String| {
             let mut name = path.as_os_str().to_owned();
             name.push(tail);
             name
         };
-        let aside = std::fs::rename(
-            named(suffix.to_owned()),
-            named(format!(".broken-{seconds}{suffix}")),
-        );
+        let aside =
+            std::fs::rename(named(suffix.to_owned()), named(format!(".broken-{seconds}{suffix}")));
         match aside {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -207,9 +193,7 @@ pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
 }
 
 fn parse_boot(text: &str) -> Option<BootId> {
-    u128::from_str_radix(text, 16)
-        .ok()
-        .map(|number| BootId(number.to_be_bytes()))
+    u128::from_str_radix(text, 16).ok().map(|number| BootId(number.to_be_bytes()))
 }
 
 /// Events after a number, oldest first.
@@ -225,9 +209,8 @@ pub(crate) fn events(
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let worker = worker.map(WorkerId::as_str);
-    let rows = statement.query_map(params![after.cast_signed(), worker, limit], |row| {
-        row.get::<_, String>(0)
-    })?;
+    let rows = statement
+        .query_map(params![after.cast_signed(), worker, limit], |row| row.get::<_, String>(0))?;
     rows.map(|row| row.map(|text| wire::decode_event(&text)))
         .filter_map(Result::transpose)
         .collect()

@@ -175,22 +175,9 @@ impl Store {
             .name("hsu-store".to_owned())
             .stack_size(256 << 10)
             .spawn(move || writer::run(connection, &theirs, &*on_durable))
-            .map_err(|source| StoreError::Io {
-                path: folder.to_owned(),
-                source,
-            })?;
-        let reader = Reader {
-            path,
-            connection: Arc::default(),
-        };
-        Ok(Opened {
-            store: Self {
-                shared,
-                thread: Some(thread),
-                reader,
-            },
-            recovered,
-        })
+            .map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
+        let reader = Reader { path, connection: Arc::default() };
+        Ok(Opened { store: Self { shared, thread: Some(thread), reader }, recovered })
     }
 
     /// Hands a batch to the writing thread; never blocks. Returns its number.
@@ -200,10 +187,8 @@ impl Store {
         let number = queue.submitted;
         queue.waiting.push_back((number, batch));
         if queue.waiting.len() > MOST_WAITING {
-            let oldest_lazy = queue
-                .waiting
-                .iter()
-                .position(|(_, batch)| batch.durability == Durability::Lazy);
+            let oldest_lazy =
+                queue.waiting.iter().position(|(_, batch)| batch.durability == Durability::Lazy);
             if let Some(place) = oldest_lazy {
                 queue.waiting.remove(place);
                 queue.given_up += 1;
@@ -248,10 +233,7 @@ impl Store {
 
     /// Notes whether this life of the master has ended in order. Returns the batch's number.
     pub fn mark(&self, clean: bool, boot: BootId) -> u64 {
-        self.submit(Batch {
-            life: Some((clean, boot)),
-            ..Batch::default()
-        })
+        self.submit(Batch { life: Some((clean, boot)), ..Batch::default() })
     }
 
     /// Waits until everything that was submitted is durable, at most two seconds.
@@ -277,9 +259,7 @@ impl Store {
     fn end(&mut self) -> Result<(), ()> {
         lock(&self.shared.queue).closing = true;
         self.shared.came.notify_one();
-        self.thread
-            .take()
-            .map_or(Ok(()), |thread| thread.join().map_err(drop))
+        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(drop))
     }
 }
 
@@ -327,10 +307,7 @@ impl Reader {
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let failed = |source| StoreError::Database {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| StoreError::Database { path: self.path.clone(), source };
         let mut connection = lock(&self.connection);
         let open = match connection.take() {
             Some(open) => open,

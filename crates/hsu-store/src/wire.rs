@@ -69,10 +69,7 @@ impl From<Exit> for ExitText {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Code(code) => Self::Code(code),
-            Exit::Signal {
-                number,
-                core: false,
-            } => Self::Signal(number),
+            Exit::Signal { number, core: false } => Self::Signal(number),
             Exit::Signal { number, core: true } => Self::Core(number),
             Exit::Unknown(UnknownExit::KeeperLost) => Self::KeeperLost,
             Exit::Unknown(UnknownExit::NotOurChild) => Self::NotOurChild,
@@ -86,10 +83,7 @@ impl From<ExitText> for Exit {
     fn from(text: ExitText) -> Self {
         match text {
             ExitText::Code(code) => Self::Code(code),
-            ExitText::Signal(number) => Self::Signal {
-                number,
-                core: false,
-            },
+            ExitText::Signal(number) => Self::Signal { number, core: false },
             ExitText::Core(number) => Self::Signal { number, core: true },
             ExitText::KeeperLost => Self::Unknown(UnknownExit::KeeperLost),
             ExitText::NotOurChild => Self::Unknown(UnknownExit::NotOurChild),
@@ -104,19 +98,13 @@ fn nanoseconds(span: Duration) -> u64 {
 }
 
 fn state(text: &str) -> Option<WorkerState> {
-    WorkerState::ALL
-        .into_iter()
-        .find(|state| state.as_str() == text)
+    WorkerState::ALL.into_iter().find(|state| state.as_str() == text)
 }
 
 fn breaker_state(text: &str) -> Option<BreakerState> {
-    [
-        BreakerState::Closed,
-        BreakerState::Open,
-        BreakerState::HalfOpen,
-    ]
-    .into_iter()
-    .find(|state| state.as_str() == text)
+    [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen]
+        .into_iter()
+        .find(|state| state.as_str() == text)
 }
 
 /// A record as text; a removed worker leaves a stone.
@@ -137,9 +125,9 @@ pub(crate) fn encode_record(record: Option<&WorkerRecord>) -> String {
         attempts: record.attempts,
         breaker: match record.breaker {
             Breaker::Closed => BreakerText::Closed,
-            Breaker::Open { trial_at } => BreakerText::Open {
-                trial_at: trial_at.map(|tick| tick.0),
-            },
+            Breaker::Open { trial_at } => {
+                BreakerText::Open { trial_at: trial_at.map(|tick| tick.0) }
+            }
             Breaker::HalfOpen => BreakerText::HalfOpen,
         },
         next_attempt: record.next_attempt.map(|tick| tick.0),
@@ -154,12 +142,7 @@ pub(crate) fn encode_record(record: Option<&WorkerRecord>) -> String {
             .iter()
             .map(|change| {
                 let (from, to) = (change.from.as_str(), change.to.as_str());
-                (
-                    change.at.0,
-                    from.to_owned(),
-                    to.to_owned(),
-                    change.reason.clone(),
-                )
+                (change.at.0, from.to_owned(), to.to_owned(), change.reason.clone())
             })
             .collect(),
     };
@@ -177,27 +160,19 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
         return is_stone.then(removed_record);
     };
     Some(WorkerRecord {
-        desired: if record.wanted {
-            Desired::Running
-        } else {
-            Desired::Stopped
-        },
+        desired: if record.wanted { Desired::Running } else { Desired::Stopped },
         enabled: record.enabled,
         removed: record.removed,
         state: state(&record.state)?,
         reason: record.reason,
         run: record.run.map(RunId),
         accounted: record.accounted.map(RunId),
-        started: record
-            .started
-            .map(|(tick, wall)| (Tick(tick), WallTime(wall))),
+        started: record.started.map(|(tick, wall)| (Tick(tick), WallTime(wall))),
         restarts: record.restarts,
         attempts: record.attempts,
         breaker: match record.breaker {
             BreakerText::Closed => Breaker::Closed,
-            BreakerText::Open { trial_at } => Breaker::Open {
-                trial_at: trial_at.map(Tick),
-            },
+            BreakerText::Open { trial_at } => Breaker::Open { trial_at: trial_at.map(Tick) },
             BreakerText::HalfOpen => Breaker::HalfOpen,
         },
         next_attempt: record.next_attempt.map(Tick),
@@ -212,12 +187,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             .into_iter()
             .filter_map(|(at, from, to, reason)| {
                 let (from, to) = (state(&from)?, state(&to)?);
-                Some(Transition {
-                    at: WallTime(at),
-                    from,
-                    to,
-                    reason,
-                })
+                Some(Transition { at: WallTime(at), from, to, reason })
             })
             .collect(),
     })

@@ -49,10 +49,7 @@ pub(crate) fn run(mut connection: Connection, shared: &Shared, on_durable: &(dyn
 fn take(shared: &Shared) -> (Vec<(u64, Batch)>, bool) {
     let mut queue = lock(&shared.queue);
     while queue.waiting.is_empty() && !queue.closing {
-        queue = shared
-            .came
-            .wait(queue)
-            .unwrap_or_else(PoisonError::into_inner);
+        queue = shared.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
     (queue.waiting.drain(..).collect(), queue.closing)
 }
@@ -65,9 +62,7 @@ fn give_back(shared: &Shared, batches: Vec<(u64, Batch)>) {
 }
 
 fn write(connection: &mut Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<()> {
-    let synced = batches
-        .iter()
-        .any(|(_, batch)| batch.durability == Durability::Synced);
+    let synced = batches.iter().any(|(_, batch)| batch.durability == Durability::Synced);
     // FULL syncs the log of the database at the commit, NORMAL leaves it to the kernel.
     let level = if synced { "FULL" } else { "NORMAL" };
     connection.pragma_update(None, "synchronous", level)?;

@@ -8,28 +8,16 @@ use hsu_model::time::WallTime;
 use hsu_store::{Batch, Durability, Store, StoreError};
 
 fn open(folder: &Path) -> Store {
-    Store::open(folder, Box::new(|| {}))
-        .expect("a folder that can be written")
-        .store
+    Store::open(folder, Box::new(|| {})).expect("a folder that can be written").store
 }
 
 fn event(sequence: u64) -> Event {
     let kind = EventKind::MasterStarted { adopted: 0 };
-    Event {
-        sequence,
-        at: WallTime(0),
-        worker: None,
-        actor: Actor::Master,
-        kind,
-    }
+    Event { sequence, at: WallTime(0), worker: None, actor: Actor::Master, kind }
 }
 
 fn batch(sequence: u64) -> Batch {
-    Batch {
-        events: vec![event(sequence)],
-        durability: Durability::Synced,
-        ..Batch::default()
-    }
+    Batch { events: vec![event(sequence)], durability: Durability::Synced, ..Batch::default() }
 }
 
 #[test]
@@ -46,10 +34,7 @@ fn what_is_durable_is_there_after_the_store_is_opened_again() {
     store.close().unwrap();
     let store = open(folder.path());
     let loaded = store.load().unwrap();
-    assert_eq!(
-        (loaded.last_event, loaded.clean, loaded.boot),
-        (100, Some(true), Some(boot))
-    );
+    assert_eq!((loaded.last_event, loaded.clean, loaded.boot), (100, Some(true), Some(boot)));
     let events = store.reader().events(98, None, 10).unwrap();
     assert_eq!(events, [event(99), event(100)]);
     assert_eq!(store.reader().last_events(None, 1).unwrap(), [event(100)]);
@@ -99,8 +84,5 @@ fn a_later_format_is_refused_with_the_way_out() {
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     let error = Store::open(folder.path(), Box::new(|| {})).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Newer { found: 99, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
 }

@@ -18,17 +18,10 @@ pub fn capabilities() -> Vec<Capability> {
     let linux_only = |name, detail: &str| Capability {
         name,
         available: is_linux,
-        detail: if is_linux {
-            detail.to_owned()
-        } else {
-            "Linux only at present".to_owned()
-        },
+        detail: if is_linux { detail.to_owned() } else { "Linux only at present".to_owned() },
     };
     vec![
-        linux_only(
-            "run workers",
-            "keeper, pump and master as separate processes",
-        ),
+        linux_only("run workers", "keeper, pump and master as separate processes"),
         linux_only(
             "survive SIGKILL of any role",
             "workers belong to the keeper; roles restart each other",
@@ -45,9 +38,7 @@ pub fn capabilities() -> Vec<Capability> {
 #[cfg(target_os = "linux")]
 fn tell_exit() -> Capability {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|part| part.trim().parse().unwrap_or(0_u32));
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse().unwrap_or(0_u32));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let available = version >= (6, 15);
     let detail = if available {
@@ -56,11 +47,7 @@ fn tell_exit() -> Capability {
         "needs Linux 6.15: an exit while the keeper is being replaced is reported as unknown"
             .to_owned()
     };
-    Capability {
-        name: "exit status after the loss of the keeper",
-        available,
-        detail,
-    }
+    Capability { name: "exit status after the loss of the keeper", available, detail }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -74,35 +61,19 @@ fn tell_exit() -> Capability {
 
 fn kill_tree(is_linux: bool) -> Capability {
     let detail = crate::tree::Trees::detect("probe").describe();
-    Capability {
-        name: "kill a whole tree of processes",
-        available: is_linux,
-        detail,
-    }
+    Capability { name: "kill a whole tree of processes", available: is_linux, detail }
 }
 
 #[cfg(unix)]
 fn change_user() -> Capability {
     // SAFETY: no memory is passed.
     let available = unsafe { libc::geteuid() } == 0;
-    let detail = if available {
-        "runs as root"
-    } else {
-        "needs root"
-    };
-    Capability {
-        name: "run workers as other users",
-        available,
-        detail: detail.to_owned(),
-    }
+    let detail = if available { "runs as root" } else { "needs root" };
+    Capability { name: "run workers as other users", available, detail: detail.to_owned() }
 }
 
 #[cfg(not(unix))]
 fn change_user() -> Capability {
     let detail = "not on this platform".to_owned();
-    Capability {
-        name: "run workers as other users",
-        available: false,
-        detail,
-    }
+    Capability { name: "run workers as other users", available: false, detail }
 }

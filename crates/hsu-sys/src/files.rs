@@ -45,10 +45,7 @@ pub fn write_pid_file(path: &Path, pid: u32) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     // `create_new` follows no link and takes nothing that is there already.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(draft)?;
     file.write_all(format!("{pid}\n").as_bytes())?;
     fs::rename(draft, path)
 }
@@ -75,9 +72,7 @@ pub fn read_pid_file(path: &Path) -> Result<u32, PidFileError> {
     }
     check_owner(&kind)?;
     let mut text = Vec::new();
-    fs::File::open(path)?
-        .take(LONGEST_PID_FILE + 1)
-        .read_to_end(&mut text)?;
+    fs::File::open(path)?.take(LONGEST_PID_FILE + 1).read_to_end(&mut text)?;
     parse_pid(&text).ok_or(PidFileError::Malformed)
 }
 
@@ -85,10 +80,7 @@ fn parse_pid(text: &[u8]) -> Option<u32> {
     let digits = text.strip_suffix(b"\n").unwrap_or(text);
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
-    number
-        .parse()
-        .ok()
-        .filter(|pid| *pid > 1 && *pid <= i32::MAX.unsigned_abs())
+    number.parse().ok().filter(|pid| *pid > 1 && *pid <= i32::MAX.unsigned_abs())
 }
 
 #[cfg(unix)]
@@ -97,11 +89,7 @@ fn check_owner(file: &fs::Metadata) -> Result<(), PidFileError> {
     // SAFETY: no memory is passed.
     let own = unsafe { libc::geteuid() };
     let uid = file.uid();
-    if uid == 0 || uid == own {
-        Ok(())
-    } else {
-        Err(PidFileError::Foreign { uid })
-    }
+    if uid == 0 || uid == own { Ok(()) } else { Err(PidFileError::Foreign { uid }) }
 }
 
 #[cfg(not(unix))]

@@ -42,10 +42,7 @@ impl StateLock {
     /// # Errors
     /// [`LockError`].
     pub fn acquire(folder: &Path) -> Result<Self, LockError> {
-        let io = |source| LockError::Io {
-            folder: folder.to_owned(),
-            source,
-        };
+        let io = |source| LockError::Io { folder: folder.to_owned(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(folder.join("master.lock")).map_err(io)?;
@@ -53,21 +50,15 @@ impl StateLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let holder = file
-                    .read_to_string(&mut text)
-                    .ok()
-                    .and_then(|_| text.trim().parse().ok());
-                return Err(LockError::Held {
-                    folder: folder.to_owned(),
-                    holder,
-                });
+                let holder =
+                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(LockError::Held { folder: folder.to_owned(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
-        file.write_all(std::process::id().to_string().as_bytes())
-            .map_err(io)?;
+        file.write_all(std::process::id().to_string().as_bytes()).map_err(io)?;
         Ok(Self { _file: file })
     }
 }

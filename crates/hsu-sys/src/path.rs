@@ -69,37 +69,26 @@ pub fn find_program(
             Err(_) => {}
         }
     }
-    Err(worst.unwrap_or_else(|| LookupError::NotInPath {
-        name: program.to_owned(),
-    }))
+    Err(worst.unwrap_or_else(|| LookupError::NotInPath { name: program.to_owned() }))
 }
 
 fn check(path: &Path) -> Result<(), LookupError> {
     let found = match std::fs::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LookupError::Missing {
-                path: path.to_owned(),
-            });
+            return Err(LookupError::Missing { path: path.to_owned() });
         }
         Err(source) => {
-            return Err(LookupError::Io {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(LookupError::Io { path: path.to_owned(), source });
         }
     };
     if found.is_dir() {
-        return Err(LookupError::Folder {
-            path: path.to_owned(),
-        });
+        return Err(LookupError::Folder { path: path.to_owned() });
     }
     if is_executable(&found) {
         Ok(())
     } else {
-        Err(LookupError::NotExecutable {
-            path: path.to_owned(),
-        })
+        Err(LookupError::NotExecutable { path: path.to_owned() })
     }
 }
 
@@ -120,10 +109,7 @@ fn is_executable(_: &std::fs::Metadata) -> bool {
 #[cfg(unix)]
 pub fn make_executable(path: &Path) -> Result<(), LookupError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let io = |source| LookupError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| LookupError::Io { path: path.to_owned(), source };
     let mut permissions = std::fs::metadata(path).map_err(io)?.permissions();
     let mode = permissions.mode();
     permissions.set_mode(mode | (mode & 0o444) >> 2);

@@ -36,10 +36,7 @@ impl Stat {
 
     /// A field by its number in proc(5), 3 or higher.
     fn field(&self, number: usize) -> Option<&str> {
-        self.text
-            .get(self.rest..)?
-            .split(' ')
-            .nth(number.checked_sub(3)?)
+        self.text.get(self.rest..)?.split(' ').nth(number.checked_sub(3)?)
     }
 
     pub(crate) fn number(&self, number: usize) -> Option<u64> {
@@ -47,8 +44,7 @@ impl Stat {
     }
 
     pub(crate) fn is_zombie(&self) -> bool {
-        self.field(3)
-            .is_some_and(|state| state == "Z" || state == "X")
+        self.field(3).is_some_and(|state| state == "Z" || state == "X")
     }
 }
 
@@ -58,9 +54,7 @@ impl Stat {
 /// [`io::ErrorKind::NotFound`] when no such process lives.
 pub fn identify(pid: u32) -> io::Result<ProcessKey> {
     let stat = Stat::read(pid).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    let started_at = stat
-        .number(22)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+    let started_at = stat.number(22).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
     Ok(ProcessKey { pid, started_at })
 }
 

@@ -49,10 +49,7 @@ impl Trees {
     /// Looks at what this host offers; `name` tells cgroups of several masters apart.
     #[must_use]
     pub fn detect(name: &str) -> Self {
-        Self {
-            keeper: 0,
-            cgroups: Cgroups::detect(name),
-        }
+        Self { keeper: 0, cgroups: Cgroups::detect(name) }
     }
 
     /// The parent of every orphan.
@@ -75,11 +72,6 @@ impl Trees {
         }
     }
 
-    /// Removes the cgroup of a worker.
-    pub fn release(&mut self, worker: &WorkerId) {
-        self.cgroups.remove(worker);
-    }
-
     /// Kills everything that belongs to these runs; what is left of each, in their order.
     pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
         for kill in kills.iter().filter(|kill| kill.whole) {
@@ -98,17 +90,9 @@ impl Trees {
             rest = (rest * 2).min(Duration::from_millis(50));
             left = self.find(&runs);
         }
-        let pids = |run: &RunId| {
-            left.get(run)
-                .into_iter()
-                .flatten()
-                .map(|process| process.pid)
-                .collect()
-        };
-        kills
-            .iter()
-            .map(|kill| (kill.run, pids(&kill.run)))
-            .collect()
+        let pids =
+            |run: &RunId| left.get(run).into_iter().flatten().map(|process| process.pid).collect();
+        kills.iter().map(|kill| (kill.run, pids(&kill.run))).collect()
     }
 
     /// The processes of these runs that live.
@@ -190,30 +174,18 @@ mod tests {
     #[test]
     fn a_marked_process_in_its_own_session_is_found_and_killed_and_no_other() {
         let start = |run: &str| {
-            Command::new("setsid")
-                .args(["sleep", "1000"])
-                .env("HSU_RUN_ID", run)
-                .spawn()
-                .unwrap()
+            Command::new("setsid").args(["sleep", "1000"]).env("HSU_RUN_ID", run).spawn().unwrap()
         };
         // Numbers that no other test uses.
         let (mut ours, mut other) = (start("918273645"), start("918273646"));
         while run_of(ours.id()).is_none() || run_of(other.id()).is_none() {
             std::thread::yield_now();
         }
-        let mut trees = Trees {
-            keeper: std::process::id(),
-            cgroups: Cgroups::none(),
-        };
+        let mut trees = Trees { keeper: std::process::id(), cgroups: Cgroups::none() };
         let worker = WorkerId::new("x").unwrap();
         let run = RunId(918_273_645);
         let reaper = std::thread::spawn(move || ours.wait().unwrap());
-        let left = trees.kill(&[Kill {
-            worker,
-            run,
-            process: None,
-            whole: true,
-        }]);
+        let left = trees.kill(&[Kill { worker, run, process: None, whole: true }]);
         assert_eq!(left, [(run, vec![])]);
         assert!(!reaper.join().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());

@@ -51,9 +51,7 @@ pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Identit
 #[cfg(unix)]
 fn id_number(text: &str) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|number| is_number && *number != u32::MAX)
+    text.parse().ok().filter(|number| is_number && *number != u32::MAX)
 }
 
 #[cfg(all(test, unix))]
@@ -65,23 +63,10 @@ mod tests {
         let root = resolve(Some("root"), None).unwrap().unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert_eq!(resolve(Some("0"), None).unwrap().unwrap().uid, 0);
-        for bad in [
-            "",
-            "-1",
-            "4294967295",
-            "99999999999",
-            "no-such-user-here",
-            "0day",
-        ] {
-            assert!(
-                matches!(resolve(Some(bad), None), Err(UserError::NoUser(_))),
-                "{bad:?}"
-            );
+        for bad in ["", "-1", "4294967295", "99999999999", "no-such-user-here", "0day"] {
+            assert!(matches!(resolve(Some(bad), None), Err(UserError::NoUser(_))), "{bad:?}");
         }
-        assert!(matches!(
-            resolve(None, Some("no-such-group")),
-            Err(UserError::NoGroup(_))
-        ));
+        assert!(matches!(resolve(None, Some("no-such-group")), Err(UserError::NoGroup(_))));
         assert_eq!(resolve(None, None).unwrap(), None);
     }
 }

@@ -35,11 +35,7 @@ pub fn binary(name: &str) -> Result<PathBuf, TestError> {
     if env::var_os(ALREADY_BUILT).is_none() {
         build_once(package)?;
     }
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(TestError::NoBinary { path })
-    }
+    if path.is_file() { Ok(path) } else { Err(TestError::NoBinary { path }) }
 }
 
 /// The folder of the profile: the parent of the test's own `deps` folder.
@@ -62,13 +58,11 @@ fn build_once(package: &str) -> Result<(), TestError> {
         "hsu-master" => &MASTER,
         _ => &CLIENT,
     };
-    cell.get_or_init(|| build(package))
-        .clone()
-        .map_err(|output| TestError::Command {
-            command: format!("cargo build -p {package} --bins"),
-            status: "a failure".to_owned(),
-            output,
-        })
+    cell.get_or_init(|| build(package)).clone().map_err(|output| TestError::Command {
+        command: format!("cargo build -p {package} --bins"),
+        status: "a failure".to_owned(),
+        output,
+    })
 }
 
 fn build(package: &str) -> Result<(), String> {

@@ -102,9 +102,7 @@ impl Campaign {
     /// kill, or does not stop; harm to workers is in the toll instead.
     pub fn run(&self) -> Result<Toll, TestError> {
         let sandbox = Sandbox::new()?;
-        let ports = (0..self.servers)
-            .map(|_| free_port())
-            .collect::<Result<Vec<_>, _>>()?;
+        let ports = (0..self.servers).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
         let mut fleet = self.fleet(&sandbox, &ports)?;
         let long_lived = self.long_lived();
         for id in &long_lived {
@@ -162,21 +160,11 @@ impl Campaign {
             let id = format!("writer-{number}");
             let file = folder.join("output").join(&id);
             let ledgers = folder.join("ledgers").display().to_string();
-            let arguments = [
-                "--lines",
-                "0",
-                "--rate",
-                "200",
-                "--streams",
-                "both",
-                "--ledger",
-                &ledgers,
-            ]
-            .map(str::to_owned);
+            let arguments =
+                ["--lines", "0", "--rate", "200", "--streams", "both", "--ledger", &ledgers]
+                    .map(str::to_owned);
             builder = builder.worker(
-                Worker::new(&id, &dummy)
-                    .arguments(arguments)
-                    .set("log_collection", plain(&file)),
+                Worker::new(&id, &dummy).arguments(arguments).set("log_collection", plain(&file)),
             );
         }
         for (number, port) in ports.iter().enumerate() {
@@ -209,20 +197,13 @@ impl Campaign {
             }
             let killed = Instant::now();
             eventually("the master answers after a kill", RECOVERY_LIMIT, || {
-                fleet
-                    .list()
-                    .map(drop)
-                    .map_err(|error| format!("{error}; {}", fleet.own_words()))
+                fleet.list().map(drop).map_err(|error| format!("{error}; {}", fleet.own_words()))
             })?;
             recoveries.push(killed.elapsed());
             eventually("the killed role is played again", RECOVERY_LIMIT, || {
                 let now = fleet.players(victim).map_err(|error| error.to_string())?;
                 let is_new = !now.is_empty() && now.iter().all(|player| !players.contains(player));
-                if is_new || players.is_empty() {
-                    Ok(())
-                } else {
-                    Err(format!("{now:?}"))
-                }
+                if is_new || players.is_empty() { Ok(()) } else { Err(format!("{now:?}")) }
             })?;
         }
         Ok((hits, recoveries))
@@ -273,11 +254,7 @@ fn processes(
         .map(|id| {
             let view = find(id);
             let pid = view.and_then(crate::fleet::WorkerView::pid);
-            (
-                id.clone(),
-                pid,
-                view.map_or(0, crate::fleet::WorkerView::restarts),
-            )
+            (id.clone(), pid, view.map_or(0, crate::fleet::WorkerView::restarts))
         })
         .collect())
 }

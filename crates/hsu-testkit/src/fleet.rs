@@ -199,9 +199,7 @@ impl Fleet<'_> {
             .map_err(TestError::io("start the master"))?;
         self.door = Some(door);
         eventually("the master answers", START_LIMIT, || {
-            self.list()
-                .map(drop)
-                .map_err(|error| format!("{error}; it said: {}", self.own_words()))
+            self.list().map(drop).map_err(|error| format!("{error}; it said: {}", self.own_words()))
         })
     }
 
@@ -264,11 +262,7 @@ impl Fleet<'_> {
     pub fn list(&self) -> Result<Vec<WorkerView>, TestError> {
         let answer = self.ask(&["list"])?;
         let rows = answer.get("workers").unwrap_or(&answer).as_array().cloned();
-        Ok(rows
-            .unwrap_or_default()
-            .into_iter()
-            .map(WorkerView)
-            .collect())
+        Ok(rows.unwrap_or_default().into_iter().map(WorkerView).collect())
     }
 
     /// Waits until `accept` says yes to a worker, and returns it.
@@ -321,9 +315,7 @@ impl Fleet<'_> {
     /// [`TestError::Io`] when one of them cannot be signalled.
     pub fn kill(&self, role: Role) -> Result<usize, TestError> {
         let players = self.players(role)?;
-        players
-            .iter()
-            .try_for_each(|player| player.signal(Signal::KILL))?;
+        players.iter().try_for_each(|player| player.signal(Signal::KILL))?;
         Ok(players.len())
     }
 

@@ -37,9 +37,8 @@ pub fn write_line(out: &mut Vec<u8>, writer: &str, stream: char, sequence: u64, 
 /// FNV-1a over everything a line says, its length included.
 fn check(writer: &str, stream: char, sequence: u64, length: usize) -> u32 {
     let text = format!("{writer} {stream} {sequence} {length}");
-    text.bytes().fold(0x811c_9dc5, |hash: u32, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes()
+        .fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Collects lines from any number of files and says what is missing.

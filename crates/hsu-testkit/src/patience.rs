@@ -30,11 +30,7 @@ pub fn eventually<T>(
         match probe() {
             Ok(value) => return Ok(value),
             Err(last) if last_look => {
-                return Err(TestError::Overdue {
-                    what: what.to_owned(),
-                    within,
-                    last,
-                });
+                return Err(TestError::Overdue { what: what.to_owned(), within, last });
             }
             Err(_) => {}
         }
@@ -52,11 +48,7 @@ mod tests {
         let mut looks = 0;
         let got = eventually("three looks", Duration::from_secs(60), || {
             looks += 1;
-            if looks == 3 {
-                Ok(looks)
-            } else {
-                Err(format!("{looks} looks"))
-            }
+            if looks == 3 { Ok(looks) } else { Err(format!("{looks} looks")) }
         });
         assert_eq!(got.unwrap(), 3);
     }

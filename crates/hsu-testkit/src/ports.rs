@@ -13,8 +13,6 @@ use crate::error::TestError;
 /// [`TestError::Io`] when the kernel has no port to give.
 pub fn free_port() -> Result<u16, TestError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(TestError::io("bind"))?;
-    let address = listener
-        .local_addr()
-        .map_err(TestError::io("read the bound address"))?;
+    let address = listener.local_addr().map_err(TestError::io("read the bound address"))?;
     Ok(address.port())
 }

@@ -115,8 +115,5 @@ impl Process {
 /// The PIDs of every process in `/proc`, as the test sees them.
 pub(crate) fn all_pids() -> Result<Vec<u32>, TestError> {
     let entries = fs::read_dir("/proc").map_err(TestError::io("list /proc"))?;
-    Ok(entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect())
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }

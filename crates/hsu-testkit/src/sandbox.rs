@@ -76,22 +76,13 @@ impl Sandbox {
             .map_err(TestError::io("run unshare (package util-linux)"))?;
         let lifeline = unshare.stdin.take();
         if !says_ready(&mut unshare) {
-            return Err(TestError::NoNamespace {
-                reason: last_words(unshare),
-            });
+            return Err(TestError::NoNamespace { reason: last_words(unshare) });
         }
         let init = find_init(unshare.id())?;
         let namespace = namespace_of(init.outer_pid).ok_or_else(|| TestError::NoNamespace {
             reason: "the init has no readable namespace".to_owned(),
         })?;
-        Ok(Self {
-            unshare,
-            lifeline,
-            init,
-            namespace,
-            privilege,
-            folder,
-        })
+        Ok(Self { unshare, lifeline, init, namespace, privilege, folder })
     }
 
     /// The folder of this test, removed with the sandbox. Short enough for sockets.
@@ -107,9 +98,7 @@ impl Sandbox {
     /// does not kill what runs inside. Use [`Sandbox::processes`] for that.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--target={}", self.init.outer_pid))
-            .args(["--pid", "--mount"]);
+        command.arg(format!("--target={}", self.init.outer_pid)).args(["--pid", "--mount"]);
         if self.privilege == Privilege::UserNamespace {
             command.args(["--user", "--preserve-credentials"]);
         }
@@ -118,10 +107,7 @@ impl Sandbox {
             .arg("--")
             .arg(program)
             .env_clear()
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.folder())
             .env("XDG_RUNTIME_DIR", self.folder())
             .env("XDG_DATA_HOME", self.folder())
@@ -188,10 +174,7 @@ impl Sandbox {
     #[must_use]
     pub fn seen_inside(&self, path: &Path) -> PathBuf {
         let inside = path.strip_prefix("/").unwrap_or(path);
-        Path::new("/proc")
-            .join(self.init.outer_pid.to_string())
-            .join("root")
-            .join(inside)
+        Path::new("/proc").join(self.init.outer_pid.to_string()).join("root").join(inside)
     }
 
     /// Runs a line of shell inside and waits for it.
@@ -222,11 +205,7 @@ impl Sandbox {
     pub fn empty_within(&self, within: Duration) -> Result<(), TestError> {
         eventually("the sandbox is empty", within, || {
             let left = self.processes().map_err(|error| error.to_string())?;
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("still there: {}", describe(&left)))
-            }
+            if left.is_empty() { Ok(()) } else { Err(format!("still there: {}", describe(&left))) }
         })
     }
 }
@@ -257,14 +236,7 @@ fn unshare_command(privilege: Privilege) -> Command {
     if privilege == Privilege::UserNamespace {
         command.args(["--user", "--map-root-user"]);
     }
-    command.args([
-        "--pid",
-        "--fork",
-        "--kill-child=KILL",
-        "--mount",
-        "--mount-proc",
-        "--",
-    ]);
+    command.args(["--pid", "--fork", "--kill-child=KILL", "--mount", "--mount-proc", "--"]);
     command
 }
 

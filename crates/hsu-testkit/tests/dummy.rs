@@ -29,10 +29,7 @@ struct Guarded(Child);
 
 impl Guarded {
     fn start(arguments: &[&str]) -> Self {
-        let command = dummy(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
+        let command = dummy(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self(command.unwrap())
     }
 
@@ -52,32 +49,20 @@ impl Drop for Guarded {
 fn wait_for_file(path: &Path) -> String {
     eventually("the file has a line", LIMIT, || {
         let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-        text.ends_with('\n')
-            .then_some(text)
-            .ok_or_else(|| "half written".to_owned())
+        text.ends_with('\n').then_some(text).ok_or_else(|| "half written".to_owned())
     })
     .unwrap()
 }
 
 #[test]
 fn it_ends_with_the_chosen_exit_code() {
-    assert_eq!(
-        run(&["--run-duration", "1ms", "--exit-code", "42"])
-            .status
-            .code(),
-        Some(42)
-    );
+    assert_eq!(run(&["--run-duration", "1ms", "--exit-code", "42"]).status.code(), Some(42));
 }
 
 #[test]
 fn it_ends_by_the_chosen_signal() {
     for number in [9, 11, 15] {
-        let output = run(&[
-            "--run-duration",
-            "1ms",
-            "--exit-signal",
-            &number.to_string(),
-        ]);
+        let output = run(&["--run-duration", "1ms", "--exit-signal", &number.to_string()]);
         assert_eq!(output.status.signal(), Some(number));
     }
 }
@@ -121,14 +106,7 @@ fn it_ignores_the_polite_signal_when_told_to() {
 
 #[test]
 fn its_lines_prove_themselves() {
-    let output = run(&[
-        "--lines",
-        "1000",
-        "--streams",
-        "both",
-        "--run-duration",
-        "1ms",
-    ]);
+    let output = run(&["--lines", "1000", "--streams", "both", "--run-duration", "1ms"]);
     let mut check = LineCheck::new();
     check.feed(&output.stdout);
     check.feed(&output.stderr);
@@ -157,17 +135,11 @@ fn the_last_line_can_lack_its_end() {
 fn it_tells_who_it_is() {
     let output = run(&["--print-identity", "--run-duration", "1ms"]);
     let identity: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        identity["session"],
-        rustix::process::getsid(None).unwrap().as_raw_pid()
-    );
+    assert_eq!(identity["session"], rustix::process::getsid(None).unwrap().as_raw_pid());
     assert_eq!(identity["parent"], std::process::id());
     assert_eq!(identity["descriptors"]["0"], "/dev/null");
     assert_eq!(identity["uid"][0], rustix::process::getuid().as_raw());
-    assert!(
-        identity["limits"]["Max open files"][0].is_string(),
-        "{identity}"
-    );
+    assert!(identity["limits"]["Max open files"][0].is_string(), "{identity}");
 }
 
 #[test]
@@ -199,11 +171,7 @@ fn its_health_turns_bad_when_told_to() {
 
 #[test]
 fn a_wrong_option_is_refused() {
-    for arguments in [
-        ["--run-duration", "3d"],
-        ["--fork-bomb", "5001"],
-        ["--exit-signal", "0"],
-    ] {
+    for arguments in [["--run-duration", "3d"], ["--fork-bomb", "5001"], ["--exit-signal", "0"]] {
         assert_eq!(run(&arguments).status.code(), Some(2), "{arguments:?}");
     }
 }

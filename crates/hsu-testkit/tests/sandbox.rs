@@ -13,24 +13,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn start(sandbox: &Sandbox, arguments: &[&str]) -> Child {
     let dummy = binaries::binary("hsu-dummy").unwrap();
     let mut command = sandbox.command(dummy);
-    command
-        .args(arguments)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    command.args(arguments).stdout(Stdio::null()).spawn().unwrap()
 }
 
 fn wait_for_processes(sandbox: &Sandbox, count: usize) -> Vec<Process> {
     eventually("all processes are there", LIMIT, || {
         let all = sandbox.processes().map_err(|error| error.to_string())?;
-        let settled = all
-            .iter()
-            .filter(|p| p.name() == "hsu-dummy" && !p.is_zombie())
-            .count();
+        let settled = all.iter().filter(|p| p.name() == "hsu-dummy" && !p.is_zombie()).count();
         let is_settled = all.len() == count && settled == count;
-        is_settled
-            .then_some(all)
-            .ok_or_else(|| format!("{settled} of {count}"))
+        is_settled.then_some(all).ok_or_else(|| format!("{settled} of {count}"))
     })
     .unwrap()
 }
@@ -53,10 +44,7 @@ fn a_daemon_is_seen_after_its_parents_are_gone() {
     let mut door = start(&sandbox, &["--daemonize"]);
     assert_eq!(door.wait().unwrap().code(), Some(0));
     let all = wait_for_processes(&sandbox, 1);
-    assert!(matches!(
-        sandbox.empty_within(Duration::ZERO),
-        Err(TestError::Overdue { .. })
-    ));
+    assert!(matches!(sandbox.empty_within(Duration::ZERO), Err(TestError::Overdue { .. })));
     all[0].signal(Signal::KILL).unwrap();
     sandbox.empty_within(LIMIT).unwrap();
 }
@@ -86,9 +74,7 @@ fn pids_inside_come_back_soon_and_the_host_keeps_its_own() {
         Err(TestError::NoNamespace { .. }) => return,
         result => result.unwrap(),
     }
-    sandbox
-        .run_shell("i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done")
-        .unwrap();
+    sandbox.run_shell("i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done").unwrap();
     let mut door = start(&sandbox, &[]);
     let all = wait_for_processes(&sandbox, 1);
     assert!(all[0].pid < 400, "{all:?}");
@@ -104,9 +90,6 @@ fn a_disk_inside_can_be_full() {
     let file = disk.join("file");
     let line = format!("head -c 1000000 /dev/zero > {}", file.display());
     sandbox.run_shell(&line).unwrap_err();
-    assert_eq!(
-        fs::metadata(sandbox.seen_inside(&file)).unwrap().len(),
-        65_536
-    );
+    assert_eq!(fs::metadata(sandbox.seen_inside(&file)).unwrap().len(), 65_536);
     assert!(!file.exists(), "the mount is private to the sandbox");
 }

@@ -18,11 +18,7 @@ pub(super) fn check(path: &Path, text: &str, source: &Source) -> Vec<Finding> {
         findings.push(Finding::new(path, 0, what));
     }
     if !text.starts_with("//! ") {
-        findings.push(Finding::new(
-            path,
-            1,
-            "a file opens with `//!` and its purpose",
-        ));
+        findings.push(Finding::new(path, 1, "a file opens with `//!` and its purpose"));
     }
     for (line, length) in functions(source) {
         if length > MOST_FUNCTION_LINES {
@@ -102,16 +98,10 @@ mod tests {
 
     #[test]
     fn a_function_too_long_is_found() {
-        let fits = format!(
-            "//! A.\nfn a(\n) {{\n{}}}\n",
-            "\n".repeat(MOST_FUNCTION_LINES - 3)
-        );
+        let fits = format!("//! A.\nfn a(\n) {{\n{}}}\n", "\n".repeat(MOST_FUNCTION_LINES - 3));
         assert_eq!(findings(&fits), [""; 0]);
         let long = fits.replace("{\n", "{\n\n");
-        assert_eq!(
-            findings(&long),
-            ["a.rs:2: 71 lines; a function has at most 70"]
-        );
+        assert_eq!(findings(&long), ["a.rs:2: 71 lines; a function has at most 70"]);
     }
 
     #[test]

@@ -18,11 +18,7 @@ pub(super) fn check(packages: &[Package]) -> Vec<Finding> {
             Err(what) => findings.push(Finding::new(&path, 0, what)),
         }
         if !follows_lints(package) {
-            findings.push(Finding::new(
-                &path,
-                0,
-                "`lints.workspace = true` is missing",
-            ));
+            findings.push(Finding::new(&path, 0, "`lints.workspace = true` is missing"));
         }
     }
     for package in packages {
@@ -69,11 +65,7 @@ mod tests {
     #[test]
     fn a_lower_floor_may_be_imported() {
         let low = package("low", "0", "");
-        let high = package(
-            "high",
-            "1",
-            "[dependencies]\nlow.workspace = true\nserde = \"1\"\n",
-        );
+        let high = package("high", "1", "[dependencies]\nlow.workspace = true\nserde = \"1\"\n");
         assert_eq!(findings(&[low, high]), [""; 0]);
     }
 
@@ -97,11 +89,7 @@ mod tests {
     #[test]
     fn a_test_may_import_anything() {
         let mine = package("mine", "1", "[dev-dependencies]\nother = {}\nbench = {}\n");
-        let all = [
-            mine,
-            package("other", "2", ""),
-            package("bench", "\"workbench\"", ""),
-        ];
+        let all = [mine, package("other", "2", ""), package("bench", "\"workbench\"", "")];
         assert_eq!(findings(&all), [""; 0]);
     }
 

@@ -9,14 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Finding;
 
 /// A quoted path that begins so is meant from the root of the repository.
-const FOLDERS: [&str; 6] = [
-    "crates/",
-    "docs/",
-    "xtask/",
-    "examples/",
-    "bench/adapters/",
-    ".ci/",
-];
+const FOLDERS: [&str; 6] = ["crates/", "docs/", "xtask/", "examples/", "bench/adapters/", ".ci/"];
 
 /// `known` holds every file that git knows.
 pub(super) fn check(path: &Path, text: &str, known: &BTreeSet<&Path>) -> Vec<Finding> {
@@ -26,22 +19,14 @@ pub(super) fn check(path: &Path, text: &str, known: &BTreeSet<&Path>) -> Vec<Fin
         for target in targets(line) {
             let file = target.split('#').next().unwrap_or_default();
             if !file.is_empty() && !is_there(&normal(&folder.join(file)), known) {
-                findings.push(Finding::new(
-                    path,
-                    at + 1,
-                    format!("a link to nowhere: {target}"),
-                ));
+                findings.push(Finding::new(path, at + 1, format!("a link to nowhere: {target}")));
             }
         }
         for quoted in line.split('`').skip(1).step_by(2) {
             let is_ours = FOLDERS.iter().any(|folder| quoted.starts_with(folder));
             let is_pattern = quoted.contains(['*', '<', '{', ' ', ':']);
             if is_ours && !is_pattern && !is_there(&normal(Path::new(quoted)), known) {
-                findings.push(Finding::new(
-                    path,
-                    at + 1,
-                    format!("no such file: {quoted}"),
-                ));
+                findings.push(Finding::new(path, at + 1, format!("no such file: {quoted}")));
             }
         }
     }
@@ -98,11 +83,7 @@ mod tests {
 
     #[test]
     fn links_to_nowhere_are_found() {
-        for text in [
-            "[a](0001-a.md)",
-            "see [b](../../readme.md).",
-            "`docs/design/0002-b.md`",
-        ] {
+        for text in ["[a](0001-a.md)", "see [b](../../readme.md).", "`docs/design/0002-b.md`"] {
             assert_eq!(count(text), 1, "{text}");
         }
     }

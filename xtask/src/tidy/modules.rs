@@ -7,9 +7,8 @@ use super::Finding;
 use super::source::Source;
 
 /// Names that fit everything and so say nothing.
-const EMPTY_NAMES: [&str; 8] = [
-    "util", "utils", "helper", "helpers", "common", "misc", "manager", "impl",
-];
+const EMPTY_NAMES: [&str; 8] =
+    ["util", "utils", "helper", "helpers", "common", "misc", "manager", "impl"];
 
 pub(super) fn check(crates: &[PathBuf], texts: &BTreeMap<PathBuf, String>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -44,10 +43,7 @@ fn is_rust(path: &Path) -> bool {
 
 /// Whether cargo starts reading here.
 fn is_root(crates: &[PathBuf], path: &Path) -> bool {
-    let Some(inner) = crates
-        .iter()
-        .find_map(|folder| path.strip_prefix(folder).ok())
-    else {
+    let Some(inner) = crates.iter().find_map(|folder| path.strip_prefix(folder).ok()) else {
         return false;
     };
     let parts: Vec<_> = inner.iter().map(|part| part.to_string_lossy()).collect();
@@ -73,11 +69,7 @@ fn follow(
         return;
     }
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let own = if is_root {
-        folder.to_owned()
-    } else {
-        path.with_extension("")
-    };
+    let own = if is_root { folder.to_owned() } else { path.with_extension("") };
     for module in declarations(text) {
         for name in &module.nesting {
             if EMPTY_NAMES.contains(&name.as_str()) {
@@ -87,17 +79,9 @@ fn follow(
         let Some(name) = module.file else { continue };
         let place = match &module.path {
             Some(explicit) => folder.join(explicit),
-            None => module
-                .nesting
-                .iter()
-                .fold(own.clone(), |at, part| at.join(part))
-                .join(&name),
+            None => module.nesting.iter().fold(own.clone(), |at, part| at.join(part)).join(&name),
         };
-        let next = if module.path.is_some() {
-            place
-        } else {
-            place.with_extension("rs")
-        };
+        let next = if module.path.is_some() { place } else { place.with_extension("rs") };
         follow(&next, false, texts, reached, findings);
     }
 }
@@ -175,10 +159,8 @@ mod tests {
     use super::*;
 
     fn findings(files: &[(&str, &str)]) -> Vec<String> {
-        let texts = files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), (*text).to_owned()))
-            .collect();
+        let texts =
+            files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect();
         let found = check(&[PathBuf::from("crates/a")], &texts);
         found.iter().map(ToString::to_string).collect()
     }
@@ -186,14 +168,8 @@ mod tests {
     #[test]
     fn every_file_that_a_mod_leads_to_is_alive() {
         let found = findings(&[
-            (
-                "crates/a/src/lib.rs",
-                "pub(crate) mod b;\n#[cfg(test)] mod e;\nmod f { mod g; }\n",
-            ),
-            (
-                "crates/a/src/b.rs",
-                "mod c;\n#[path = \"odd.rs\"]\nmod d;\n",
-            ),
+            ("crates/a/src/lib.rs", "pub(crate) mod b;\n#[cfg(test)] mod e;\nmod f { mod g; }\n"),
+            ("crates/a/src/b.rs", "mod c;\n#[path = \"odd.rs\"]\nmod d;\n"),
             ("crates/a/src/b/c.rs", ""),
             ("crates/a/src/odd.rs", ""),
             ("crates/a/src/e.rs", ""),
@@ -207,10 +183,7 @@ mod tests {
             ("elsewhere/script.rs", ""),
         ]);
         // `mod f { mod g; }` in one line is written on three by rustfmt.
-        assert_eq!(
-            found,
-            ["crates/a/src/f/g.rs: a dead file: no `mod` leads here"]
-        );
+        assert_eq!(found, ["crates/a/src/f/g.rs: a dead file: no `mod` leads here"]);
     }
 
     #[test]
@@ -225,14 +198,8 @@ mod tests {
 
     #[test]
     fn a_file_that_only_a_comment_names_is_dead() {
-        let found = findings(&[
-            ("crates/a/src/lib.rs", "// mod b;\n"),
-            ("crates/a/src/b.rs", ""),
-        ]);
-        assert_eq!(
-            found,
-            ["crates/a/src/b.rs: a dead file: no `mod` leads here"]
-        );
+        let found = findings(&[("crates/a/src/lib.rs", "// mod b;\n"), ("crates/a/src/b.rs", "")]);
+        assert_eq!(found, ["crates/a/src/b.rs: a dead file: no `mod` leads here"]);
     }
 
     #[test]
@@ -247,11 +214,6 @@ mod tests {
     #[test]
     fn a_mod_file_is_found() {
         let found = findings(&[("crates/a/src/lib.rs", ""), ("crates/a/src/b/mod.rs", "")]);
-        assert!(
-            found
-                .iter()
-                .any(|line| line.contains("never `name/mod.rs`")),
-            "{found:?}"
-        );
+        assert!(found.iter().any(|line| line.contains("never `name/mod.rs`")), "{found:?}");
     }
 }

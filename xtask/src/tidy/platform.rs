@@ -9,13 +9,7 @@ use super::source::{Source, has_word};
 const NEIGHBOURS: [&str; 2] = ["crates/hsu-sys", "crates/hsu-keeper"];
 
 /// Words that, inside a `cfg`, ask which system this is.
-const QUESTIONS: [&str; 5] = [
-    "target_os",
-    "target_family",
-    "target_env",
-    "unix",
-    "windows",
-];
+const QUESTIONS: [&str; 5] = ["target_os", "target_family", "target_env", "unix", "windows"];
 
 pub(super) fn check(path: &Path, source: &Source) -> Vec<Finding> {
     if NEIGHBOURS.iter().any(|folder| path.starts_with(folder)) {
@@ -57,13 +51,7 @@ mod tests {
         assert_eq!(count("crates/hsu-logs/src/lib.rs", text), 1);
         assert_eq!(count("crates/hsu-sys/src/lib.rs", text), 0);
         assert_eq!(count("crates/hsu-keeper/src/lib.rs", text), 0);
-        assert_eq!(
-            count(
-                "crates/hsu-logs/src/lib.rs",
-                "#![expect(unsafe_code)] // unsafe"
-            ),
-            0
-        );
+        assert_eq!(count("crates/hsu-logs/src/lib.rs", "#![expect(unsafe_code)] // unsafe"), 0);
     }
 
     #[test]

@@ -31,26 +31,17 @@ impl Source {
             comments: String::with_capacity(text.len()),
         };
         splitter.run();
-        Self {
-            code: splitter.code,
-            comments: splitter.comments,
-        }
+        Self { code: splitter.code, comments: splitter.comments }
     }
 
     /// The lines of the code, counted from 1.
     pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.code
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line))
+        self.code.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 
     /// The lines of the comments, counted from 1; blank where there is none.
     pub(crate) fn comment_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.comments
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line))
+        self.comments.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 }
 
@@ -86,15 +77,11 @@ impl Splitter {
         self.at += 1;
         let blank = if c == '\n' { '\n' } else { ' ' };
         self.code.push(if kind == Kind::Code { c } else { blank });
-        self.comments
-            .push(if kind == Kind::Comment { c } else { blank });
+        self.comments.push(if kind == Kind::Comment { c } else { blank });
     }
 
     fn begins_word(&self) -> bool {
-        let before = self
-            .at
-            .checked_sub(1)
-            .and_then(|at| self.characters.get(at));
+        let before = self.at.checked_sub(1).and_then(|at| self.characters.get(at));
         !before.is_some_and(|c| c.is_alphanumeric() || *c == '_')
     }
 

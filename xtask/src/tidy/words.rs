@@ -9,18 +9,13 @@ use super::Finding;
 use super::source::{Source, has_word};
 
 /// Characters that banners are made of.
-const BANNER: [char; 11] = [
-    '=', '-', '*', '#', '~', '_', '+', '/', '\u{2500}', '\u{2501}', '\u{2550}',
-];
+const BANNER: [char; 11] =
+    ['=', '-', '*', '#', '~', '_', '+', '/', '\u{2500}', '\u{2501}', '\u{2550}'];
 /// A banner has at least so many of one character.
 const BANNER_LENGTH: usize = 4;
 /// Words for work that is not done.
-const PROMISES: [&str; 4] = [
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-    concat!("HA", "CK"),
-];
+const PROMISES: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/tmp", "/t/")];
 
@@ -49,11 +44,7 @@ pub(super) fn check_source(path: &Path, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, comment) in source.comment_lines() {
         if is_banner(comment) {
-            findings.push(Finding::new(
-                path,
-                line,
-                "a banner; a new file says it better",
-            ));
+            findings.push(Finding::new(path, line, "a banner; a new file says it better"));
         }
     }
     for (line, code) in source.code_lines() {
@@ -66,11 +57,7 @@ pub(super) fn check_source(path: &Path, source: &Source) -> Vec<Finding> {
 }
 
 fn is_banner(comment: &str) -> bool {
-    let text = comment
-        .trim()
-        .trim_start_matches("//")
-        .trim_start_matches(['/', '!'])
-        .trim();
+    let text = comment.trim().trim_start_matches("//").trim_start_matches(['/', '!']).trim();
     let Some(first) = text.chars().next() else {
         return comment.trim().len() > BANNER_LENGTH && comment.trim().starts_with("////");
     };
@@ -81,9 +68,7 @@ fn is_banner(comment: &str) -> bool {
 fn is_promise(line: &str, word: &str) -> bool {
     has_word(line, word)
         && !line.split(word).skip(1).all(|after| {
-            let digits = after
-                .strip_prefix("(#")
-                .and_then(|rest| rest.split_once(')'));
+            let digits = after.strip_prefix("(#").and_then(|rest| rest.split_once(')'));
             digits.is_some_and(|(number, _)| number.parse::<u32>().is_ok())
         })
 }
@@ -115,22 +100,10 @@ mod tests {
 
     #[test]
     fn banners_are_found() {
-        for text in [
-            "// ====",
-            "// ---- setup ----",
-            "//////////",
-            "/// ****",
-            "// #### a",
-        ] {
+        for text in ["// ====", "// ---- setup ----", "//////////", "/// ****", "// #### a"] {
             assert_eq!(in_source(text), 1, "{text}");
         }
-        for text in [
-            "//! | a |\n//! |---|",
-            "// a - b",
-            "//! # Heading",
-            "// ```",
-            "//",
-        ] {
+        for text in ["//! | a |\n//! |---|", "// a - b", "//! # Heading", "// ```", "//"] {
             assert_eq!(in_source(text), 0, "{text}");
         }
     }

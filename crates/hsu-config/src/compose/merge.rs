@@ -45,9 +45,7 @@ fn bases<'n, 's>(value: &'n Node<'s>, findings: &mut Findings) -> Vec<&'n [Entry
             Some(entries) => found.push(entries),
             None => {
                 let message = format!("`<<` merges mappings, and this is {}", node.kind());
-                findings
-                    .error("merge", node.place, message)
-                    .hint("write `<<: *anchor`");
+                findings.error("merge", node.place, message).hint("write `<<: *anchor`");
             }
         }
     }
@@ -55,11 +53,8 @@ fn bases<'n, 's>(value: &'n Node<'s>, findings: &mut Findings) -> Vec<&'n [Entry
 }
 
 fn refuse_equal_keys(entries: &mut Vec<Entry<'_>>, findings: &mut Findings) {
-    let twice = if entries.len() <= FEW {
-        equal_among_few(entries)
-    } else {
-        equal_among_many(entries)
-    };
+    let twice =
+        if entries.len() <= FEW { equal_among_few(entries) } else { equal_among_many(entries) };
     for (first, second) in twice.iter().rev() {
         let Some(entry) = entries.get(*second) else {
             continue;
@@ -88,9 +83,7 @@ fn equal_among_few(entries: &[Entry<'_>]) -> Vec<(usize, usize)> {
         before.iter().position(|other| *other.key == *entry.key)
     };
     let pairs = entries.iter().enumerate();
-    pairs
-        .filter_map(|(second, entry)| Some((first(second, entry)?, second)))
-        .collect()
+    pairs.filter_map(|(second, entry)| Some((first(second, entry)?, second))).collect()
 }
 
 fn equal_among_many(entries: &[Entry<'_>]) -> Vec<(usize, usize)> {

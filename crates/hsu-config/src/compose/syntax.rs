@@ -6,6 +6,7 @@ use crate::findings::{Findings, Place};
 use crate::source::Limits;
 
 /// Reports a complaint of the parser.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the parser has a hundred kinds of errors")]
 pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings) {
     let at = super::offset(error.marker());
     let at = Place::new(at, at + 1);
@@ -18,41 +19,33 @@ pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInPlainScalar
         | ErrorKind::InvalidBlockEntryWhitespace
-        | ErrorKind::InvalidMappingValueWhitespace => (
-            String::from("a tab cannot be indentation"),
-            "indent with spaces",
-        ),
+        | ErrorKind::InvalidMappingValueWhitespace => {
+            (String::from("a tab cannot be indentation"), "indent with spaces")
+        }
         ErrorKind::UnknownAnchor => (
             String::from("this alias repeats an anchor that does not exist"),
             "quote a text that begins with `*`, or put `&name` before the value to repeat",
         ),
-        ErrorKind::UnclosedQuotedScalar => (
-            String::from("a quoted text does not end"),
-            "close the quote",
-        ),
-        ErrorKind::UnclosedFlowCollection { open } => (
-            format!("a `{open}` is not closed"),
-            "add the closing bracket",
-        ),
-        ErrorKind::UnexpectedCharacter { character } => (
-            format!("a value cannot begin with `{character}`"),
-            "put the value in quotes",
-        ),
+        ErrorKind::UnclosedQuotedScalar => {
+            (String::from("a quoted text does not end"), "close the quote")
+        }
+        ErrorKind::UnclosedFlowCollection { open } => {
+            (format!("a `{open}` is not closed"), "add the closing bracket")
+        }
+        ErrorKind::UnexpectedCharacter { character } => {
+            (format!("a value cannot begin with `{character}`"), "put the value in quotes")
+        }
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidSimpleKey => (
             error.info(),
             "a value that contains `: ` needs quotes; otherwise check the indentation",
         ),
-        ErrorKind::UnknownQuotedScalarEscape => (
-            error.info(),
-            "write `\\\\` for a backslash, or use single quotes",
-        ),
+        ErrorKind::UnknownQuotedScalarEscape => {
+            (error.info(), "write `\\\\` for a backslash, or use single quotes")
+        }
         ErrorKind::UndeclaredTagHandle => {
             (error.info(), "remove the tag; types follow from the keys")
         }
-        _ => (
-            error.info(),
-            "check the indentation and the quotes around here",
-        ),
+        _ => (error.info(), "check the indentation and the quotes around here"),
     };
     findings.error("syntax", at, message).hint(hint);
 }

@@ -34,64 +34,28 @@ fn health_section(kind: HealthType, check: &HealthCheck, place: Place, context: 
         HealthType::Http => {
             if let Some(http) = required("http", check.http.as_deref(), refused, place, context) {
                 let http = (&http.value, http.place);
-                required(
-                    "url",
-                    http.0.url.as_deref(),
-                    &http.0.refused,
-                    http.1,
-                    context,
-                );
+                required("url", http.0.url.as_deref(), &http.0.refused, http.1, context);
             }
         }
         HealthType::Grpc => {
             if let Some(grpc) = required("grpc", check.grpc.as_deref(), refused, place, context) {
                 let (grpc, place) = (&grpc.value, grpc.place);
-                required(
-                    "address",
-                    grpc.address.as_deref(),
-                    &grpc.refused,
-                    place,
-                    context,
-                );
-                required(
-                    "service",
-                    grpc.service.as_deref(),
-                    &grpc.refused,
-                    place,
-                    context,
-                );
-                required(
-                    "method",
-                    grpc.method.as_deref(),
-                    &grpc.refused,
-                    place,
-                    context,
-                );
+                required("address", grpc.address.as_deref(), &grpc.refused, place, context);
+                required("service", grpc.service.as_deref(), &grpc.refused, place, context);
+                required("method", grpc.method.as_deref(), &grpc.refused, place, context);
             }
         }
         HealthType::Tcp => {
             if let Some(tcp) = required("tcp", check.tcp.as_deref(), refused, place, context) {
                 let (tcp, place) = (&tcp.value, tcp.place);
-                required(
-                    "address",
-                    tcp.address.as_deref(),
-                    &tcp.refused,
-                    place,
-                    context,
-                );
+                required("address", tcp.address.as_deref(), &tcp.refused, place, context);
                 required("port", tcp.port.as_deref(), &tcp.refused, place, context);
             }
         }
         HealthType::Exec => {
             if let Some(exec) = required("exec", check.exec.as_deref(), refused, place, context) {
                 let (exec, place) = (&exec.value, exec.place);
-                required(
-                    "command",
-                    exec.command.as_deref(),
-                    &exec.refused,
-                    place,
-                    context,
-                );
+                required("command", exec.command.as_deref(), &exec.refused, place, context);
             }
         }
         HealthType::Process => {}
@@ -101,11 +65,7 @@ fn health_section(kind: HealthType, check: &HealthCheck, place: Place, context: 
 /// When to check.
 pub(super) fn run_options(written: Option<&At<RunOptions>>, context: &mut Context<'_>) {
     if let Some(options) = written.map(|written| &written.value) {
-        rhythm(
-            options.interval.as_deref(),
-            options.timeout.as_deref(),
-            context,
-        );
+        rhythm(options.interval.as_deref(), options.timeout.as_deref(), context);
     }
 }
 
@@ -122,11 +82,7 @@ fn rhythm(
     timeout: Option<&At<Duration>>,
     context: &mut Context<'_>,
 ) {
-    for time in [interval, timeout]
-        .into_iter()
-        .flatten()
-        .filter(|time| time.value.is_zero())
-    {
+    for time in [interval, timeout].into_iter().flatten().filter(|time| time.value.is_zero()) {
         context
             .findings
             .error("range", time.place, "a time of zero between or for checks")
@@ -157,13 +113,7 @@ pub(super) fn unmanaged(written: Option<&At<UnmanagedUnit>>, context: &mut Conte
     let unit = &written.value;
     health(unit.health_check.as_deref(), context);
     let discovery = unit.discovery.as_deref();
-    if let Some(found) = required(
-        "discovery",
-        discovery,
-        &unit.refused,
-        written.place,
-        context,
-    ) {
+    if let Some(found) = required("discovery", discovery, &unit.refused, written.place, context) {
         discover(&found.value, found.place, context);
     }
 }
@@ -185,25 +135,13 @@ fn discover(discovery: &Discovery, place: Place, context: &mut Context<'_>) {
             }
         }
         Some(Method::ProcessName) => {
-            required(
-                "process_name",
-                discovery.process_name.as_deref(),
-                refused,
-                place,
-                context,
-            );
+            required("process_name", discovery.process_name.as_deref(), refused, place, context);
         }
         Some(Method::Port) => {
             required("port", discovery.port.as_deref(), refused, place, context);
         }
         Some(Method::ServiceName) => {
-            required(
-                "service_name",
-                discovery.service_name.as_deref(),
-                refused,
-                place,
-                context,
-            );
+            required("service_name", discovery.service_name.as_deref(), refused, place, context);
         }
         None => {}
     }

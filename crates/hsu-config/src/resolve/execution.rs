@@ -68,34 +68,24 @@ pub(super) fn resolve(program: Option<&Program<'_>>, context: &mut Context<'_>) 
     Execution {
         program: program.path.value.0.clone(),
         args: args.iter().map(|argument| argument.value.clone()).collect(),
-        environment: program
-            .environment
-            .map_or_else(Vec::new, |list| list.value.0.clone()),
+        environment: program.environment.map_or_else(Vec::new, |list| list.value.0.clone()),
         working_directory: directory.unwrap_or(WorkingDirectory::OfProgram),
-        user: more
-            .and_then(|more| more.user.as_deref())
-            .map(|user| user.value.0.clone()),
-        group: more
-            .and_then(|more| more.group.as_deref())
-            .map(|group| group.value.0.clone()),
-        umask: more
-            .and_then(|more| more.umask.as_deref())
-            .map(|umask| umask.value.0),
+        user: more.and_then(|more| more.user.as_deref()).map(|user| user.value.0.clone()),
+        group: more.and_then(|more| more.group.as_deref()).map(|group| group.value.0.clone()),
+        umask: more.and_then(|more| more.umask.as_deref()).map(|umask| umask.value.0),
         nice: more
             .and_then(|more| more.nice.as_deref())
             .and_then(|nice| i32::try_from(nice.value.0).ok()),
-        rlimits: more
-            .and_then(|more| more.rlimits.as_deref())
-            .map_or_else(Vec::new, |limits| {
-                let limits = limits.value.0.iter();
-                limits
-                    .map(|limit| ResourceLimit {
-                        resource: limit.resource.value,
-                        soft: limit.soft,
-                        hard: limit.hard,
-                    })
-                    .collect()
-            }),
+        rlimits: more.and_then(|more| more.rlimits.as_deref()).map_or_else(Vec::new, |limits| {
+            let limits = limits.value.0.iter();
+            limits
+                .map(|limit| ResourceLimit {
+                    resource: limit.resource.value,
+                    soft: limit.soft,
+                    hard: limit.hard,
+                })
+                .collect()
+        }),
         make_executable: more
             .and_then(|more| more.make_executable.as_deref())
             .is_some_and(|switch| switch.value),
@@ -118,10 +108,7 @@ fn nothing() -> Execution {
 }
 
 fn refuse_long(args: &[At<String>], context: &mut Context<'_>) {
-    for argument in args
-        .iter()
-        .filter(|argument| argument.value.len() >= MOST_BYTES)
-    {
+    for argument in args.iter().filter(|argument| argument.value.len() >= MOST_BYTES) {
         let message = format!("an argument of more than {} bytes", MOST_BYTES - 1);
         context
             .findings
@@ -146,21 +133,13 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
         };
         context
             .findings
-            .warning(
-                "missing-program",
-                program.path.place,
-                "there is no such program here",
-            )
+            .warning("missing-program", program.path.place, "there is no such program here")
             .hint(hint);
     }
     if let Some(directory) = directory {
         context
             .findings
-            .warning(
-                "missing-folder",
-                directory.place,
-                "there is no such folder here",
-            )
+            .warning("missing-folder", directory.place, "there is no such folder here")
             .hint("the worker fails until it is there");
     }
 }

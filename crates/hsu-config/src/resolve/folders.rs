@@ -56,10 +56,7 @@ pub(crate) fn of(context: ServiceContext, paths: Paths<'_>) -> Result<Folders, M
     let join = |base: &str, rest: &str| paths.join(base, rest);
     if context == ServiceContext::Development {
         let base = join(&paths.surroundings.temp, &format!("{APP}-dev"));
-        return Ok(Folders {
-            base: None,
-            ..in_base(&base, paths)
-        });
+        return Ok(Folders { base: None, ..in_base(&base, paths) });
     }
     let pid_base = pid_base(context, paths)?;
     let log_base = log_base(context, paths)?;
@@ -96,18 +93,13 @@ pub(crate) fn pids(
     paths: Paths<'_>,
 ) -> Result<String, Missing> {
     let (base, usual) = match context {
-        ServiceContext::Development => (
-            paths.join(&paths.surroundings.temp, &format!("{app}-dev")),
-            false,
-        ),
+        ServiceContext::Development => {
+            (paths.join(&paths.surroundings.temp, &format!("{app}-dev")), false)
+        }
         ServiceContext::System | ServiceContext::User => (pid_base(context, paths)?, true),
         ServiceContext::Session => (pid_base(context, paths)?, false),
     };
-    Ok(if subfolder.unwrap_or(usual) {
-        paths.join(&base, app)
-    } else {
-        base
-    })
+    Ok(if subfolder.unwrap_or(usual) { paths.join(&base, app) } else { base })
 }
 
 fn pid_base(context: ServiceContext, paths: Paths<'_>) -> Result<String, Missing> {
@@ -121,11 +113,7 @@ fn pid_base(context: ServiceContext, paths: Paths<'_>) -> Result<String, Missing
         }
         (Os::Linux, ServiceContext::Session) => {
             let own = format!("/run/user/{}", here.uid.unwrap_or_default());
-            if exists(&own) {
-                own
-            } else {
-                String::from("/tmp")
-            }
+            if exists(&own) { own } else { String::from("/tmp") }
         }
         (Os::MacOs, ServiceContext::User) => paths.join(home(here)?, "Library/Application Support"),
         (Os::Windows, ServiceContext::System) => program_data(here),
@@ -168,9 +156,7 @@ fn state(context: ServiceContext, pids: &str, paths: Paths<'_>) -> Result<String
 // Source: XDG Base Directory Specification: a relative path is to be ignored.
 fn xdg(here: &Surroundings, name: &str) -> Option<String> {
     let value = here.environment.get(name)?;
-    value
-        .starts_with('/')
-        .then(|| value.trim_end_matches('/').to_owned())
+    value.starts_with('/').then(|| value.trim_end_matches('/').to_owned())
 }
 
 fn home(here: &Surroundings) -> Result<&str, Missing> {
@@ -183,8 +169,5 @@ fn program_data(here: &Surroundings) -> String {
 }
 
 fn local_app_data(here: &Surroundings) -> Result<String, Missing> {
-    here.environment
-        .get("LOCALAPPDATA")
-        .cloned()
-        .ok_or(Missing("LOCALAPPDATA"))
+    here.environment.get("LOCALAPPDATA").cloned().ok_or(Missing("LOCALAPPDATA"))
 }

@@ -63,12 +63,7 @@ impl<'r> Own<'r> {
         let capture_stdout = raw.and_then(|raw| flag(raw.capture_stdout.as_deref()));
         let capture_stderr = raw.and_then(|raw| flag(raw.capture_stderr.as_deref()));
         let asks = capture_stdout == Some(true) || capture_stderr == Some(true);
-        Self {
-            enabled: asks.then_some(true),
-            capture_stdout,
-            capture_stderr,
-            section: None,
-        }
+        Self { enabled: asks.then_some(true), capture_stdout, capture_stderr, section: None }
     }
 }
 
@@ -92,9 +87,7 @@ impl<'r> Collection<'r> {
                 Some(false) => Switch::Off,
             },
         };
-        let default = raw
-            .and_then(|raw| raw.default_worker.as_deref())
-            .map(|raw| &raw.value);
+        let default = raw.and_then(|raw| raw.default_worker.as_deref()).map(|raw| &raw.value);
         let separate = default.and_then(separate);
         let stdout = separate.and_then(|separate| separate.stdout.as_deref());
         let stderr = separate.and_then(|separate| separate.stderr.as_deref());
@@ -115,9 +108,7 @@ impl<'r> Collection<'r> {
         }
         let shared = self.together.iter().filter(|draft| !draft.names_worker());
         let outputs = shared.map(|draft| draft.output("", &self.directories.logs, context));
-        Aggregation {
-            outputs: outputs.collect(),
-        }
+        Aggregation { outputs: outputs.collect() }
     }
 
     /// Where the output of one worker goes.
@@ -140,12 +131,10 @@ impl<'r> Collection<'r> {
         }
         let default = self.default;
         let inherited = |of: fn(&Raw) -> Option<&At<bool>>| default.and_then(|raw| flag(of(raw)));
-        let capture_stdout = own
-            .capture_stdout
-            .or_else(|| inherited(|raw| raw.capture_stdout.as_deref()));
-        let capture_stderr = own
-            .capture_stderr
-            .or_else(|| inherited(|raw| raw.capture_stderr.as_deref()));
+        let capture_stdout =
+            own.capture_stdout.or_else(|| inherited(|raw| raw.capture_stdout.as_deref()));
+        let capture_stderr =
+            own.capture_stderr.or_else(|| inherited(|raw| raw.capture_stderr.as_deref()));
         let policy = |raw: &Raw| raw.on_full.as_deref().map(|policy| policy.value);
         let on_full = own.section.and_then(|section| policy(&section.value));
         WorkerLogs {
@@ -161,9 +150,7 @@ impl<'r> Collection<'r> {
                 own_stderr.as_deref().unwrap_or(&self.stderr),
                 context,
             ),
-            on_full: on_full
-                .or_else(|| default.and_then(policy))
-                .unwrap_or(OnFull::Block),
+            on_full: on_full.or_else(|| default.and_then(policy)).unwrap_or(OnFull::Block),
         }
     }
 
@@ -205,26 +192,18 @@ impl<'r> Collection<'r> {
         for draft in together.filter(|draft| draft.names_worker()) {
             outputs.push(draft.output(id.as_str(), &self.directories.logs, context));
         }
-        StreamLogs {
-            capture: true,
-            outputs,
-        }
+        StreamLogs { capture: true, outputs }
     }
 }
 
 fn separate(raw: &Raw) -> Option<&Separate> {
     let outputs = raw.outputs.as_deref()?;
-    outputs
-        .value
-        .separate
-        .as_deref()
-        .map(|separate| &separate.value)
+    outputs.value.separate.as_deref().map(|separate| &separate.value)
 }
 
 fn together(raw: Option<&LogCollection>, context: &mut Context<'_>) -> Vec<Draft> {
-    let section = raw
-        .and_then(|raw| raw.global_aggregation.as_deref())
-        .map(|section| &section.value);
+    let section =
+        raw.and_then(|raw| raw.global_aggregation.as_deref()).map(|section| &section.value);
     let targets = section.and_then(|section| section.targets.as_deref());
     let drafts = drafts(targets, || Draft::file("aggregated.log"), context);
     match section.and_then(|section| flag(section.enabled.as_deref())) {
@@ -246,7 +225,5 @@ fn drafts(
 
 fn drafts_of(list: &At<Vec<At<Target>>>, context: &mut Context<'_>) -> Vec<Draft> {
     let targets = list.value.iter();
-    targets
-        .filter_map(|target| Draft::of(&target.value, target.place, context))
-        .collect()
+    targets.filter_map(|target| Draft::of(&target.value, target.place, context)).collect()
 }

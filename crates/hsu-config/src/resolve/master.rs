@@ -20,19 +20,14 @@ const WORKER_FOLDER: &str = "workers";
 pub(super) fn resolve(root: &Root, context: &mut Context<'_>) -> (MasterSpec, Folders) {
     let master = root.master.as_deref().map(|master| &master.value);
     let folders = folders_of(master, context);
-    let system = root
-        .log_collection
-        .as_deref()
-        .and_then(|logs| logs.value.system.as_deref());
+    let system = root.log_collection.as_deref().and_then(|logs| logs.value.system.as_deref());
     let named = system.and_then(|system| system.value.worker_directory.as_deref());
     let worker_folder = named.map_or(WORKER_FOLDER, |named| named.value.0.as_str());
     let worker_logs = context.paths().join(&folders.logs, worker_folder);
     let port = master.and_then(|master| master.port.as_deref());
     let timeout = master.and_then(|master| master.force_shutdown_timeout.as_deref());
     let spec = MasterSpec {
-        port: port
-            .and_then(|port| u16::try_from(port.value.0).ok())
-            .unwrap_or(PORT),
+        port: port.and_then(|port| u16::try_from(port.value.0).ok()).unwrap_or(PORT),
         log_level: master
             .and_then(|master| master.log_level.as_deref())
             .map_or(LogLevel::Info, |level| level.value),
@@ -62,16 +57,11 @@ pub(super) fn positive(
 ) -> Duration {
     match written {
         Some(written) if written.value.is_zero() => {
-            context
-                .findings
-                .notice("zero", (name, ""), written.place, || {
-                    let default = duration::shown(default);
-                    let message = format!("`0s` here is the default of {default}, not \"at once\"");
-                    (
-                        message,
-                        format!("write `{default}` or leave it out; `1ms` is as good as at once"),
-                    )
-                });
+            context.findings.notice("zero", (name, ""), written.place, || {
+                let default = duration::shown(default);
+                let message = format!("`0s` here is the default of {default}, not \"at once\"");
+                (message, format!("write `{default}` or leave it out; `1ms` is as good as at once"))
+            });
             default
         }
         Some(written) => written.value,
@@ -135,10 +125,6 @@ pub(super) fn missing(
 ) {
     context
         .findings
-        .error(
-            "folders",
-            place,
-            format!("`{variable}` is not set, so there are no folders to use"),
-        )
+        .error("folders", place, format!("`{variable}` is not set, so there are no folders to use"))
         .hint("set it, or write `master.base_directory`");
 }

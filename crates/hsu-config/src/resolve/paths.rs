@@ -59,19 +59,13 @@ impl Paths<'_> {
         if !self.is_bare(program) {
             return exists(&self.absolute(program));
         }
-        let list = self
-            .surroundings
-            .environment
-            .get("PATH")
-            .map_or("", String::as_str);
+        let list = self.surroundings.environment.get("PATH").map_or("", String::as_str);
         let between = match self.surroundings.os {
             Os::Linux | Os::MacOs => ':',
             Os::Windows => ';',
         };
         let folders = list.split(between).filter(|folder| !folder.is_empty());
-        folders
-            .into_iter()
-            .any(|folder| exists(&self.join(folder, program)))
+        folders.into_iter().any(|folder| exists(&self.join(folder, program)))
     }
 
     fn separator(&self) -> char {

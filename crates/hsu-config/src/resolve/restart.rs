@@ -47,11 +47,7 @@ const PROFILES: [(&str, f64); 6] = [
 /// The resolved restart settings.
 pub(super) fn resolve(written: &Written<'_>, context: &mut Context<'_>) -> Restart {
     let aware = written.aware;
-    let default = cause(
-        own_default(written, context),
-        RestartContext::DEFAULT,
-        context,
-    );
+    let default = cause(own_default(written, context), RestartContext::DEFAULT, context);
     let health = layered(written, |aware| aware.health_failures.as_deref());
     let resource = layered(written, |aware| aware.resource_violations.as_deref());
     // Documented: two more retries and twice the delay, and a gentle factor.
@@ -111,40 +107,25 @@ fn policy(written: &Written<'_>, context: &mut Context<'_>) -> RestartPolicy {
 /// The `default` block, under whichever of its names.
 fn own_default<'r>(written: &Written<'r>, context: &mut Context<'_>) -> Partial<'r> {
     let mut own = layered(written, |aware| aware.default.as_deref());
-    let fleet = layered(
-        &Written {
-            aware: None,
-            ..*written
-        },
-        |aware| aware.default.as_deref(),
-    );
-    let aware = written
-        .aware
-        .and_then(|aware| aware.default.as_deref())
-        .map(|d| &d.value);
+    let fleet = layered(&Written { aware: None, ..*written }, |aware| aware.default.as_deref());
+    let aware = written.aware.and_then(|aware| aware.default.as_deref()).map(|d| &d.value);
     let older = Partial {
-        max_retries: written
-            .legacy
-            .and_then(|legacy| legacy.max_retries.as_deref()),
-        retry_delay: written
-            .legacy
-            .and_then(|legacy| legacy.retry_delay.as_deref()),
-        backoff_rate: written
-            .legacy
-            .and_then(|legacy| legacy.backoff_rate.as_deref()),
+        max_retries: written.legacy.and_then(|legacy| legacy.max_retries.as_deref()),
+        retry_delay: written.legacy.and_then(|legacy| legacy.retry_delay.as_deref()),
+        backoff_rate: written.legacy.and_then(|legacy| legacy.backoff_rate.as_deref()),
         ..Partial::default()
     };
     let flat = written.flat;
     let older = Partial {
         max_retries: older
             .max_retries
-            .or(flat.and_then(|flat| flat.max_attempts.as_deref())),
+            .or_else(|| flat.and_then(|flat| flat.max_attempts.as_deref())),
         retry_delay: older
             .retry_delay
-            .or(flat.and_then(|flat| flat.restart_delay.as_deref())),
+            .or_else(|| flat.and_then(|flat| flat.restart_delay.as_deref())),
         backoff_rate: older
             .backoff_rate
-            .or(flat.and_then(|flat| flat.backoff_multiplier.as_deref())),
+            .or_else(|| flat.and_then(|flat| flat.backoff_multiplier.as_deref())),
         ..older
     };
     let retries = aware.and_then(|aware| aware.max_retries.as_deref());
@@ -188,9 +169,7 @@ fn cause(
     default: RestartContext,
     context: &mut Context<'_>,
 ) -> RestartContext {
-    let retry_delay = partial
-        .retry_delay
-        .map_or(default.retry_delay, |delay| delay.value);
+    let retry_delay = partial.retry_delay.map_or(default.retry_delay, |delay| delay.value);
     let max_delay = match partial.max_delay {
         Some(most) if most.value < retry_delay => {
             let message = format!(
@@ -208,16 +187,12 @@ fn cause(
         None => default.max_delay.max(retry_delay),
     };
     RestartContext {
-        max_retries: partial
-            .max_retries
-            .map_or(default.max_retries, |most| match most.value {
-                Limit::Of(count) => count.get(),
-                Limit::Unlimited => 0,
-            }),
+        max_retries: partial.max_retries.map_or(default.max_retries, |most| match most.value {
+            Limit::Of(count) => count.get(),
+            Limit::Unlimited => 0,
+        }),
         retry_delay,
-        backoff_rate: partial
-            .backoff_rate
-            .map_or(default.backoff_rate, |rate| rate.value.0),
+        backoff_rate: partial.backoff_rate.map_or(default.backoff_rate, |rate| rate.value.0),
         max_delay,
         jitter: partial.jitter.unwrap_or(default.jitter),
     }
@@ -228,20 +203,11 @@ fn breaker(written: &Written<'_>, context: &mut Context<'_>) -> Breaker {
         let breaker = aware.circuit_breaker.as_deref()?;
         breaker.value.half_open_after.as_deref().cloned()
     };
-    let found = written
-        .aware
-        .and_then(of)
-        .or_else(|| written.fleet.and_then(of));
+    let found = written.aware.and_then(of).or_else(|| written.fleet.and_then(of));
     let half_open_after = match found {
         None => Some(Restart::DEFAULT_HALF_OPEN_AFTER),
-        Some(At {
-            value: Limit::Unlimited,
-            ..
-        }) => None,
-        Some(At {
-            value: Limit::Of(time),
-            place,
-        }) => {
+        Some(At { value: Limit::Unlimited, .. }) => None,
+        Some(At { value: Limit::Of(time), place }) => {
             let time = At { value: time, place };
             never_zero(Some(&time), "an open breaker would never rest", context)
                 .or(Some(Restart::DEFAULT_HALF_OPEN_AFTER))
@@ -274,15 +240,9 @@ fn factors(
     context: &mut Context<'_>,
     of: impl Fn(&ContextAware) -> Option<&At<Named<Factor>>>,
 ) -> BTreeMap<String, f64> {
-    let found = written
-        .aware
-        .and_then(&of)
-        .or_else(|| written.fleet.and_then(&of));
+    let found = written.aware.and_then(&of).or_else(|| written.fleet.and_then(&of));
     let Some(found) = found else {
-        return documented
-            .iter()
-            .map(|(name, factor)| ((*name).to_owned(), *factor))
-            .collect();
+        return documented.iter().map(|(name, factor)| ((*name).to_owned(), *factor)).collect();
     };
     let known: HashMap<_, _> = documented.iter().copied().collect();
     let mut factors = BTreeMap::new();
@@ -294,11 +254,7 @@ fn factors(
         let names: Vec<_> = documented.iter().map(|(name, _)| *name).collect();
         context
             .findings
-            .error(
-                "unknown-key",
-                name.place,
-                format!("unknown name `{}`", shown(&name.value)),
-            )
+            .error("unknown-key", name.place, format!("unknown name `{}`", shown(&name.value)))
             .hint(format!("the names here are {}", names.join(", ")));
     }
     factors

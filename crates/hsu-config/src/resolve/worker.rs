@@ -87,22 +87,14 @@ impl Names {
             (Some(id), _) => id,
             (None, _) => {
                 let refused = &worker.refused;
-                required(
-                    "id",
-                    worker.id.as_deref(),
-                    refused,
-                    listed.worker.place,
-                    context,
-                )?
+                required("id", worker.id.as_deref(), refused, listed.worker.place, context)?
             }
         };
         let name = match WorkerId::new(&id.value) {
             Ok(name) => name,
             Err(reason) => {
-                let message = format!(
-                    "`{}` cannot be the name of a worker: {reason}",
-                    shown(&id.value)
-                );
+                let message =
+                    format!("`{}` cannot be the name of a worker: {reason}", shown(&id.value));
                 context
                     .findings
                     .error("id", id.place, message)
@@ -116,10 +108,8 @@ impl Names {
                 let message = format!("two workers are called `{other}`");
                 context.findings.error("duplicate-id", id.place, message)
             } else {
-                let message = format!(
-                    "`{}` and `{other}` differ in upper and lower case only",
-                    id.value
-                );
+                let message =
+                    format!("`{}` and `{other}` differ in upper and lower case only", id.value);
                 let problem = context.findings.error("duplicate-id", id.place, message);
                 problem.hint("their files would be the same where file names have no case")
             };
@@ -139,11 +129,7 @@ pub(super) fn required<'v, T>(
     place: Place,
     context: &mut Context<'_>,
 ) -> Option<&'v At<T>> {
-    let is_refused = || {
-        refused
-            .iter()
-            .any(|field| crate::schema::key_name(field) == name)
-    };
+    let is_refused = || refused.iter().any(|field| crate::schema::key_name(field) == name);
     if value.is_none() && !is_refused() {
         context
             .findings
@@ -160,13 +146,7 @@ fn one(
     common: &Common<'_>,
     context: &mut Context<'_>,
 ) -> Option<WorkerSpec> {
-    let kind = required(
-        "type",
-        worker.r#type.as_deref(),
-        &worker.refused,
-        place,
-        context,
-    );
+    let kind = required("type", worker.r#type.as_deref(), &worker.refused, place, context);
     let unit = worker.unit.as_deref();
     if let (Some(kind), Some(unit)) = (kind, unit) {
         refuse_siblings(kind, &unit.value, context);
@@ -186,10 +166,7 @@ fn one(
         }
         Some(WorkerType::Unmanaged) => {
             not_created("unmanaged", kind, unit, context);
-            checks::unmanaged(
-                unit.and_then(|unit| unit.value.unmanaged.as_deref()),
-                context,
-            );
+            checks::unmanaged(unit.and_then(|unit| unit.value.unmanaged.as_deref()), context);
             None
         }
         None => None,
@@ -197,14 +174,8 @@ fn one(
     let (metadata, managed) = resolved?;
     Some(WorkerSpec {
         id: id?,
-        enabled: worker
-            .enabled
-            .as_deref()
-            .is_none_or(|enabled| enabled.value),
-        profile: worker
-            .profile_type
-            .as_deref()
-            .map_or(Profile::Default, |profile| profile.value.0),
+        enabled: worker.enabled.as_deref().is_none_or(|enabled| enabled.value),
+        profile: worker.profile_type.as_deref().map_or(Profile::Default, |profile| profile.value.0),
         metadata,
         unit: Resolved::Managed(managed),
     })
@@ -222,41 +193,22 @@ fn not_created(
         _ => unit.value.unmanaged.is_some(),
     });
     if let (false, Some(kind)) = (section, kind) {
-        context
-            .findings
-            .notice("not-built", (name, "worker"), kind.place, || {
-                let message = format!("workers of type `{name}` are not built yet");
-                (
-                    message,
-                    String::from("the worker is checked and not created"),
-                )
-            });
+        context.findings.notice("not-built", (name, "worker"), kind.place, || {
+            let message = format!("workers of type `{name}` are not built yet");
+            (message, String::from("the worker is checked and not created"))
+        });
     }
 }
 
 /// `unit` has the section that `type` names, and no other.
 fn refuse_siblings(kind: &At<WorkerType>, unit: &Unit, context: &mut Context<'_>) {
     let sections = [
-        (
-            WorkerType::Managed,
-            "managed",
-            unit.managed.as_deref().map(|unit| unit.place),
-        ),
-        (
-            WorkerType::Unmanaged,
-            "unmanaged",
-            unit.unmanaged.as_deref().map(|unit| unit.place),
-        ),
-        (
-            WorkerType::Integrated,
-            "integrated",
-            unit.integrated.as_deref().map(|unit| unit.place),
-        ),
+        (WorkerType::Managed, "managed", unit.managed.as_deref().map(|unit| unit.place)),
+        (WorkerType::Unmanaged, "unmanaged", unit.unmanaged.as_deref().map(|unit| unit.place)),
+        (WorkerType::Integrated, "integrated", unit.integrated.as_deref().map(|unit| unit.place)),
     ];
-    let wanted = sections
-        .iter()
-        .find(|(this, ..)| *this == kind.value)
-        .map_or("", |(_, name, _)| name);
+    let wanted =
+        sections.iter().find(|(this, ..)| *this == kind.value).map_or("", |(_, name, _)| name);
     for (this, name, place) in sections {
         if let Some(place) = place.filter(|_| this != kind.value) {
             context
@@ -266,9 +218,7 @@ fn refuse_siblings(kind: &At<WorkerType>, unit: &Unit, context: &mut Context<'_>
                     place,
                     format!("a `{name}` section in a worker of type `{wanted}`"),
                 )
-                .hint(format!(
-                    "write `type: {name}`, or move it to `unit.{wanted}`"
-                ))
+                .hint(format!("write `type: {name}`, or move it to `unit.{wanted}`"))
                 .see(kind.place, "the type is set here");
         }
     }
@@ -297,12 +247,7 @@ fn managed(
     checks::health(section.health_check.as_deref(), context);
     let control = section.control.as_deref().map(|control| &control.value);
     let in_control = control.and_then(|control| control.execution.as_deref());
-    let execution = one_of(
-        "execution",
-        in_control,
-        section.execution.as_deref(),
-        context,
-    );
+    let execution = one_of("execution", in_control, section.execution.as_deref(), context);
     let in_control = control.and_then(|control| control.restart.as_deref());
     let legacy = one_of("restart", in_control, section.restart.as_deref(), context);
     let program = match execution {
@@ -315,29 +260,17 @@ fn managed(
     let written = restart::Written {
         policy: control.and_then(|control| control.restart_policy.as_deref()),
         on_clean_exit: control.and_then(|control| control.restart_on_clean_exit.as_deref()),
-        aware: control
-            .and_then(|c| c.context_aware_restart.as_deref())
-            .map(|aware| &aware.value),
+        aware: control.and_then(|c| c.context_aware_restart.as_deref()).map(|aware| &aware.value),
         legacy: legacy.map(|legacy| &legacy.value),
         flat: None,
         fleet: common.restart,
     };
     let own_logs = control.and_then(|control| control.log_collection.as_deref());
-    let own_logs = one_of(
-        "log_collection",
-        own_logs,
-        worker.log_collection.as_deref(),
-        context,
-    );
+    let own_logs = one_of("log_collection", own_logs, worker.log_collection.as_deref(), context);
     let managed = Managed {
         restart: restart::resolve(&written, context),
         stop: stop(control, context),
-        pid_file: pid_file(
-            id,
-            control.and_then(|c| c.process_file.as_deref()),
-            common,
-            context,
-        ),
+        pid_file: pid_file(id, control.and_then(|c| c.process_file.as_deref()), common, context),
         logs: common.logs.worker(id, logs::Own::of(own_logs), context),
         execution: execution::resolve(program.as_ref(), context),
     };
@@ -349,23 +282,11 @@ fn missing_execution(unit: &At<Unit>, context: &mut Context<'_>) {
         return;
     };
     let Some(control) = section.value.control.as_deref() else {
-        required(
-            "control",
-            None::<&At<Control>>,
-            &section.value.refused,
-            section.place,
-            context,
-        );
+        required("control", None::<&At<Control>>, &section.value.refused, section.place, context);
         return;
     };
     let refused = &control.value.refused;
-    required(
-        "execution",
-        None::<&At<Control>>,
-        refused,
-        control.place,
-        context,
-    );
+    required("execution", None::<&At<Control>>, refused, control.place, context);
 }
 
 /// A worker in the flat form.
@@ -378,10 +299,7 @@ fn flat(
 ) -> Option<(Metadata, Managed)> {
     let section = &unit.value;
     checks::flat_health(section.health_check.as_deref(), context);
-    let refused = section
-        .refused
-        .iter()
-        .any(|field| matches!(*field, "managed" | "control"));
+    let refused = section.refused.iter().any(|field| matches!(*field, "managed" | "control"));
     let Some(control) = section.control.as_deref() else {
         if !refused {
             context
@@ -394,10 +312,7 @@ fn flat(
     };
     let program = Program::of_flat(&control.value, control.place, context);
     let written = restart::Written {
-        flat: section
-            .restart_policy
-            .as_deref()
-            .map(|restart| &restart.value),
+        flat: section.restart_policy.as_deref().map(|restart| &restart.value),
         fleet: common.restart,
         ..restart::Written::default()
     };
@@ -469,10 +384,7 @@ fn stop(control: Option<&Control>, context: &mut Context<'_>) -> Stop {
 }
 
 fn metadata(id: &WorkerId, written: Option<&At<RawMetadata>>) -> Metadata {
-    let mut metadata = Metadata {
-        name: id.to_string(),
-        ..Metadata::default()
-    };
+    let mut metadata = Metadata { name: id.to_string(), ..Metadata::default() };
     let Some(written) = written.map(|written| &written.value) else {
         return metadata;
     };
@@ -490,9 +402,8 @@ fn metadata(id: &WorkerId, written: Option<&At<RawMetadata>>) -> Metadata {
     }
     if let Some(labels) = &written.labels {
         let pairs = labels.value.0.iter();
-        metadata.labels = pairs
-            .map(|(name, value)| (name.value.clone(), value.value.clone()))
-            .collect();
+        metadata.labels =
+            pairs.map(|(name, value)| (name.value.clone(), value.value.clone())).collect();
     }
     metadata
 }
@@ -510,32 +421,16 @@ fn pid_file(
         return in_folder(&common.folders.pids);
     };
     let file = &written.value;
-    let app = file
-        .app_name
-        .as_deref()
-        .map_or(folders::APP, |app| app.value.0.as_str());
+    let app = file.app_name.as_deref().map_or(folders::APP, |app| app.value.0.as_str());
     let subfolder = file.use_subdirectory.as_deref().map(|switch| switch.value);
-    let own_base = file
-        .base_directory
-        .as_deref()
-        .map(|base| paths.absolute(&base.value.0));
-    let fleet_base = common
-        .folders
-        .base
-        .clone()
-        .filter(|_| file.service_context.is_none());
+    let own_base = file.base_directory.as_deref().map(|base| paths.absolute(&base.value.0));
+    let fleet_base = common.folders.base.clone().filter(|_| file.service_context.is_none());
     if let Some(base) = own_base.or(fleet_base) {
-        let folder = if subfolder == Some(true) {
-            paths.join(&base, app)
-        } else {
-            base
-        };
+        let folder = if subfolder == Some(true) { paths.join(&base, app) } else { base };
         return in_folder(&folder);
     }
-    let wanted = file
-        .service_context
-        .as_deref()
-        .map_or(common.service_context, |wanted| wanted.value);
+    let wanted =
+        file.service_context.as_deref().map_or(common.service_context, |wanted| wanted.value);
     match folders::pids(wanted, app, subfolder, paths) {
         Ok(folder) => in_folder(&folder),
         Err(Missing(variable)) => {

@@ -96,12 +96,7 @@ impl Read for Environment {
         }
         variables.retain(|(name, place, _)| check_name(name, *place, reader));
         refuse_equal_names(&variables, reader);
-        Some(Self(
-            variables
-                .into_iter()
-                .map(|(name, _, value)| (name, value))
-                .collect(),
-        ))
+        Some(Self(variables.into_iter().map(|(name, _, value)| (name, value)).collect()))
     }
 }
 
@@ -126,10 +121,7 @@ fn check_name(name: &str, place: Place, reader: &mut Reader<'_>) -> bool {
         !name.is_empty() && !name.contains(['=', '\0']) && !name.contains(char::is_whitespace);
     if !good {
         let message = format!("`{}` cannot be the name of a variable", shown(name));
-        reader
-            .findings
-            .error("value", place, message)
-            .hint("use letters, digits and `_`");
+        reader.findings.error("value", place, message).hint("use letters, digits and `_`");
     }
     good
 }
@@ -158,10 +150,7 @@ impl Read for Account {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let refuse = |reason: &str| {
             let hint = "write a name such as `www-data`, or a number below 4294967295";
-            Err(Refused {
-                reason: reason.to_owned(),
-                hint: hint.to_owned(),
-            })
+            Err(Refused { reason: reason.to_owned(), hint: hint.to_owned() })
         };
         let parse = |text: &str| {
             let digits = text.strip_prefix('-').unwrap_or(text);
@@ -202,9 +191,7 @@ impl Read for Signal {
                 return Ok(Self::Number(i32::try_from(number).unwrap_or(i32::MAX)));
             }
             let name = text.to_ascii_uppercase();
-            Ok(Self::Name(
-                name.strip_prefix("SIG").unwrap_or(&name).to_owned(),
-            ))
+            Ok(Self::Name(name.strip_prefix("SIG").unwrap_or(&name).to_owned()))
         })
     }
 }
@@ -256,35 +243,21 @@ impl Read for Rlimits {
         for entry in entries {
             let key = Node {
                 place: entry.key_place,
-                data: Data::Scalar {
-                    text: entry.key.clone(),
-                    plain: true,
-                },
+                data: Data::Scalar { text: entry.key.clone(), plain: true },
             };
             let Some(name) = reader.required::<ResourceName>(&key) else {
                 continue;
             };
-            let resource = At {
-                value: name.value.0,
-                place: entry.key_place,
-            };
+            let resource = At { value: name.value.0, place: entry.key_place };
             if let Some(first) = limits.iter().find(|l| l.resource.value == resource.value) {
                 reader
                     .findings
-                    .error(
-                        "duplicate-key",
-                        resource.place,
-                        "this resource is limited twice",
-                    )
+                    .error("duplicate-key", resource.place, "this resource is limited twice")
                     .see(first.resource.place, "the first one");
                 continue;
             }
             let values = soft_and_hard(&entry.value, resource.value, reader);
-            limits.extend(values.map(|(soft, hard)| Rlimit {
-                resource,
-                soft,
-                hard,
-            }));
+            limits.extend(values.map(|(soft, hard)| Rlimit { resource, soft, hard }));
         }
         Some(Self(limits))
     }
@@ -292,12 +265,7 @@ impl Read for Rlimits {
 
 /// The keys of a limit in its long form.
 const PAIR: &[Key] = &[
-    Key {
-        name: "soft",
-        field: "soft",
-        means: "The limit that is enforced.",
-        ..Key::PLAIN
-    },
+    Key { name: "soft", field: "soft", means: "The limit that is enforced.", ..Key::PLAIN },
     Key {
         name: "hard",
         field: "hard",
@@ -342,11 +310,17 @@ fn limit(node: &Node<'_>, resource: Resource, reader: &mut Reader<'_>) -> Option
     let parse = |text: &str| match resource {
         _ if text == "unlimited" => Ok(u64::MAX),
         // The kernel counts seconds; a part of one counts as one.
-        Resource::Cpu => duration::parse(text).map(|time| time.as_millis().div_ceil(1000) as u64),
+        Resource::Cpu => duration::parse(text)
+            .map(|time| u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)),
         Resource::OpenFiles | Resource::Processes => {
             number::whole(text, 0, i64::MAX).map(i64::unsigned_abs)
         }
-        _ => size::parse(text).map(|size| size.0),
+        Resource::AddressSpace
+        | Resource::Core
+        | Resource::Data
+        | Resource::FileSize
+        | Resource::LockedMemory
+        | Resource::Stack => size::parse(text).map(|size| size.0),
     };
     reader.parsed(node, "a limit or `unlimited`", parse)
 }

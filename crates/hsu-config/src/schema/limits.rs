@@ -169,14 +169,9 @@ impl<T: Read + Alone> Read for Short<T> {
         if !T::check(node, reader) {
             return None;
         }
-        reader
-            .findings
-            .notice("legacy-key", ("limits", T::MODERN), node.place, || {
-                (
-                    String::from("a limit that stands alone is an old form"),
-                    T::MODERN.to_owned(),
-                )
-            });
+        reader.findings.notice("legacy-key", ("limits", T::MODERN), node.place, || {
+            (String::from("a limit that stands alone is an old form"), T::MODERN.to_owned())
+        });
         Some(Self::Alone)
     }
 }

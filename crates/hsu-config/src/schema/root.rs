@@ -233,34 +233,19 @@ impl Read for Workers {
             let items = reader.list(node)?;
             let mut listed = Vec::with_capacity(items.len());
             for item in items {
-                listed.extend(
-                    reader
-                        .required(item)
-                        .map(|worker| Listed { key: None, worker }),
-                );
+                listed.extend(reader.required(item).map(|worker| Listed { key: None, worker }));
             }
             return Some(Self(listed));
         };
         let what = "write a list: `- id: NAME`";
-        reader
-            .findings
-            .notice("legacy-key", ("workers", what), node.place, || {
-                (
-                    String::from("workers by name are an old form"),
-                    what.to_owned(),
-                )
-            });
+        reader.findings.notice("legacy-key", ("workers", what), node.place, || {
+            (String::from("workers by name are an old form"), what.to_owned())
+        });
         let mut listed = Vec::with_capacity(entries.len());
         for entry in entries {
-            let key = At {
-                value: entry.key.to_string(),
-                place: entry.key_place,
-            };
+            let key = At { value: entry.key.to_string(), place: entry.key_place };
             let worker = reader.required(&entry.value);
-            listed.extend(worker.map(|worker| Listed {
-                key: Some(key),
-                worker,
-            }));
+            listed.extend(worker.map(|worker| Listed { key: Some(key), worker }));
         }
         Some(Self(listed))
     }

@@ -14,9 +14,7 @@ impl Read for String {
     const SHAPE: Shape = Shape::Value("text");
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        reader
-            .word(node, "a text")
-            .map(|word| word.text.into_owned())
+        reader.word(node, "a text").map(|word| word.text.into_owned())
     }
 }
 
@@ -116,11 +114,7 @@ impl<const LEAST: i64, const MOST: i64> Read for Whole<LEAST, MOST> {
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         reader.unquoted(node, "a number")?;
-        reader
-            .parsed(node, "a whole number", |text| {
-                number::whole(text, LEAST, MOST)
-            })
-            .map(Self)
+        reader.parsed(node, "a whole number", |text| number::whole(text, LEAST, MOST)).map(Self)
     }
 }
 
@@ -203,9 +197,7 @@ impl Read for Umask {
     const SHAPE: Shape = Shape::Value("octal digits, such as `0022`");
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        reader
-            .parsed(node, "octal digits", |text| number::octal(text, 0o777))
-            .map(Self)
+        reader.parsed(node, "octal digits", |text| number::octal(text, 0o777)).map(Self)
     }
 }
 
@@ -241,10 +233,7 @@ impl<T: Read> Read for Named<T> {
         let entries = reader.mapping(node)?;
         let mut named = Vec::with_capacity(entries.len());
         for entry in entries {
-            let name = At {
-                value: entry.key.to_string(),
-                place: entry.key_place,
-            };
+            let name = At { value: entry.key.to_string(), place: entry.key_place };
             named.extend(reader.required(&entry.value).map(|value| (name, value)));
         }
         Some(Self(named))
@@ -298,16 +287,12 @@ pub(crate) fn choose<T: Copy>(
                 .filter(|word| similarity(word) >= 0.6)
                 .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
             let hint = match near {
-                Some(word) => format!(
-                    "did you mean `{word}`? the words here are {}",
-                    words.join(", ")
-                ),
+                Some(word) => {
+                    format!("did you mean `{word}`? the words here are {}", words.join(", "))
+                }
                 None => format!("the words here are {}", words.join(", ")),
             };
-            Refused {
-                reason: String::from("is not a word that is known here"),
-                hint,
-            }
+            Refused { reason: String::from("is not a word that is known here"), hint }
         })
     })
 }

@@ -34,10 +34,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Refused> {
     if text.starts_with(['-', '+']) {
         return Err(fail("has a sign, and a duration has none"));
     }
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return Err(without_unit(text));
     }
     if text.contains(char::is_whitespace) {
@@ -47,9 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Refused> {
     let mut rest = text;
     while !rest.is_empty() {
         let (number, after) = Decimal::split(rest).ok_or_else(|| fail("is not a duration"))?;
-        let end = after
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let Some((_, nanoseconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(unknown_unit(unit));
@@ -67,10 +62,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Refused> {
 fn without_unit(text: &str) -> Refused {
     match text {
         "0" => Refused::new("has no unit", "write `0s`"),
-        _ => Refused::new(
-            "has no unit",
-            format!("write `{text}s` for seconds, or `{text}ms`"),
-        ),
+        _ => Refused::new("has no unit", format!("write `{text}s` for seconds, or `{text}ms`")),
     }
 }
 
@@ -83,10 +75,7 @@ fn unknown_unit(unit: &str) -> Refused {
         _ => HINT,
     };
     let unit = crate::findings::shown(unit);
-    Refused::new(
-        format!("has the unit `{unit}`, which no duration has"),
-        hint,
-    )
+    Refused::new(format!("has the unit `{unit}`, which no duration has"), hint)
 }
 
 /// Writes a duration the way [`parse`] reads it, for messages.
@@ -145,11 +134,7 @@ mod tests {
             ("99999999999999999999s", "is not a duration", "`7d`"),
         ] {
             let refused = parse(text).expect_err(text);
-            assert!(
-                refused.reason.contains(reason),
-                "{text}: {}",
-                refused.reason
-            );
+            assert!(refused.reason.contains(reason), "{text}: {}", refused.reason);
             assert!(refused.hint.contains(hint), "{text}: {}", refused.hint);
         }
     }

@@ -20,13 +20,8 @@ pub(crate) fn whole(text: &str, least: i64, most: i64) -> Result<i64, Refused> {
 pub(crate) fn fraction(text: &str) -> Result<f64, Refused> {
     let hint = "write a number such as `2` or `1.5`";
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let decimal = digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let first = digits
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_digit());
+    let decimal = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let first = digits.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
     match text.parse::<f64>() {
         Ok(number) if decimal && first && number.is_finite() => Ok(number),
         Ok(_) | Err(_) => Err(Refused::new("is not a number", hint)),
@@ -67,11 +62,7 @@ mod tests {
             ("18446744073709551616", "out of range"),
         ] {
             let refused = whole(text, 0, 65535).expect_err(text);
-            assert!(
-                refused.reason.contains(reason),
-                "{text}: {}",
-                refused.reason
-            );
+            assert!(refused.reason.contains(reason), "{text}: {}", refused.reason);
             assert!(refused.hint.contains("from 0 to 65535"), "{text}");
         }
     }
@@ -81,9 +72,7 @@ mod tests {
         assert_eq!(fraction("1"), Ok(1.0));
         assert_eq!(fraction("1.5"), Ok(1.5));
         assert_eq!(fraction("-2"), Ok(-2.0));
-        for text in [
-            "1e999", ".inf", "inf", ".nan", "NaN", "", ".5", "1.2.3", "0x1", "1,5",
-        ] {
+        for text in ["1e999", ".inf", "inf", ".nan", "NaN", "", ".5", "1.2.3", "0x1", "1,5"] {
             assert!(fraction(text).is_err(), "{text}");
         }
     }

@@ -25,18 +25,13 @@ pub(crate) fn parse(text: &str) -> Result<ByteSize, Refused> {
         return Err(Refused::new("has a sign, and a size has none", HINT));
     }
     let too_large = || Refused::new("is more than 16 EiB", HINT);
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     if digits > 20 {
         return Err(too_large());
     }
     let (number, unit) = Decimal::split(text).ok_or_else(|| Refused::new("is not a size", HINT))?;
     let unit = unit.trim_start_matches(' ');
-    let Some((_, bytes)) = UNITS
-        .iter()
-        .find(|(name, _)| unit.eq_ignore_ascii_case(name))
-    else {
+    let Some((_, bytes)) = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name)) else {
         return Err(unknown_unit(text, unit));
     };
     if number.places > 0 && *bytes == 1 {
@@ -59,10 +54,7 @@ fn unknown_unit(text: &str, unit: &str) -> Refused {
             let hint = format!(
                 "write `{number}{letter}B` (powers of 10) or `{number}{letter}iB` (powers of 2)"
             );
-            Refused::new(
-                format!("has the unit `{unit}`, which means two things"),
-                hint,
-            )
+            Refused::new(format!("has the unit `{unit}`, which means two things"), hint)
         }
         None => Refused::new("is not a size", HINT),
     }
@@ -108,11 +100,7 @@ mod tests {
             ("0x10", "is not a size", "MB"),
         ] {
             let refused = parse(text).expect_err(text);
-            assert!(
-                refused.reason.contains(reason),
-                "{text}: {}",
-                refused.reason
-            );
+            assert!(refused.reason.contains(reason), "{text}: {}", refused.reason);
             assert!(refused.hint.contains(hint), "{text}: {}", refused.hint);
         }
     }

@@ -25,10 +25,7 @@ impl Fleet {
         for (id, worker) in &self.workers {
             if let Some(run) = worker.run() {
                 demand(runs.insert(run), "I1: a run belongs to one worker")?;
-                demand(
-                    self.runs.get(&run) == Some(id),
-                    "I1: the index knows every run",
-                )?;
+                demand(self.runs.get(&run) == Some(id), "I1: the index knows every run")?;
                 demand(run.0 < self.next_run, "I27: run numbers only rise")?;
                 let open = worker.accounted.is_none_or(|accounted| accounted < run);
                 let clearing = matches!(worker.state, State::Clearing { .. });
@@ -37,46 +34,23 @@ impl Fleet {
             let visible = worker.visible();
             let has_process = worker.process().is_some();
             let must = matches!(worker.state, State::Running(_) | State::Stopping(_));
-            demand(
-                must == has_process,
-                "I4: a running worker has a process, no other has",
-            )?;
+            demand(must == has_process, "I4: a running worker has a process, no other has")?;
             let tripped = visible == WorkerState::Tripped;
             let open = matches!(worker.breaker, Breaker::Open { .. });
             demand(!tripped || open, "I8: a tripped worker has an open breaker")?;
-            demand(
-                !open || worker.run().is_none(),
-                "I8: an open breaker starts nothing",
-            )?;
+            demand(!open || worker.run().is_none(), "I8: an open breaker starts nothing")?;
             demand(worker.history.len() <= 16, "I20: the history is bounded")?;
             let due = worker.deadline();
             let filed = due.is_none_or(|due| self.deadlines.contains(&(due, id.clone())));
             demand(filed, "L1: every rest has an armed deadline")?;
-            demand(
-                visible != WorkerState::BackingOff || due.is_some(),
-                "L1: a rest ends",
-            )?;
+            demand(visible != WorkerState::BackingOff || due.is_some(), "L1: a rest ends")?;
         }
-        demand(
-            self.runs.len() == runs.len(),
-            "I23: no run without a worker",
-        )?;
-        let armed = self
-            .workers
-            .values()
-            .filter(|worker| worker.deadline().is_some())
-            .count();
-        demand(
-            self.deadlines.len() == armed,
-            "I6: every deadline belongs to a present state",
-        )
+        demand(self.runs.len() == runs.len(), "I23: no run without a worker")?;
+        let armed = self.workers.values().filter(|worker| worker.deadline().is_some()).count();
+        demand(self.deadlines.len() == armed, "I6: every deadline belongs to a present state")
     }
 }
 
 fn demand(holds: bool, invariant: &'static str) -> Result<(), Broken> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Broken(invariant))
-    }
+    if holds { Ok(()) } else { Err(Broken(invariant)) }
 }

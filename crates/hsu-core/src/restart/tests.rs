@@ -10,10 +10,7 @@ use hsu_model::worker::Profile;
 use super::*;
 
 fn restart(policy: RestartPolicy) -> Restart {
-    let plain = RestartContext {
-        jitter: 0.0,
-        ..RestartContext::DEFAULT
-    };
+    let plain = RestartContext { jitter: 0.0, ..RestartContext::DEFAULT };
     Restart {
         policy,
         on_clean_exit: false,
@@ -26,9 +23,7 @@ fn restart(policy: RestartPolicy) -> Restart {
         sustained_violation: Duration::ZERO,
         spike_tolerance: Duration::ZERO,
         reset_after: Duration::from_secs(60),
-        breaker: Breaker {
-            half_open_after: None,
-        },
+        breaker: Breaker { half_open_after: None },
     }
 }
 
@@ -41,10 +36,7 @@ fn each_policy_restarts_the_exits_it_names() {
     let zero = Exit::Code(0);
     let failures = [
         Exit::Code(1),
-        Exit::Signal {
-            number: 9,
-            core: false,
-        },
+        Exit::Signal { number: 9, core: false },
         Exit::Unknown(UnknownExit::Reboot),
     ];
     for (policy, clean, failed) in [
@@ -54,17 +46,9 @@ fn each_policy_restarts_the_exits_it_names() {
         (RestartPolicy::UnlessStopped, true, true),
     ] {
         let restart = restart(policy);
-        assert_eq!(
-            after_exit(&restart, zero, 0) != Verdict::Final,
-            clean,
-            "{policy:?}"
-        );
+        assert_eq!(after_exit(&restart, zero, 0) != Verdict::Final, clean, "{policy:?}");
         for exit in failures {
-            assert_eq!(
-                after_exit(&restart, exit, 0) != Verdict::Final,
-                failed,
-                "{policy:?}"
-            );
+            assert_eq!(after_exit(&restart, exit, 0) != Verdict::Final, failed, "{policy:?}");
         }
     }
 }
@@ -75,17 +59,12 @@ fn rests_grow_by_the_rate_up_to_the_cap_and_the_last_attempt_gives_up() {
     restart.default.max_retries = 4;
     restart.default.max_delay = Duration::from_secs(10);
     let rests: alloc::vec::Vec<_> = (0..5)
-        .map(
-            |attempts| match after_exit(&restart, Exit::Code(1), attempts) {
-                Verdict::Retry { delay, .. } => Some(delay.as_millis()),
-                Verdict::GiveUp | Verdict::Final => None,
-            },
-        )
+        .map(|attempts| match after_exit(&restart, Exit::Code(1), attempts) {
+            Verdict::Retry { delay, .. } => Some(delay.as_millis()),
+            Verdict::GiveUp | Verdict::Final => None,
+        })
         .collect();
-    assert_eq!(
-        rests,
-        [Some(5000), Some(7500), Some(10_000), Some(10_000), None]
-    );
+    assert_eq!(rests, [Some(5000), Some(7500), Some(10_000), Some(10_000), None]);
 }
 
 #[test]
@@ -94,14 +73,7 @@ fn no_retries_means_no_limit_and_no_delay_means_at_once() {
     restart.default.max_retries = 0;
     restart.default.retry_delay = Duration::ZERO;
     let verdict = after_exit(&restart, Exit::Code(1), u32::MAX - 1);
-    assert!(matches!(
-        verdict,
-        Verdict::Retry {
-            limit: 0,
-            delay: Duration::ZERO,
-            ..
-        }
-    ));
+    assert!(matches!(verdict, Verdict::Retry { limit: 0, delay: Duration::ZERO, .. }));
 }
 
 #[test]
@@ -109,11 +81,7 @@ fn multipliers_scale_retries_and_rests_and_leave_at_least_one_attempt() {
     let restart = restart(RestartPolicy::OnFailure);
     let warning = Cause::Health(Severity::Warning);
     let verdict = decide(&restart, Profile::Batch, Exit::Code(1), warning, 0, 0);
-    let expected = Verdict::Retry {
-        attempt: 1,
-        limit: 4,
-        delay: Duration::from_millis(7500),
-    };
+    let expected = Verdict::Retry { attempt: 1, limit: 4, delay: Duration::from_millis(7500) };
     assert_eq!(verdict, expected);
     let mut small = restart;
     small.health_failures.max_retries = 1;

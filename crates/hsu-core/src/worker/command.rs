@@ -43,10 +43,7 @@ impl Worker {
         command: Command,
     ) {
         let verb = command.verb();
-        if !matches!(
-            command,
-            Command::Signal(_) | Command::ResetBreaker | Command::Enable
-        ) {
+        if !matches!(command, Command::Signal(_) | Command::ResetBreaker | Command::Enable) {
             self.supersede(context, verb);
         }
         self.tell(context, EventKind::Commanded { verb: verb.into() });
@@ -82,11 +79,7 @@ impl Worker {
     }
 
     fn conflict(&self, operation: &'static str, hint: &'static str) -> Answer {
-        Answer::Refused(Refusal::Conflict {
-            state: self.visible(),
-            operation,
-            hint,
-        })
+        Answer::Refused(Refusal::Conflict { state: self.visible(), operation, hint })
     }
 
     /// None means that the answer comes later.
@@ -208,11 +201,7 @@ impl Worker {
                 return self.conflict("signal", "only a process that runs takes a signal");
             }
         };
-        context.out.push(Effect::Signal {
-            run,
-            signal,
-            scope: Scope::Process,
-        });
+        context.out.push(Effect::Signal { run, signal, scope: Scope::Process });
         self.tell(context, EventKind::Signalled { run, signal });
         self.done("signalled")
     }

@@ -31,12 +31,7 @@ impl Worker {
         }
         let lasted = self.lasted(at);
         self.accounted = Some(run);
-        self.last_exit = Some(LastExit {
-            run,
-            exit,
-            at: wall,
-            lasted,
-        });
+        self.last_exit = Some(LastExit { run, exit, at: wall, lasted });
         self.tell(context, EventKind::Exited { run, exit, lasted });
         context.out.push(Effect::Acknowledge { run });
         if self.run() == Some(run) {
@@ -59,20 +54,12 @@ impl Worker {
             State::Stopping(stopping) => {
                 let then = stopping.then;
                 self.state = State::Clearing { run, then, exit };
-                context.out.push(Effect::KillTree {
-                    worker: self.id().clone(),
-                    run,
-                    whole: true,
-                });
+                context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: true });
                 self.persist(context);
             }
             State::Starting { .. } | State::Running(_) | State::Unsettled { .. } => {
                 // Whatever it left behind must not live beside the next run.
-                context.out.push(Effect::KillTree {
-                    worker: self.id().clone(),
-                    run,
-                    whole: false,
-                });
+                context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: false });
                 self.forget_failures_after(context, lasted);
                 self.decide(context, exit, Cause::Exit);
             }
@@ -88,10 +75,7 @@ impl Worker {
 
     /// A run that lasted long enough closes the breaker.
     fn forget_failures_after(&mut self, context: &mut Context<'_>, lasted: Duration) {
-        if self
-            .restart()
-            .is_some_and(|restart| lasted >= restart.reset_after)
-        {
+        if self.restart().is_some_and(|restart| lasted >= restart.reset_after) {
             self.attempts = 0;
             self.set_breaker(context, Breaker::Closed);
         }
@@ -109,48 +93,24 @@ impl Worker {
             return;
         };
         let profile = self.spec.profile;
-        let verdict = decide(
-            restart,
-            profile,
-            exit,
-            cause,
-            self.attempts,
-            context.entropy,
-        );
+        let verdict = decide(restart, profile, exit, cause, self.attempts, context.entropy);
         match verdict {
             Verdict::Final => {
-                let state = if exit.is_success() {
-                    State::Stopped
-                } else {
-                    State::Failed
-                };
+                let state = if exit.is_success() { State::Stopped } else { State::Failed };
                 let reason = Reason::Final(exit);
                 self.tell(
                     context,
-                    EventKind::RestartRefused {
-                        reason: alloc::format!("{reason}"),
-                    },
+                    EventKind::RestartRefused { reason: alloc::format!("{reason}") },
                 );
                 self.enter(context, state, reason);
             }
             Verdict::GiveUp => self.trip(context, exit),
             // A failed trial opens the breaker again, whatever the limit says.
             Verdict::Retry { .. } if self.breaker == Breaker::HalfOpen => self.trip(context, exit),
-            Verdict::Retry {
-                attempt,
-                limit,
-                delay,
-            } => {
+            Verdict::Retry { attempt, limit, delay } => {
                 self.attempts = attempt;
                 self.counts_as_restart = true;
-                self.tell(
-                    context,
-                    EventKind::RestartScheduled {
-                        attempt,
-                        limit,
-                        delay,
-                    },
-                );
+                self.tell(context, EventKind::RestartScheduled { attempt, limit, delay });
                 self.rest(context, exit, attempt, delay);
             }
         }
@@ -162,70 +122,37 @@ impl Worker {
             if turn <= context.now.tick {
                 self.begin_start(context, Reason::RestartAtOnce(exit));
             } else {
-                let state = State::BackingOff {
-                    due: turn,
-                    admitted: Admitted::Yes,
-                };
+                let state = State::BackingOff { due: turn, admitted: Admitted::Yes };
                 self.enter(context, state, Reason::StartRate);
             }
         } else {
             let due = context.now.tick.after(delay);
-            let state = State::BackingOff {
-                due,
-                admitted: Admitted::No,
-            };
-            self.enter(
-                context,
-                state,
-                Reason::Rest {
-                    exit,
-                    attempt,
-                    delay,
-                },
-            );
+            let state = State::BackingOff { due, admitted: Admitted::No };
+            self.enter(context, state, Reason::Rest { exit, attempt, delay });
         }
     }
 
     fn trip(&mut self, context: &mut Context<'_>, exit: Exit) {
-        let rest = self
-            .restart()
-            .and_then(|restart| restart.breaker.half_open_after);
+        let rest = self.restart().and_then(|restart| restart.breaker.half_open_after);
         let trial_at = rest.map(|rest| context.now.tick.after(rest));
         self.set_breaker(context, Breaker::Open { trial_at });
-        let reason = Reason::TooManyFailures {
-            exit,
-            attempts: self.attempts,
-        };
-        self.tell(
-            context,
-            EventKind::RestartRefused {
-                reason: alloc::format!("{reason}"),
-            },
-        );
+        let reason = Reason::TooManyFailures { exit, attempts: self.attempts };
+        self.tell(context, EventKind::RestartRefused { reason: alloc::format!("{reason}") });
         self.enter(context, State::Tripped, reason);
     }
 
     /// A rest, a stable run, a trial or a stop is due.
     pub(crate) fn on_due(&mut self, context: &mut Context<'_>) {
         match &self.state {
-            State::BackingOff {
-                admitted: Admitted::Yes,
-                ..
-            } => {
+            State::BackingOff { admitted: Admitted::Yes, .. } => {
                 self.begin_start(context, Reason::RestOver);
             }
-            State::BackingOff {
-                admitted: Admitted::No,
-                ..
-            } => {
+            State::BackingOff { admitted: Admitted::No, .. } => {
                 let turn = context.limiter.reserve(context.now.tick);
                 if turn <= context.now.tick {
                     self.begin_start(context, Reason::RestOver);
                 } else {
-                    let state = State::BackingOff {
-                        due: turn,
-                        admitted: Admitted::Yes,
-                    };
+                    let state = State::BackingOff { due: turn, admitted: Admitted::Yes };
                     self.enter(context, state, Reason::StartRate);
                 }
             }
@@ -258,9 +185,7 @@ impl Worker {
         let State::Running(running) = &self.state else {
             return;
         };
-        let grace = self
-            .restart()
-            .map_or(Duration::ZERO, |restart| restart.startup_grace);
+        let grace = self.restart().map_or(Duration::ZERO, |restart| restart.startup_grace);
         let in_grace = context.now.tick.since(running.started.0) < grace;
         if running.run != run || in_grace {
             return;

@@ -22,8 +22,7 @@ impl Worker {
     /// Asks for a process, now.
     pub(crate) fn begin_start(&mut self, context: &mut Context<'_>, reason: Reason) {
         debug_assert!(
-            self.run()
-                .is_none_or(|run| self.accounted.is_some_and(|accounted| run <= accounted)),
+            self.run().is_none_or(|run| self.accounted.is_some_and(|accounted| run <= accounted)),
             "I1: at most one run that is not over"
         );
         if context.ending {
@@ -34,10 +33,7 @@ impl Worker {
         self.latest_run = Some(run);
         self.survivors.clear();
         self.enter(context, State::Starting { run }, reason);
-        context.out.push(Effect::Spawn {
-            worker: self.id().clone(),
-            run,
-        });
+        context.out.push(Effect::Spawn { worker: self.id().clone(), run });
     }
 
     /// Starts what shall run, is allowed to, and has not been started yet.
@@ -74,13 +70,7 @@ impl Worker {
             self.restarts += 1;
         }
         let started = (context.now.tick, context.now.wall);
-        self.tell(
-            context,
-            EventKind::Spawned {
-                run,
-                pid: process.pid,
-            },
-        );
+        self.tell(context, EventKind::Spawned { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Started);
         if self.desired == Desired::Stopped || context.ending {
             // Stopped while it was being started.
@@ -101,16 +91,9 @@ impl Worker {
     ) {
         // Only a worker with something to forget is worth a timer.
         let has_past = self.attempts > 0 || self.breaker != Breaker::Closed;
-        let stable_at = self
-            .restart()
-            .filter(|_| has_past)
-            .map(|restart| started.0.after(restart.reset_after));
-        let running = Running {
-            run,
-            process,
-            started,
-            stable_at,
-        };
+        let stable_at =
+            self.restart().filter(|_| has_past).map(|restart| started.0.after(restart.reset_after));
+        let running = Running { run, process, started, stable_at };
         self.enter(context, State::Running(running), reason);
     }
 
@@ -128,13 +111,7 @@ impl Worker {
             return;
         }
         self.accounted = Some(run);
-        self.tell(
-            context,
-            EventKind::SpawnFailed {
-                run,
-                error: error.clone(),
-            },
-        );
+        self.tell(context, EventKind::SpawnFailed { run, error: error.clone() });
         let reason = Reason::NotStarted(error.to_string());
         if self.desired == Desired::Stopped || context.ending {
             self.enter(context, State::Stopped, reason);
@@ -142,14 +119,7 @@ impl Worker {
             self.resolve(context, answer);
         } else if transient {
             let due = context.now.tick.after(self.scarcity_rest());
-            self.enter(
-                context,
-                State::BackingOff {
-                    due,
-                    admitted: Admitted::No,
-                },
-                reason,
-            );
+            self.enter(context, State::BackingOff { due, admitted: Admitted::No }, reason);
             self.resolve(context, Self::failed(error));
         } else {
             // What is missing does not come by itself: an operator's start tries again.
@@ -161,9 +131,7 @@ impl Worker {
     fn scarcity_rest(&self) -> core::time::Duration {
         let declared = self
             .restart()
-            .map_or(RestartContext::DEFAULT.retry_delay, |restart| {
-                restart.default.retry_delay
-            });
+            .map_or(RestartContext::DEFAULT.retry_delay, |restart| restart.default.retry_delay);
         declared.max(SCARCITY_REST)
     }
 
@@ -190,21 +158,11 @@ impl Worker {
             | State::Clearing { .. } => return,
         };
         self.latest_run = Some(run);
-        self.tell(
-            context,
-            EventKind::Adopted {
-                run,
-                pid: process.pid,
-            },
-        );
+        self.tell(context, EventKind::Adopted { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Adopted);
         let unwanted = self.desired == Desired::Stopped || !self.is_enabled();
         if unwanted || was == WorkerState::Stopping {
-            let then = if unwanted {
-                Then::Stay
-            } else {
-                Then::StartAgain
-            };
+            let then = if unwanted { Then::Stay } else { Then::StartAgain };
             self.begin_stop(context, then, Reason::Wanted);
         } else {
             let answer = self.done("started");

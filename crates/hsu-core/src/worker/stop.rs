@@ -23,32 +23,14 @@ impl Worker {
         let State::Running(running) = &self.state else {
             return;
         };
-        let Running {
-            run,
-            process,
-            started,
-            ..
-        } = running.clone();
-        let Stop {
-            signal,
-            graceful_timeout,
-        } = self.stop_settings();
+        let Running { run, process, started, .. } = running.clone();
+        let Stop { signal, graceful_timeout } = self.stop_settings();
         let kill_at = context.now.tick.after(graceful_timeout);
         let ladder = Ladder::Asked { kill_at };
-        let stopping = Stopping {
-            run,
-            process,
-            started,
-            ladder,
-            then,
-        };
+        let stopping = Stopping { run, process, started, ladder, then };
         self.enter(context, State::Stopping(stopping), reason);
         for signal in [signal, SIGCONT] {
-            context.out.push(Effect::Signal {
-                run,
-                signal,
-                scope: Scope::Tree,
-            });
+            context.out.push(Effect::Signal { run, signal, scope: Scope::Tree });
         }
         self.tell(context, EventKind::Signalled { run, signal });
     }
@@ -61,16 +43,10 @@ impl Worker {
         if !matches!(stopping.ladder, Ladder::Asked { .. }) {
             return;
         }
-        stopping.ladder = Ladder::Killed {
-            report_at: context.now.tick.after(UNKILLABLE_AFTER),
-        };
+        stopping.ladder = Ladder::Killed { report_at: context.now.tick.after(UNKILLABLE_AFTER) };
         let run = stopping.run;
         self.tell(context, EventKind::Killed { run });
-        context.out.push(Effect::KillTree {
-            worker: self.id().clone(),
-            run,
-            whole: true,
-        });
+        context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: true });
     }
 
     /// A stop's deadline is due.
@@ -102,11 +78,7 @@ impl Worker {
     /// What is left after a kill is known.
     pub(crate) fn on_survivors(&mut self, context: &mut Context<'_>, run: RunId, pids: Vec<u32>) {
         let cleared = match &self.state {
-            State::Clearing {
-                run: ours,
-                then,
-                exit,
-            } if *ours == run => Some((*then, *exit)),
+            State::Clearing { run: ours, then, exit } if *ours == run => Some((*then, *exit)),
             // The kill of a process that still runs: its exit decides.
             State::Stopping(_) => None,
             // Leftovers of an earlier run were looked for while another run goes on.

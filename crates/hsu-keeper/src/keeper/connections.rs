@@ -44,17 +44,12 @@ impl Connections {
         // SAFETY: no memory is passed.
         check(unsafe { libc::listen(raw, 16) }.into())?;
         epoll.add(listener.as_fd(), Token::Listener.number())?;
-        Ok(Self {
-            listener,
-            places: std::iter::repeat_with(|| None).take(MOST).collect(),
-        })
+        Ok(Self { listener, places: std::iter::repeat_with(|| None).take(MOST).collect() })
     }
 
     pub(super) fn find(&self, role: Role) -> Option<usize> {
         let has = |place: &Option<Connection>| {
-            place
-                .as_ref()
-                .is_some_and(|connection| connection.role == Some(role))
+            place.as_ref().is_some_and(|connection| connection.role == Some(role))
         };
         self.places.iter().position(has)
     }
@@ -67,9 +62,7 @@ impl Connections {
     pub(super) fn tell(&mut self, role: Role, message: FromKeeper) -> bool {
         let place = self.find(role);
         let connection = place.and_then(|place| self.get(place));
-        connection
-            .map(|connection| connection.channel.queue(message))
-            .is_some()
+        connection.map(|connection| connection.channel.queue(message)).is_some()
     }
 
     fn accept(&self) -> io::Result<Connection> {
@@ -77,15 +70,9 @@ impl Connections {
         let raw = self.listener.as_raw_fd();
         // SAFETY: no address is asked for.
         let socket =
-            own(
-                unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) }
-                    .into(),
-            )?;
-        let mut peer = libc::ucred {
-            pid: 0,
-            uid: u32::MAX,
-            gid: u32::MAX,
-        };
+            own(unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) }
+                .into())?;
+        let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
         let (raw, place) = (socket.as_raw_fd(), (&raw mut peer).cast());
         let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
@@ -98,12 +85,7 @@ impl Connections {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
         }
         let pid = u32::try_from(peer.pid).unwrap_or(0);
-        Ok(Connection {
-            channel: Channel::new(socket),
-            role: None,
-            pid,
-            blocked: false,
-        })
+        Ok(Connection { channel: Channel::new(socket), role: None, pid, blocked: false })
     }
 }
 
@@ -112,9 +94,7 @@ impl Keeper {
         let Some(free) = self.connections.places.iter().position(Option::is_none) else {
             // Too many: the oldest that never said hello makes room.
             let idle = |place: &Option<Connection>| {
-                place
-                    .as_ref()
-                    .is_some_and(|connection| connection.role.is_none())
+                place.as_ref().is_some_and(|connection| connection.role.is_none())
             };
             if let Some(place) = self.connections.places.iter().position(idle) {
                 self.hang_up(place);
@@ -150,29 +130,15 @@ impl Keeper {
     }
 
     fn on_message(&mut self, place: usize, message: ToKeeper) {
-        let Some(role) = self
-            .connections
-            .get(place)
-            .map(|connection| connection.role)
-        else {
+        let Some(role) = self.connections.get(place).map(|connection| connection.role) else {
             return;
         };
         match (role, message) {
-            (
-                None,
-                ToKeeper::Hello {
-                    role,
-                    version,
-                    relaunch,
-                },
-            ) => {
+            (None, ToKeeper::Hello { role, version, relaunch }) => {
                 let keeper = std::process::id();
                 if let Some(connection) = self.connections.get(place) {
                     connection.role = Some(role);
-                    connection.channel.queue(FromKeeper::Welcome {
-                        version: VERSION,
-                        keeper,
-                    });
+                    connection.channel.queue(FromKeeper::Welcome { version: VERSION, keeper });
                 }
                 if version != VERSION {
                     self.flush();
@@ -187,15 +153,7 @@ impl Keeper {
             (Some(Role::Pump), ToKeeper::Drained { run, stream }) => {
                 self.pipes.remove(&(run, stream));
             }
-            (
-                Some(Role::Pump),
-                ToKeeper::Have {
-                    run,
-                    worker,
-                    stream,
-                    pipe,
-                },
-            ) => {
+            (Some(Role::Pump), ToKeeper::Have { run, worker, stream, pipe }) => {
                 if let Some(pipe) = pipe {
                     let held = (worker, pipe.into_inner());
                     self.pipes.entry((run, stream)).or_insert(held);
@@ -208,12 +166,7 @@ impl Keeper {
     }
 
     pub(super) fn hang_up(&mut self, place: usize) {
-        let Some(connection) = self
-            .connections
-            .places
-            .get_mut(place)
-            .and_then(Option::take)
-        else {
+        let Some(connection) = self.connections.places.get_mut(place).and_then(Option::take) else {
             return;
         };
         self.epoll.remove(connection.channel.as_fd());

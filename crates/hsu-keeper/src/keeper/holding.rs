@@ -35,9 +35,7 @@ impl Keeper {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let (run, process) = (slot.run(), slot.process());
-        let handle = (process.pid > 1)
-            .then(|| kernel::pidfd_open(process.pid).ok())
-            .flatten();
+        let handle = (process.pid > 1).then(|| kernel::pidfd_open(process.pid).ok()).flatten();
         let is_same = || match kernel::stat(process.pid) {
             Some((started_at, _)) if process.started_at != 0 => started_at == process.started_at,
             // The earlier keeper was killed before it had noted the start.
@@ -59,16 +57,10 @@ impl Keeper {
             slot.occupy(process.started_at);
         }
         self.places.insert(run, place);
-        if self
-            .epoll
-            .add(handle.as_fd(), Token::Slot(place).number())
-            .is_ok()
+        if self.epoll.add(handle.as_fd(), Token::Slot(place).number()).is_ok()
             && let Some(hold) = self.holds.get_mut(place)
         {
-            *hold = Some(Hold {
-                handle,
-                kin: Kin::Stranger,
-            });
+            *hold = Some(Hold { handle, kin: Kin::Stranger });
         }
     }
 
@@ -122,13 +114,7 @@ impl Keeper {
             return slot.free();
         };
         let (at, wall) = slot.ended();
-        let message = FromKeeper::Exited {
-            run: slot.run(),
-            worker,
-            exit: slot.exit(),
-            at,
-            wall,
-        };
+        let message = FromKeeper::Exited { run: slot.run(), worker, exit: slot.exit(), at, wall };
         self.connections.tell(Role::Master, message);
     }
 
@@ -140,9 +126,8 @@ impl Keeper {
                 .slots()
                 .iter()
                 .position(|slot| slot.held() == Held::Live && slot.process().pid == waited.pid);
-            let is_held = place
-                .and_then(|place| self.holds.get(place))
-                .is_some_and(Option::is_some);
+            let is_held =
+                place.and_then(|place| self.holds.get(place)).is_some_and(Option::is_some);
             match place {
                 Some(place) if is_held => self.see_end(place),
                 // An unknown child may be one that is just being started.
@@ -192,11 +177,7 @@ impl Keeper {
 
     /// Tells the master everything that is held, oldest run first.
     pub(super) fn tell_inventory(&mut self, role: Role) {
-        let all: Vec<_> = self
-            .places
-            .iter()
-            .map(|(run, place)| (*run, *place))
-            .collect();
+        let all: Vec<_> = self.places.iter().map(|(run, place)| (*run, *place)).collect();
         for (run, place) in all {
             let Some(slot) = self.inventory.slots().get(place) else {
                 continue;
@@ -208,16 +189,7 @@ impl Keeper {
                     };
                     let (at, wall) = slot.ended();
                     let exit = slot.exit();
-                    self.connections.tell(
-                        role,
-                        FromKeeper::Exited {
-                            run,
-                            worker,
-                            exit,
-                            at,
-                            wall,
-                        },
-                    );
+                    self.connections.tell(role, FromKeeper::Exited { run, worker, exit, at, wall });
                 }
                 Held::Live => {
                     let Some(worker) = slot.worker() else {
@@ -257,9 +229,6 @@ fn exit_of_stranger(hold: &Hold) -> Exit {
 /// Whether the environment of a process names this run.
 fn carries_run(pid: u32, run: RunId) -> bool {
     let wanted = format!("{}={run}", crate::RUN_VARIABLE);
-    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-        environ
-            .split(|byte| *byte == 0)
-            .any(|pair| pair == wanted.as_bytes())
-    })
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()))
 }

@@ -67,10 +67,7 @@ impl Masters {
             Watch::Nobody => None,
             Watch::Ping(at) | Watch::Pong(at) | Watch::Core(at) => Some(at),
         };
-        [watch, self.start_at, self.ready_by]
-            .into_iter()
-            .flatten()
-            .min()
+        [watch, self.start_at, self.ready_by].into_iter().flatten().min()
     }
 }
 
@@ -87,12 +84,7 @@ impl Keeper {
         self.masters.relaunch = Some(relaunch);
         self.masters.start_at = None;
         self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY);
-        if self
-            .masters
-            .serving
-            .as_ref()
-            .is_some_and(|process| process.pid == pid)
-        {
+        if self.masters.serving.as_ref().is_some_and(|process| process.pid == pid) {
             return;
         }
         self.masters.serving = open(pid);
@@ -100,29 +92,17 @@ impl Keeper {
     }
 
     fn watch_process(&self, which: usize) {
-        let process = if which == SERVING {
-            &self.masters.serving
-        } else {
-            &self.masters.candidate
-        };
+        let process =
+            if which == SERVING { &self.masters.serving } else { &self.masters.candidate };
         if let Some(process) = process {
             // Without this the loss of its connection is noticed all the same.
-            let _ = self
-                .epoll
-                .add(process.handle.as_fd(), Token::Master(which).number());
+            let _ = self.epoll.add(process.handle.as_fd(), Token::Master(which).number());
         }
     }
 
     pub(super) fn welcome_candidate(&mut self, place: usize, relaunch: Program) {
-        let pid = self
-            .connections
-            .get(place)
-            .map_or(0, |connection| connection.pid);
-        let expected = self
-            .masters
-            .candidate
-            .as_ref()
-            .is_some_and(|process| process.pid == pid);
+        let pid = self.connections.get(place).map_or(0, |connection| connection.pid);
+        let expected = self.masters.candidate.as_ref().is_some_and(|process| process.pid == pid);
         if !expected {
             return self.hang_up(place);
         }
@@ -137,10 +117,7 @@ impl Keeper {
             ToKeeper::Signal { run, signal, scope } => self.signal(run, signal, scope),
             ToKeeper::Acknowledge { run } => self.forget(run),
             ToKeeper::Inventory => {
-                let role = self
-                    .connections
-                    .get(place)
-                    .and_then(|connection| connection.role);
+                let role = self.connections.get(place).and_then(|connection| connection.role);
                 self.tell_inventory(role.unwrap_or(Role::Master));
             }
             ToKeeper::Pong => self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY),
@@ -176,11 +153,8 @@ impl Keeper {
 
     /// The process of a master has ended.
     pub(super) fn see_master_end(&mut self, which: usize) {
-        let slot = if which == SERVING {
-            &mut self.masters.serving
-        } else {
-            &mut self.masters.candidate
-        };
+        let slot =
+            if which == SERVING { &mut self.masters.serving } else { &mut self.masters.candidate };
         let Some(process) = slot.take() else { return };
         self.epoll.remove(process.handle.as_fd());
         // A child of ours is reaped with the strangers.
@@ -189,10 +163,7 @@ impl Keeper {
         }
         if let Some(place) = self.connections.find(Role::Master) {
             self.hear(place);
-            let is_same = self
-                .connections
-                .get(place)
-                .is_some_and(|c| c.pid == process.pid);
+            let is_same = self.connections.get(place).is_some_and(|c| c.pid == process.pid);
             if is_same {
                 self.hang_up(place);
             }
@@ -268,8 +239,7 @@ impl Keeper {
     fn start_candidate(&mut self, program: &Program) {
         if self.masters.candidate.is_some() {
             let reason = "another upgrade is under way".to_owned();
-            self.connections
-                .tell(Role::Master, FromKeeper::UpgradeFailed { reason });
+            self.connections.tell(Role::Master, FromKeeper::UpgradeFailed { reason });
             return;
         }
         self.masters.candidate = self.start_program(program, crate::CANDIDATE_VARIABLE);
@@ -300,10 +270,7 @@ impl Keeper {
             slot: None,
         });
         let started = started.ok()?;
-        Some(Process {
-            pid: started.pid,
-            handle: started.handle,
-        })
+        Some(Process { pid: started.pid, handle: started.handle })
     }
 
     fn give_up_candidate(&mut self, reason: &str) {
@@ -316,8 +283,7 @@ impl Keeper {
         }
         self.connections.tell(Role::Master, FromKeeper::Resume);
         let reason = reason.to_owned();
-        self.connections
-            .tell(Role::Master, FromKeeper::UpgradeFailed { reason });
+        self.connections.tell(Role::Master, FromKeeper::UpgradeFailed { reason });
     }
 
     /// The candidate serves from now on; the old master is told to end.

@@ -35,12 +35,7 @@ impl Pumps {
     pub(super) fn new(found: Found) -> Self {
         let now = Instant::now();
         let comeback_until = (found == Found::Earlier).then_some(now + COMEBACK);
-        Self {
-            process: None,
-            since: now,
-            start_at: None,
-            comeback_until,
-        }
+        Self { process: None, since: now, start_at: None, comeback_until }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -58,12 +53,7 @@ impl Keeper {
         pipe: OwnedFd,
     ) {
         let copy = pipe.try_clone().ok().map(Descriptor::new);
-        let message = FromKeeper::Stream {
-            run,
-            worker: worker.clone(),
-            stream,
-            pipe: copy,
-        };
+        let message = FromKeeper::Stream { run, worker: worker.clone(), stream, pipe: copy };
         self.connections.tell(Role::Pump, message);
         self.pipes.insert((run, stream), (worker, pipe));
         self.want_pump();
@@ -80,10 +70,7 @@ impl Keeper {
 
     /// A pump has come: the one that was started, or one that outlived its keeper.
     pub(super) fn welcome_pump(&mut self, place: usize) {
-        let pid = self
-            .connections
-            .get(place)
-            .map_or(0, |connection| connection.pid);
+        let pid = self.connections.get(place).map_or(0, |connection| connection.pid);
         self.pumps.start_at = None;
         self.pumps.comeback_until = None;
         if self.pumps.process.is_none()
@@ -102,15 +89,7 @@ impl Keeper {
             .collect();
         for (run, worker, stream, pipe) in copies {
             let pipe = Some(Descriptor::new(pipe));
-            self.connections.tell(
-                Role::Pump,
-                FromKeeper::Stream {
-                    run,
-                    worker,
-                    stream,
-                    pipe,
-                },
-            );
+            self.connections.tell(Role::Pump, FromKeeper::Stream { run, worker, stream, pipe });
         }
     }
 
@@ -126,11 +105,7 @@ impl Keeper {
         self.connections.tell(Role::Master, FromKeeper::PumpLost);
         if !self.pipes.is_empty() {
             let now = Instant::now();
-            let rest = if now - self.pumps.since < STABLE_AFTER {
-                REST
-            } else {
-                Duration::ZERO
-            };
+            let rest = if now - self.pumps.since < STABLE_AFTER { REST } else { Duration::ZERO };
             self.pumps.start_at = Some(now + rest);
         }
     }

@@ -98,12 +98,7 @@ fn work(bench: &Bench, mut spawner: Spawner) {
         let job = loop {
             match jobs.pop_front() {
                 Some(job) => break job,
-                None => {
-                    jobs = bench
-                        .came
-                        .wait(jobs)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
+                None => jobs = bench.came.wait(jobs).unwrap_or_else(PoisonError::into_inner),
             }
         };
         drop(jobs);
@@ -139,21 +134,14 @@ impl Keeper {
         }
         let free = slots.iter().position(|slot| slot.held() == Held::Free);
         let Some((place, slot)) = free.and_then(|place| Some((place, slots.get(place)?))) else {
-            let failed = FromKeeper::SpawnFailed {
-                run,
-                stage: Stage::Resources,
-                errno: libc::ENOBUFS,
-            };
+            let failed =
+                FromKeeper::SpawnFailed { run, stage: Stage::Resources, errno: libc::ENOBUFS };
             self.connections.tell(Role::Master, failed);
             return;
         };
         slot.reserve(run, &request.worker);
         self.places.insert(run, place);
-        self.workshop.queued.push(Job {
-            place,
-            slot,
-            request,
-        });
+        self.workshop.queued.push(Job { place, slot, request });
     }
 
     /// One start is done on the spot; a burst goes to the threads.
@@ -202,16 +190,9 @@ impl Keeper {
         slot.occupy(kernel::stat(started.pid).map_or(0, |(started_at, _)| started_at));
         // The handle goes to the master too: its hold outlives ours.
         let copy = started.handle.try_clone().ok().map(Descriptor::new);
-        let message = FromKeeper::Spawned {
-            run,
-            process: slot.process(),
-            handle: copy,
-        };
+        let message = FromKeeper::Spawned { run, process: slot.process(), handle: copy };
         self.connections.tell(Role::Master, message);
-        let streams = [
-            (Stream::Stdout, started.stdout),
-            (Stream::Stderr, started.stderr),
-        ];
+        let streams = [(Stream::Stdout, started.stdout), (Stream::Stderr, started.stderr)];
         for (stream, pipe) in streams {
             if let Some(pipe) = pipe {
                 self.hold_pipe(run, job.request.worker.clone(), stream, pipe);
@@ -220,10 +201,7 @@ impl Keeper {
         let token = Token::Slot(place).number();
         let watched = self.epoll.add(started.handle.as_fd(), token);
         if let Some(hold) = self.holds.get_mut(place) {
-            *hold = Some(Hold {
-                handle: started.handle,
-                kin: Kin::Child,
-            });
+            *hold = Some(Hold { handle: started.handle, kin: Kin::Child });
         }
         if watched.is_err() {
             // It cannot be waited for: SIGCHLD finds its end instead.

@@ -17,11 +17,7 @@ impl Message for ToKeeper {
     fn encode(&mut self, out: &mut Vec<u8>) -> Option<Descriptor> {
         let mut out = Writer(out);
         match self {
-            Self::Hello {
-                role,
-                version,
-                relaunch,
-            } => {
+            Self::Hello { role, version, relaunch } => {
                 out.u8(1);
                 out.u8(match role {
                     Role::Master => 1,
@@ -62,12 +58,7 @@ impl Message for ToKeeper {
                 out.run(*run);
                 put_stream(&mut out, *stream);
             }
-            Self::Have {
-                run,
-                worker,
-                stream,
-                pipe,
-            } => {
+            Self::Have { run, worker, stream, pipe } => {
                 out.u8(12);
                 out.run(*run);
                 out.worker(worker);
@@ -88,41 +79,24 @@ impl Message for ToKeeper {
                     3 => Role::Pump,
                     _ => return Err(Malformed),
                 };
-                Self::Hello {
-                    role,
-                    version: from.u32()?,
-                    relaunch: take_program(from)?,
-                }
+                Self::Hello { role, version: from.u32()?, relaunch: take_program(from)? }
             }
             2 => Self::Spawn(Box::new(take_request(from)?)),
             3 => Self::Signal {
                 run: from.run()?,
                 signal: from.i32()?,
-                scope: if from.flag()? {
-                    SignalScope::Group
-                } else {
-                    SignalScope::Process
-                },
+                scope: if from.flag()? { SignalScope::Group } else { SignalScope::Process },
             },
             4 => Self::Acknowledge { run: from.run()? },
             5 => Self::Inventory,
             6 => Self::Pong,
-            7 => Self::Upgrade {
-                program: take_program(from)?,
-            },
+            7 => Self::Upgrade { program: take_program(from)? },
             8 => Self::Yielded,
             9 => Self::Ready,
             10 => Self::Goodbye {
-                mode: if from.flag()? {
-                    GoodbyeMode::Keep
-                } else {
-                    GoodbyeMode::Stop
-                },
+                mode: if from.flag()? { GoodbyeMode::Keep } else { GoodbyeMode::Stop },
             },
-            11 => Self::Drained {
-                run: from.run()?,
-                stream: take_stream(from)?,
-            },
+            11 => Self::Drained { run: from.run()?, stream: take_stream(from)? },
             12 => Self::Have {
                 run: from.run()?,
                 worker: from.worker()?,
@@ -138,16 +112,20 @@ impl Message for FromKeeper {
     fn encode(&mut self, out: &mut Vec<u8>) -> Option<Descriptor> {
         let mut out = Writer(out);
         match self {
+            Self::InventoryEnd
+            | Self::Ping
+            | Self::PumpLost
+            | Self::Yield
+            | Self::Proceed
+            | Self::Resume
+            | Self::Fenced
+            | Self::Finish => out.u8(bare_kind(self)),
             Self::Welcome { version, keeper } => {
                 out.u8(1);
                 out.u32(*version);
                 out.u32(*keeper);
             }
-            Self::Spawned {
-                run,
-                process,
-                handle,
-            } => {
+            Self::Spawned { run, process, handle } => {
                 out.u8(2);
                 out.run(*run);
                 put_process(&mut out, *process);
@@ -160,26 +138,14 @@ impl Message for FromKeeper {
                 out.u8(*stage as u8);
                 out.i32(*errno);
             }
-            Self::Exited {
-                run,
-                worker,
-                exit,
-                at,
-                wall,
-            } => {
+            Self::Exited { run, worker, exit, at, wall } => {
                 out.u8(4);
                 out.run(*run);
                 out.worker(worker);
                 put_exit(&mut out, *exit);
                 put_times(&mut out, (*at, *wall));
             }
-            Self::Held {
-                run,
-                worker,
-                process,
-                started,
-                handle,
-            } => {
+            Self::Held { run, worker, process, started, handle } => {
                 out.u8(5);
                 out.run(*run);
                 out.worker(worker);
@@ -192,23 +158,11 @@ impl Message for FromKeeper {
                 out.u8(6);
                 out.run(*run);
             }
-            Self::InventoryEnd => out.u8(7),
-            Self::Ping => out.u8(8),
-            Self::PumpLost => out.u8(9),
-            Self::Yield => out.u8(10),
-            Self::Proceed => out.u8(11),
-            Self::Resume => out.u8(12),
-            Self::Fenced => out.u8(13),
             Self::UpgradeFailed { reason } => {
                 out.u8(14);
                 out.bytes(reason.as_bytes());
             }
-            Self::Stream {
-                run,
-                worker,
-                stream,
-                pipe,
-            } => {
+            Self::Stream { run, worker, stream, pipe } => {
                 out.u8(15);
                 out.run(*run);
                 out.worker(worker);
@@ -216,37 +170,25 @@ impl Message for FromKeeper {
                 out.u8(u8::from(pipe.is_some()));
                 return pipe.take();
             }
-            Self::Finish => out.u8(16),
         }
         None
     }
 
     fn decode(from: &mut Reader<'_>, beside: &mut VecDeque<Descriptor>) -> Result<Self, Malformed> {
         Ok(match from.u8()? {
-            1 => Self::Welcome {
-                version: from.u32()?,
-                keeper: from.u32()?,
-            },
+            1 => Self::Welcome { version: from.u32()?, keeper: from.u32()? },
             2 => Self::Spawned {
                 run: from.run()?,
                 process: take_process(from)?,
                 handle: take_descriptor(from, beside)?,
             },
-            3 => Self::SpawnFailed {
-                run: from.run()?,
-                stage: take_stage(from)?,
-                errno: from.i32()?,
-            },
+            3 => {
+                Self::SpawnFailed { run: from.run()?, stage: take_stage(from)?, errno: from.i32()? }
+            }
             4 => {
                 let (run, worker, exit) = (from.run()?, from.worker()?, take_exit(from)?);
                 let (at, wall) = take_times(from)?;
-                Self::Exited {
-                    run,
-                    worker,
-                    exit,
-                    at,
-                    wall,
-                }
+                Self::Exited { run, worker, exit, at, wall }
             }
             5 => Self::Held {
                 run: from.run()?,
@@ -256,16 +198,8 @@ impl Message for FromKeeper {
                 handle: take_descriptor(from, beside)?,
             },
             6 => Self::Pending { run: from.run()? },
-            7 => Self::InventoryEnd,
-            8 => Self::Ping,
-            9 => Self::PumpLost,
-            10 => Self::Yield,
-            11 => Self::Proceed,
-            12 => Self::Resume,
-            13 => Self::Fenced,
-            14 => Self::UpgradeFailed {
-                reason: from.text()?,
-            },
+            kind @ 7..=13 => bare(kind)?,
+            14 => Self::UpgradeFailed { reason: from.text()? },
             15 => Self::Stream {
                 run: from.run()?,
                 worker: from.worker()?,
@@ -282,11 +216,7 @@ fn take_descriptor(
     from: &mut Reader<'_>,
     beside: &mut VecDeque<Descriptor>,
 ) -> Result<Option<Descriptor>, Malformed> {
-    if from.flag()? {
-        beside.pop_front().map(Some).ok_or(Malformed)
-    } else {
-        Ok(None)
-    }
+    if from.flag()? { beside.pop_front().map(Some).ok_or(Malformed) } else { Ok(None) }
 }
 
 fn put_process(out: &mut Writer<'_>, process: ProcessKey) {
@@ -295,10 +225,7 @@ fn put_process(out: &mut Writer<'_>, process: ProcessKey) {
 }
 
 fn take_process(from: &mut Reader<'_>) -> Result<ProcessKey, Malformed> {
-    Ok(ProcessKey {
-        pid: from.u32()?,
-        started_at: from.u64()?,
-    })
+    Ok(ProcessKey { pid: from.u32()?, started_at: from.u64()? })
 }
 
 fn put_times(out: &mut Writer<'_>, (tick, wall): (Tick, WallTime)) {
@@ -365,11 +292,7 @@ fn put_request(out: &mut Writer<'_>, request: &SpawnRequest) {
 fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
     let (run, worker, program) = (from.run()?, from.worker()?, take_program(from)?);
     let has_identity = from.flag()?;
-    let identity = Identity {
-        uid: from.u32()?,
-        gid: from.u32()?,
-        groups: from.list(Reader::u32)?,
-    };
+    let identity = Identity { uid: from.u32()?, gid: from.u32()?, groups: from.list(Reader::u32)? };
     let umask = from.option_u32()?;
     let has_nice = from.flag()?;
     let nice = from.i32()?;
@@ -381,9 +304,42 @@ fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
         umask,
         nice: has_nice.then_some(nice),
         rlimits: from.list(take_limit)?,
-        capture: Capture {
-            stdout: from.flag()?,
-            stderr: from.flag()?,
-        },
+        capture: Capture { stdout: from.flag()?, stderr: from.flag()? },
     })
+}
+
+/// Messages that are nothing but their kind.
+fn bare(kind: u8) -> Result<FromKeeper, Malformed> {
+    Ok(match kind {
+        7 => FromKeeper::InventoryEnd,
+        8 => FromKeeper::Ping,
+        9 => FromKeeper::PumpLost,
+        10 => FromKeeper::Yield,
+        11 => FromKeeper::Proceed,
+        12 => FromKeeper::Resume,
+        13 => FromKeeper::Fenced,
+        _ => return Err(Malformed),
+    })
+}
+
+/// The kind of a message that is nothing else; 0 for any other.
+fn bare_kind(message: &FromKeeper) -> u8 {
+    match message {
+        FromKeeper::InventoryEnd => 7,
+        FromKeeper::Ping => 8,
+        FromKeeper::PumpLost => 9,
+        FromKeeper::Yield => 10,
+        FromKeeper::Proceed => 11,
+        FromKeeper::Resume => 12,
+        FromKeeper::Fenced => 13,
+        FromKeeper::Finish => 16,
+        FromKeeper::Welcome { .. }
+        | FromKeeper::Spawned { .. }
+        | FromKeeper::SpawnFailed { .. }
+        | FromKeeper::Exited { .. }
+        | FromKeeper::Held { .. }
+        | FromKeeper::Pending { .. }
+        | FromKeeper::UpgradeFailed { .. }
+        | FromKeeper::Stream { .. } => 0,
+    }
 }

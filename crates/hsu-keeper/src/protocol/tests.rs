@@ -13,22 +13,11 @@ fn request() -> SpawnRequest {
             env: vec![text("A=b")],
             cwd: text("/"),
         },
-        identity: Some(Identity {
-            uid: 33,
-            gid: 33,
-            groups: vec![33, 4],
-        }),
+        identity: Some(Identity { uid: 33, gid: 33, groups: vec![33, 4] }),
         umask: Some(0o77),
         nice: Some(-3),
-        rlimits: vec![ResourceLimit {
-            resource: Resource::OpenFiles,
-            soft: 10,
-            hard: 20,
-        }],
-        capture: Capture {
-            stdout: true,
-            stderr: false,
-        },
+        rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
+        capture: Capture { stdout: true, stderr: false },
     }
 }
 
@@ -36,16 +25,10 @@ fn request() -> SpawnRequest {
 fn a_batch_of_messages_comes_out_as_it_went_in() {
     let mut sent = vec![
         ToKeeper::Spawn(Box::new(request())),
-        ToKeeper::Signal {
-            run: RunId(7),
-            signal: 15,
-            scope: SignalScope::Group,
-        },
+        ToKeeper::Signal { run: RunId(7), signal: 15, scope: SignalScope::Group },
         ToKeeper::Acknowledge { run: RunId(1) },
         ToKeeper::Inventory,
-        ToKeeper::Goodbye {
-            mode: GoodbyeMode::Keep,
-        },
+        ToKeeper::Goodbye { mode: GoodbyeMode::Keep },
     ];
     let mut bytes = Vec::new();
     for message in &mut sent {
@@ -62,10 +45,7 @@ fn a_message_cut_anywhere_is_malformed_and_never_a_panic() {
     ToKeeper::Spawn(Box::new(request())).encode(&mut bytes);
     for length in 1..bytes.len() {
         let mut got: Vec<ToKeeper> = Vec::new();
-        assert_eq!(
-            decode_all(&bytes[..length], VecDeque::new(), &mut got),
-            Err(Malformed)
-        );
+        assert_eq!(decode_all(&bytes[..length], VecDeque::new(), &mut got), Err(Malformed));
     }
 }
 

@@ -88,10 +88,7 @@ impl Pump {
         let lock = make_folder(&folder)
             .and_then(|()| open_own(&folder.join(LOCK_FILE)))
             .and_then(|file| file.lock().map(|()| file))
-            .map_err(|source| PumpError::Folder {
-                folder: folder.clone(),
-                source,
-            })?;
+            .map_err(|source| PumpError::Folder { folder: folder.clone(), source })?;
         let kernel = |source| PumpError::Kernel { source };
         let mut plans = Plans::new(&folder);
         plans.read();
@@ -150,11 +147,7 @@ impl Pump {
         if carried.any(|pipe| pipe.run == run) {
             return Ok(());
         }
-        let at = self
-            .pipes
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.pipes.len());
+        let at = self.pipes.iter().position(Option::is_none).unwrap_or(self.pipes.len());
         self.epoll.add(fd.as_fd(), at as u64)?;
         let capacity = kernel::pipe_capacity(fd.as_fd()).unwrap_or(64 << 10);
         let pipe = Pipe {
@@ -328,10 +321,7 @@ impl Pump {
             return;
         };
         if spool.note_overflow(why, now) {
-            self.notices.push(Notice::Stuck {
-                spool: spool.id.clone(),
-                why,
-            });
+            self.notices.push(Notice::Stuck { spool: spool.id.clone(), why });
         }
         self.retry_due = earliest(self.retry_due, spool.overflow.map(|o| o.retry_at));
         if spool.plan.on_full == OnFull::Block {
@@ -395,10 +385,7 @@ impl Pump {
         }
         if let Err(why) = spool.resume(now, &mut self.folders) {
             if spool.note_overflow(why, now) {
-                self.notices.push(Notice::Stuck {
-                    spool: spool.id.clone(),
-                    why,
-                });
+                self.notices.push(Notice::Stuck { spool: spool.id.clone(), why });
             }
             return;
         }
@@ -429,11 +416,8 @@ impl Pump {
             };
             if pipe.watched != wanted {
                 let fd = pipe.fd.as_fd();
-                let done = if wanted {
-                    self.epoll.add(fd, at as u64)
-                } else {
-                    self.epoll.remove(fd)
-                };
+                let done =
+                    if wanted { self.epoll.add(fd, at as u64) } else { self.epoll.remove(fd) };
                 pipe.watched = if done.is_ok() { wanted } else { pipe.watched };
             }
         }
@@ -447,11 +431,7 @@ impl Pump {
         if self.open_spools <= most {
             return;
         }
-        self.open_spools = self
-            .spools
-            .iter()
-            .filter(|spool| spool.files.is_some())
-            .count() as u64;
+        self.open_spools = self.spools.iter().filter(|spool| spool.files.is_some()).count() as u64;
         if self.open_spools <= most {
             return;
         }
@@ -481,14 +461,9 @@ impl Pump {
         if let Some(number) = self.numbers.get(&id) {
             return *number;
         }
-        let plan = self
-            .plans
-            .of(&id)
-            .cloned()
-            .unwrap_or_else(SpoolPlan::fallback);
+        let plan = self.plans.of(&id).cloned().unwrap_or_else(SpoolPlan::fallback);
         let number = self.spools.len();
-        self.spools
-            .push(Spool::new(&self.folder, id.clone(), plan, now));
+        self.spools.push(Spool::new(&self.folder, id.clone(), plan, now));
         self.numbers.insert(id, number);
         number
     }
@@ -498,11 +473,7 @@ impl Pump {
     }
 
     fn pipes_of(&self, number: usize) -> impl Iterator<Item = usize> + use<> {
-        self.spools
-            .get(number)
-            .map(|spool| spool.pipes.clone())
-            .unwrap_or_default()
-            .into_iter()
+        self.spools.get(number).map(|spool| spool.pipes.clone()).unwrap_or_default().into_iter()
     }
 }
 
@@ -515,28 +486,14 @@ impl Pipe {
             let grown = kernel::grow_pipe(self.fd.as_fd(), LARGE_PIPE);
             self.capacity = grown.unwrap_or(self.capacity);
         }
-        self.due = pacer.next(
-            Fill {
-                count,
-                capacity: self.capacity,
-                more,
-                passed,
-            },
-            now,
-        );
+        self.due = pacer.next(Fill { count, capacity: self.capacity, more, passed }, now);
     }
 }
 
 fn moment(arrival_step: Duration) -> Moment {
-    let wall = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let nanos = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
-    Moment {
-        tick: Instant::now(),
-        wall: WallTime(nanos),
-        arrival_step,
-    }
+    Moment { tick: Instant::now(), wall: WallTime(nanos), arrival_step }
 }
 
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

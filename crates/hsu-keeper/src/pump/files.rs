@@ -53,9 +53,7 @@ pub(super) fn open_log(path: &Path, missing: Missing) -> Result<Option<File>, St
             if !make {
                 return Ok(None);
             }
-            path.parent()
-                .map_or(Ok(()), fs::create_dir_all)
-                .map_err(why)?;
+            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(why)?;
             open().map_err(why)?
         }
         file => file.map_err(why)?,
@@ -107,9 +105,7 @@ pub(super) fn first_line_end(file: &File, from: u64, to: u64) -> io::Result<Opti
 }
 
 fn read_part<'a>(file: &File, block: &'a mut [u8], from: u64, to: u64) -> io::Result<&'a [u8]> {
-    let size = usize::try_from(to - from)
-        .unwrap_or(usize::MAX)
-        .min(block.len());
+    let size = usize::try_from(to - from).unwrap_or(usize::MAX).min(block.len());
     let part = block.get_mut(..size).unwrap_or_default();
     file.read_exact_at(part, from)?;
     Ok(part)
@@ -134,14 +130,10 @@ impl Folders {
         let fresh = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(1);
         self.known.retain(|_, (at, _)| fresh(at));
         if !self.known.contains_key(folder) {
-            self.known
-                .insert(folder.to_path_buf(), (now, read_segments(folder)?));
+            self.known.insert(folder.to_path_buf(), (now, read_segments(folder)?));
         }
         let segments = self.known.get(folder).map(|(_, segments)| segments);
-        Ok(segments
-            .and_then(|s| s.get(name.to_str()?))
-            .cloned()
-            .unwrap_or_default())
+        Ok(segments.and_then(|s| s.get(name.to_str()?)).cloned().unwrap_or_default())
     }
 }
 
@@ -159,8 +151,6 @@ fn read_segments(folder: &Path) -> io::Result<Segments> {
             segments.entry(stem.to_owned()).or_default().push(base);
         }
     }
-    segments
-        .values_mut()
-        .for_each(|bases| bases.sort_unstable());
+    segments.values_mut().for_each(|bases| bases.sort_unstable());
     Ok(segments)
 }

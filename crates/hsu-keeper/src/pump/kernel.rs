@@ -39,14 +39,8 @@ pub(super) fn splice_to_file(
 /// Copies up to `length` bytes of one pipe into another and leaves them in both.
 pub(super) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> io::Result<usize> {
     // SAFETY: both descriptors are borrowed for the call.
-    let copied = unsafe {
-        libc::tee(
-            from.as_raw_fd(),
-            to.as_raw_fd(),
-            length,
-            libc::SPLICE_F_NONBLOCK,
-        )
-    };
+    let copied =
+        unsafe { libc::tee(from.as_raw_fd(), to.as_raw_fd(), length, libc::SPLICE_F_NONBLOCK) };
     usize::try_from(copied).map_err(|_| io::Error::last_os_error())
 }
 
@@ -75,11 +69,7 @@ pub(super) fn grow_pipe(pipe: BorrowedFd<'_>, size: i32) -> io::Result<usize> {
 
 /// Waits until the descriptor has something to say, or the time is over.
 pub(super) fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
-    let mut entry = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let time = timespec(time);
     // SAFETY: one entry is passed with the count 1, and the time outlives the call.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, std::ptr::null()) };
@@ -88,18 +78,12 @@ pub(super) fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> io::Result<bo
 
 /// Raises the soft limit of open descriptors to the hard one; answers it.
 pub(super) fn raise_descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel fills one rlimit, and `limit` is one.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return 256;
     }
-    let wanted = libc::rlimit {
-        rlim_cur: limit.rlim_max,
-        rlim_max: limit.rlim_max,
-    };
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
     // SAFETY: the kernel reads one rlimit, and `wanted` is one.
     match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } {
         0 => limit.rlim_max,
@@ -134,10 +118,7 @@ impl Epoll {
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the descriptor is fresh and nobody else owns it.
         let set = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self {
-            set,
-            events: Vec::with_capacity(Self::BATCH),
-        })
+        Ok(Self { set, events: Vec::with_capacity(Self::BATCH) })
     }
 
     pub(super) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
@@ -165,9 +146,7 @@ impl Epoll {
         time: Option<Duration>,
     ) -> io::Result<impl Iterator<Item = Ready>> {
         // A millisecond too late is better than a turn without work.
-        let millis = time.map_or(-1, |t| {
-            i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(-1)
-        });
+        let millis = time.map_or(-1, |t| i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(-1));
         let most = libc::c_int::try_from(Self::BATCH).unwrap_or(1);
         let buffer = self.events.as_mut_ptr();
         // SAFETY: the buffer has room for BATCH events, as reserved in `new`.
@@ -195,9 +174,5 @@ fn timespec(time: Duration) -> libc::timespec {
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -116,9 +116,7 @@ impl Index {
             put(Mark::Run(run));
         }
         let passed = |now: WallTime| {
-            known
-                .at
-                .is_none_or(|at| u128::from(now.0.abs_diff(at.0)) >= step.as_nanos())
+            known.at.is_none_or(|at| u128::from(now.0.abs_diff(at.0)) >= step.as_nanos())
         };
         if let Some(time) = now.at.filter(|time| new_run || passed(*time)) {
             put(Mark::Arrived(time));

@@ -50,11 +50,7 @@ impl Spool {
             (None, Stuck::NotAFile | Stuck::System(_)) => MAX_REST / 4,
         };
         let news = self.overflow.is_none_or(|before| before.why != why);
-        self.overflow = Some(Overflow {
-            why,
-            retry_at: now.tick + rest,
-            rest,
-        });
+        self.overflow = Some(Overflow { why, retry_at: now.tick + rest, rest });
         news
     }
 
@@ -105,10 +101,7 @@ impl Spool {
             peeked => peeked?,
         };
         let seen = sink.buffer.get(..peeked).unwrap_or_default();
-        let count = seen
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(peeked, |at| at + 1);
+        let count = seen.iter().position(|byte| *byte == b'\n').map_or(peeked, |at| at + 1);
         if count > 0 {
             self.discard_exactly(pipe, count, sink)?;
         }
@@ -136,11 +129,7 @@ pub(super) struct Sink {
 impl Sink {
     pub(super) fn new() -> io::Result<Self> {
         let (scratch_out, scratch_in) = io::pipe()?;
-        Ok(Self {
-            buffer: vec![0; 64 << 10],
-            scratch_in,
-            scratch_out,
-        })
+        Ok(Self { buffer: vec![0; 64 << 10], scratch_in, scratch_out })
     }
 
     /// Copies the first bytes of a pipe into the buffer and leaves them in the pipe.

@@ -43,10 +43,7 @@ pub(super) struct Pacer {
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            slow_due: now,
-            served: 0,
-        }
+        Self { slow_due: now, served: 0 }
     }
 
     /// Begins a turn; answers whether slow streams are served in it.
@@ -90,12 +87,8 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    const FEW_BYTES: Fill = Fill {
-        count: 100,
-        capacity: 65_536,
-        more: false,
-        passed: Duration::from_millis(30),
-    };
+    const FEW_BYTES: Fill =
+        Fill { count: 100, capacity: 65_536, more: false, passed: Duration::from_millis(30) };
 
     #[test]
     fn a_stream_that_was_silent_is_served_at_once_and_then_with_the_others() {
@@ -125,32 +118,10 @@ mod tests {
         let now = Instant::now();
         let mut pacer = Pacer::new(now);
         pacer.begin(now);
-        assert_eq!(
-            pacer.next(
-                Fill {
-                    count: 60_000,
-                    ..FEW_BYTES
-                },
-                now
-            ),
-            now
-        );
-        assert_eq!(
-            pacer.next(
-                Fill {
-                    more: true,
-                    ..FEW_BYTES
-                },
-                now
-            ),
-            now
-        );
+        assert_eq!(pacer.next(Fill { count: 60_000, ..FEW_BYTES }, now), now);
+        assert_eq!(pacer.next(Fill { more: true, ..FEW_BYTES }, now), now);
         let passed = Duration::from_millis(10);
-        let fast = Fill {
-            count: 32_768,
-            passed,
-            ..FEW_BYTES
-        };
+        let fast = Fill { count: 32_768, passed, ..FEW_BYTES };
         assert_eq!(pacer.next(fast, now), now + passed);
     }
 }

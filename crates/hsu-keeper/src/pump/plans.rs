@@ -24,12 +24,7 @@ pub(super) struct Plans {
 impl Plans {
     pub(super) fn new(spools: &Path) -> Self {
         let path = spools.join(PLAN_FILE);
-        Self {
-            path,
-            seen: None,
-            checked: None,
-            plan: PumpPlan::default(),
-        }
+        Self { path, seen: None, checked: None, plan: PumpPlan::default() }
     }
 
     /// Reads the plan again when the file was replaced; answers whether it changed.
@@ -37,10 +32,7 @@ impl Plans {
     /// A plan that cannot be read changes nothing: the master that wrote it is
     /// newer or older than this pump, and what was agreed before still holds.
     pub(super) fn refresh(&mut self, now: Instant) -> bool {
-        if self
-            .checked
-            .is_some_and(|at| now.saturating_duration_since(at) < CHECK)
-        {
+        if self.checked.is_some_and(|at| now.saturating_duration_since(at) < CHECK) {
             return false;
         }
         self.checked = Some(now);

@@ -31,11 +31,7 @@ impl Spool {
         let head = read_head(&self.folder).map_err(why)?;
         self.head = head.unwrap_or_default();
         self.list_closed(now, folders).map_err(why)?;
-        let wanted = self
-            .plan
-            .log_file
-            .clone()
-            .unwrap_or_else(|| DATA_FILE.to_owned());
+        let wanted = self.plan.log_file.clone().unwrap_or_else(|| DATA_FILE.to_owned());
         if self.path != self.absolute(&wanted) {
             self.leave_old_path().map_err(why)?;
             places.retain(|place| *place != wanted);

@@ -44,9 +44,7 @@ impl Spool {
     pub(super) fn cut_at(&mut self, offset: u64) -> Result<(), Stuck> {
         set_aside(&closed_path(&self.path, self.head.base)).map_err(why)?;
         self.head.cut = offset;
-        self.save_head()
-            .and_then(|()| self.finish_cut())
-            .map_err(why)
+        self.save_head().and_then(|()| self.finish_cut()).map_err(why)
     }
 
     /// The number of bytes up to and with the line end at which a full segment is cut.
@@ -56,11 +54,7 @@ impl Spool {
         };
         if self.searched < limit {
             // A file that was much too long when it was found is closed as a whole.
-            let top = if self.length - limit <= CHUNK {
-                limit
-            } else {
-                self.length
-            };
+            let top = if self.length - limit <= CHUNK { limit } else { self.length };
             if let Some(at) = last_line_end(&files.data, self.searched, top)? {
                 return Ok(Some(at + 1));
             }
@@ -80,10 +74,8 @@ impl Spool {
         let (closed, next) = (closed_path(&self.path, base), next_path(&self.path));
         self.files = None;
         let current = open(&self.path)?;
-        let still_whole = current
-            .as_ref()
-            .map_or(Ok(0), |file| file.metadata().map(|m| m.len()))?
-            >= kept;
+        let still_whole =
+            current.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))? >= kept;
         if let Some(current) = current.filter(|_| still_whole && !Path::new(&closed).exists()) {
             copy_tail(&current, kept, &next)?;
             fs::rename(&self.path, &closed)?;
@@ -121,11 +113,7 @@ impl Spool {
             let end = self.closed.get(1).copied().unwrap_or(self.head.base);
             let path = closed_path(&self.path, oldest);
             let too_many = most != 0 && self.closed.len() > most;
-            let too_old = || {
-                rotation
-                    .max_age
-                    .is_some_and(|age| is_older(&path, age, now))
-            };
+            let too_old = || rotation.max_age.is_some_and(|age| is_older(&path, age, now));
             if !(too_many || too_old()) || !self.is_consumed(end) {
                 return;
             }
@@ -151,11 +139,7 @@ impl Spool {
             return Ok(());
         };
         let allowed = self.end().saturating_sub(unread_limit.0);
-        if self.is_consumed(allowed) {
-            Ok(())
-        } else {
-            Err(Stuck::Unread)
-        }
+        if self.is_consumed(allowed) { Ok(()) } else { Err(Stuck::Unread) }
     }
 }
 
@@ -172,10 +156,7 @@ fn copy_tail(current: &fs::File, from: u64, next: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut tail = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(next)?;
+    let mut tail = fs::OpenOptions::new().write(true).create_new(true).open(next)?;
     let mut current = current;
     current.seek(SeekFrom::Start(from))?;
     io::copy(&mut current, &mut tail)?;

@@ -161,30 +161,16 @@ impl Spool {
         self.make_ready(now, folders)?;
         self.begin_run(run, now)?;
         let (at, room) = (self.length, self.room());
-        let Self {
-            files: Some(files),
-            latest,
-            ..
-        } = self
-        else {
+        let Self { files: Some(files), latest, .. } = self else {
             return Err(Stuck::System(libc::EBADF));
         };
-        let arrival = Latest {
-            run: Some(run),
-            at: Some(now.wall),
-        };
-        files
-            .index
-            .note(at, arrival, latest, now.arrival_step)
-            .map_err(why)?;
+        let arrival = Latest { run: Some(run), at: Some(now.wall) };
+        files.index.note(at, arrival, latest, now.arrival_step).map_err(why)?;
         match kernel::splice_to_file(pipe, files.data.as_fd(), at, room) {
             Ok(0) => Ok(Moved::End),
             Ok(moved) => {
                 self.length += moved as u64;
-                Ok(Moved::Bytes {
-                    count: moved,
-                    more: moved == room,
-                })
+                Ok(Moved::Bytes { count: moved, more: moved == room })
             }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(Moved::Nothing),
             Err(error) => Err(why(error)),
@@ -258,22 +244,15 @@ impl Spool {
         let (Some(last), Some(files)) = (self.length.checked_sub(1), &self.files) else {
             return Ok(false);
         };
-        byte_before_is_line_end(&files.data, last + 1)
-            .map(|ended| !ended)
-            .map_err(why)
+        byte_before_is_line_end(&files.data, last + 1).map(|ended| !ended).map_err(why)
     }
 
     /// Writes bytes of the pump's own, so that a kill between any two steps leaves
     /// an intent that the next pump completes to the same bytes.
     pub(super) fn insert(&mut self, kind: InsertKind, now: Moment) -> Result<(), Stuck> {
         self.latest.at = Some(now.wall);
-        self.head.insert = Some(Insert {
-            at: self.end(),
-            kind,
-        });
-        self.save_head()
-            .and_then(|()| self.finish_insert())
-            .map_err(why)
+        self.head.insert = Some(Insert { at: self.end(), kind });
+        self.save_head().and_then(|()| self.finish_insert()).map_err(why)
     }
 
     pub(super) fn finish_insert(&mut self) -> std::io::Result<()> {
@@ -281,11 +260,7 @@ impl Spool {
             return Ok(());
         };
         let bytes = self.head.dropped - self.head.announced;
-        if let Some(at) = insert
-            .at
-            .checked_sub(self.head.base)
-            .filter(|at| *at <= self.length)
-        {
+        if let Some(at) = insert.at.checked_sub(self.head.base).filter(|at| *at <= self.length) {
             let (text, mark, shift) = match insert.kind {
                 InsertKind::LineEnd => ("\n".to_owned(), Mark::LineEndAdded, 0),
                 InsertKind::DropMarker => {
@@ -295,10 +270,7 @@ impl Spool {
                     (text, Mark::Dropped(bytes), start.len() as u64)
                 }
             };
-            files.index.mark(Record {
-                at: at + shift,
-                mark,
-            })?;
+            files.index.mark(Record { at: at + shift, mark })?;
             files.data.write_all_at(text.as_bytes(), at)?;
             self.length = at + text.len() as u64;
         }

@@ -29,13 +29,9 @@ fn a_flood_is_rotated_at_line_ends_and_nothing_is_missing() {
     let mut pump = folder.pump(folder.plan(100_000, 0));
     let mut worker = attach(&mut pump, 1);
     let writer = thread::spawn(move || {
-        let lines: Vec<u8> = (0..60_000)
-            .flat_map(|n| format!("line {n}\n").into_bytes())
-            .collect();
+        let lines: Vec<u8> = (0..60_000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         // Blocks that cut lines, as stdio leaves them.
-        lines
-            .chunks(4093)
-            .for_each(|block| worker.write_all(block).unwrap());
+        lines.chunks(4093).for_each(|block| worker.write_all(block).unwrap());
         lines
     });
     let mut drained = Vec::new();
@@ -48,10 +44,7 @@ fn a_flood_is_rotated_at_line_ends_and_nothing_is_missing() {
     assert!(segments.len() > 5);
     let mut offset = 0;
     for (base, bytes) in &segments {
-        assert!(
-            base.is_none_or(|base| base == offset),
-            "the name tells the place"
-        );
+        assert!(base.is_none_or(|base| base == offset), "the name tells the place");
         assert!(bytes.len() <= 100_000 && bytes.last() == Some(&b'\n'));
         offset += bytes.len() as u64;
     }
@@ -89,8 +82,7 @@ fn only_so_many_closed_segments_stay_and_their_indexes_go_with_them() {
 }
 
 fn settle_quickly(pump: &mut hsu_keeper::pump::Pump) {
-    pump.turn(Some(std::time::Duration::from_millis(60)))
-        .unwrap();
+    pump.turn(Some(std::time::Duration::from_millis(60))).unwrap();
     pump.turn(Some(std::time::Duration::ZERO)).unwrap();
 }
 
@@ -107,13 +99,10 @@ fn lines_of_two_runs_are_never_glued() {
     settle(&mut pump);
     assert_eq!(folder.content(), b"whole\nunfinished\nsecond\n");
     assert_eq!(folder.added_line_ends(0), [16]);
-    let runs = folder
-        .records(0)
-        .into_iter()
-        .filter_map(|record| match record.mark {
-            Mark::Run(run) => Some((record.at, run.0)),
-            Mark::Arrived(_) | Mark::LineEndAdded | Mark::Dropped(_) => None,
-        });
+    let runs = folder.records(0).into_iter().filter_map(|record| match record.mark {
+        Mark::Run(run) => Some((record.at, run.0)),
+        Mark::Arrived(_) | Mark::LineEndAdded | Mark::Dropped(_) => None,
+    });
     assert_eq!(runs.collect::<Vec<_>>(), [(0, 1), (17, 2)]);
 }
 
@@ -149,10 +138,7 @@ fn a_stream_without_a_plan_is_kept_in_its_own_folder() {
     let mut pump = hsu_keeper::pump::Pump::open(&folder.options()).unwrap();
     attach(&mut pump, 1).write_all(b"kept\n").unwrap();
     settle(&mut pump);
-    assert_eq!(
-        fs::read(folder.spool_folder().join("data")).unwrap(),
-        b"kept\n"
-    );
+    assert_eq!(fs::read(folder.spool_folder().join("data")).unwrap(), b"kept\n");
 }
 
 #[test]

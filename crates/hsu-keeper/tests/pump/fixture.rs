@@ -39,10 +39,7 @@ impl Folder {
     }
 
     pub(crate) fn options(&self) -> PumpOptions {
-        PumpOptions {
-            spools: self.spools(),
-            notices: self.0.join("logs.sock"),
-        }
+        PumpOptions { spools: self.spools(), notices: self.0.join("logs.sock") }
     }
 
     /// Writes a plan for `w/stdout` and opens a pump.
@@ -53,15 +50,9 @@ impl Folder {
 
     pub(crate) fn write_plan(&self, plan: SpoolPlan) {
         fs::create_dir_all(self.spools()).unwrap();
-        let plan = PumpPlan {
-            spools: [(spool(), plan)].into_iter().collect(),
-        };
+        let plan = PumpPlan { spools: [(spool(), plan)].into_iter().collect() };
         fs::write(self.spools().join("plan.draft"), plan.encode()).unwrap();
-        fs::rename(
-            self.spools().join("plan.draft"),
-            self.spools().join(PLAN_FILE),
-        )
-        .unwrap();
+        fs::rename(self.spools().join("plan.draft"), self.spools().join(PLAN_FILE)).unwrap();
     }
 
     /// A plan whose spool is [`Self::log`].
@@ -69,11 +60,7 @@ impl Folder {
         let path = self.log().to_str().unwrap().to_owned();
         SpoolPlan {
             log_file: Some(path),
-            rotation: Rotation {
-                max_size: ByteSize(max_size),
-                max_files,
-                max_age: None,
-            },
+            rotation: Rotation { max_size: ByteSize(max_size), max_files, max_age: None },
             on_full: OnFull::Block,
             ..SpoolPlan::fallback()
         }
@@ -90,31 +77,19 @@ impl Folder {
 
     /// Every byte in every segment, in order.
     pub(crate) fn content(&self) -> Vec<u8> {
-        self.segments()
-            .into_iter()
-            .flat_map(|(_, bytes)| bytes)
-            .collect()
+        self.segments().into_iter().flat_map(|(_, bytes)| bytes).collect()
     }
 
     /// The records of the segment that begins at `base`.
     pub(crate) fn records(&self, base: u64) -> Vec<Record> {
         let bytes = fs::read(self.spool_folder().join(index_name(base))).unwrap_or_default();
-        bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|r| Record::decode(r).unwrap())
-            .collect()
+        bytes.as_chunks().0.iter().map(|r| Record::decode(r).unwrap()).collect()
     }
 
     /// Places at which the pump says that it added a line end.
     pub(crate) fn added_line_ends(&self, base: u64) -> Vec<u64> {
         let added = |record: &Record| record.mark == Mark::LineEndAdded;
-        self.records(base)
-            .iter()
-            .filter(|r| added(r))
-            .map(|r| r.at)
-            .collect()
+        self.records(base).iter().filter(|r| added(r)).map(|r| r.at).collect()
     }
 }
 
@@ -147,8 +122,7 @@ pub(crate) fn spool() -> SpoolId {
 /// A pipe that the pump carries as `run`; the writer's end.
 pub(crate) fn attach(pump: &mut Pump, run: u64) -> PipeWriter {
     let (reader, writer) = io::pipe().unwrap();
-    pump.carry(RunId(run), spool(), OwnedFd::from(reader))
-        .unwrap();
+    pump.carry(RunId(run), spool(), OwnedFd::from(reader)).unwrap();
     writer
 }
 

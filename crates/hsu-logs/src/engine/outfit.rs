@@ -34,15 +34,9 @@ pub(super) fn beginnings(
     spools: &Path,
     known: &BTreeSet<SpoolId>,
 ) -> HashMap<SpoolId, u64> {
-    let inputs = plan
-        .outputs
-        .iter()
-        .flat_map(|output| &output.inputs)
-        .map(|input| &input.spool);
+    let inputs = plan.outputs.iter().flat_map(|output| &output.inputs).map(|input| &input.spool);
     let fresh = inputs.filter(|spool| !known.contains(*spool));
-    fresh
-        .map(|spool| (spool.clone(), beginning(plan, spools, spool)))
-        .collect()
+    fresh.map(|spool| (spool.clone(), beginning(plan, spools, spool))).collect()
 }
 
 fn beginning(plan: &LogPlan, spools: &Path, spool: &SpoolId) -> u64 {
@@ -52,31 +46,19 @@ fn beginning(plan: &LogPlan, spools: &Path, spool: &SpoolId) -> u64 {
         return SpoolReader::new(folder).end().unwrap_or(0);
     }
     // A log file from before the spool is taken up as its beginning.
-    let log_file = plan
-        .pump
-        .spools
-        .get(spool)
-        .and_then(|plan| plan.log_file.as_ref());
-    log_file
-        .and_then(|path| fs::metadata(path).ok())
-        .map_or(0, |facts| facts.len())
+    let log_file = plan.pump.spools.get(spool).and_then(|plan| plan.log_file.as_ref());
+    log_file.and_then(|path| fs::metadata(path).ok()).map_or(0, |facts| facts.len())
 }
 
 pub(super) fn folder_of(spools: &Path, spool: &SpoolId) -> std::path::PathBuf {
-    spools
-        .join(spool.worker.as_str())
-        .join(spool.stream.as_str())
+    spools.join(spool.worker.as_str()).join(spool.stream.as_str())
 }
 
 impl Work {
     /// Makes the outputs of a plan, keeping what both have.
     pub(super) fn take_up(&mut self, next: &NextPlan) {
-        let names: BTreeSet<&str> = next
-            .plan
-            .outputs
-            .iter()
-            .map(|output| name_of(&output.sink))
-            .collect();
+        let names: BTreeSet<&str> =
+            next.plan.outputs.iter().map(|output| name_of(&output.sink)).collect();
         self.cursors.keep(&names);
         let before = std::mem::take(&mut self.outputs).into_iter();
         let before = before.chain(std::mem::take(&mut self.parked));
@@ -92,16 +74,8 @@ impl Work {
         let console = |o: &Output| matches!(o.destination, Destination::Console { .. });
         self.parked = before.into_values().filter(console).collect();
         self.feeds = self.feeds_of();
-        let counters = self
-            .outputs
-            .iter()
-            .map(|output| Arc::clone(&output.counters))
-            .collect();
-        *self
-            .shared
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = counters;
+        let counters = self.outputs.iter().map(|output| Arc::clone(&output.counters)).collect();
+        *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
         // When this fails, the first commit of each output says as much.
         let _ = self.cursors.flush();
     }
@@ -126,10 +100,9 @@ impl Work {
             Sink::File { path, rotation } => {
                 Destination::File(LogFile::new(path.clone(), *rotation))
             }
-            Sink::Stdout | Sink::Stderr => Destination::Console {
-                thread: self.start_console(&name, &counters),
-                in_flight: 0,
-            },
+            Sink::Stdout | Sink::Stderr => {
+                Destination::Console { thread: self.start_console(&name, &counters), in_flight: 0 }
+            }
         };
         Output::new(name, destination, counters)
     }
@@ -163,11 +136,7 @@ impl Work {
         }
         let before = std::mem::take(&mut output.taps).into_iter();
         let mut before: HashMap<String, Tap> = before.map(|tap| (tap.name.clone(), tap)).collect();
-        let committed = self
-            .cursors
-            .committed(&output.name)
-            .cloned()
-            .unwrap_or_default();
+        let committed = self.cursors.committed(&output.name).cloned().unwrap_or_default();
         let mut fresh = Vec::new();
         for (name, input) in named(&wanted.inputs) {
             let renderer = self.renderer(&wanted.sink, input);

@@ -28,10 +28,7 @@ const LONGEST_REST: Duration = Duration::from_millis(1000);
 #[derive(Debug)]
 pub(super) enum Destination {
     File(LogFile),
-    Console {
-        thread: ConsoleThread,
-        in_flight: usize,
-    },
+    Console { thread: ConsoleThread, in_flight: usize },
 }
 
 /// One output.
@@ -106,9 +103,7 @@ impl Output {
 
     /// When a stuck output is tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry
-            .map(|(at, _)| at)
-            .filter(|_| !self.queue.is_empty())
+        self.retry.map(|(at, _)| at).filter(|_| !self.queue.is_empty())
     }
 
     /// Writes what its taps have, up to one turn, and stages the commit.
@@ -145,9 +140,7 @@ impl Output {
 
     /// Notes that the output cannot be written at present.
     pub(super) fn stick(&mut self, error: &LogError, now: Instant) {
-        let rest = self
-            .retry
-            .map_or(FIRST_REST, |(_, rest)| (rest * 2).min(LONGEST_REST));
+        let rest = self.retry.map_or(FIRST_REST, |(_, rest)| (rest * 2).min(LONGEST_REST));
         self.retry = Some((now + rest, rest));
         self.troubled = true;
         self.counters.set_stuck(Some(error));
@@ -292,8 +285,7 @@ impl Output {
         for tap in &mut self.taps {
             let shown = upto.iter().rev().find(|(name, _)| *name == tap.name);
             if let Some((_, offset)) = shown {
-                self.counters
-                    .add_consumed(offset.saturating_sub(tap.committed));
+                self.counters.add_consumed(offset.saturating_sub(tap.committed));
                 tap.committed = tap.committed.max(*offset);
             }
         }
@@ -307,8 +299,7 @@ impl Output {
                 let Some(tap) = self.taps.get_mut(*at) else {
                     continue;
                 };
-                self.counters
-                    .add_consumed(tap.offset.saturating_sub(tap.committed));
+                self.counters.add_consumed(tap.offset.saturating_sub(tap.committed));
                 self.counters.add_missed(std::mem::take(&mut tap.missed));
                 tap.committed = tap.offset;
             }
@@ -337,10 +328,7 @@ impl Output {
 
     /// Whether a console has chunks that it has not shown.
     pub(super) fn is_showing(&self) -> bool {
-        matches!(
-            self.destination,
-            Destination::Console { in_flight: 1.., .. }
-        )
+        matches!(self.destination, Destination::Console { in_flight: 1.., .. })
     }
 
     /// Whether whole lines may be left: it is stuck, or a console has not shown all.

@@ -32,22 +32,13 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn new(sink: Sink) -> Self {
         let zero = AtomicU64::default;
-        Self {
-            sink,
-            consumed: zero(),
-            missed: zero(),
-            stuck: Mutex::default(),
-        }
+        Self { sink, consumed: zero(), missed: zero(), stuck: Mutex::default() }
     }
 
     pub(super) fn status(&self) -> OutputStatus {
         OutputStatus {
             sink: self.sink.clone(),
-            stuck: self
-                .stuck
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            stuck: self.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             consumed: self.consumed.load(Ordering::Relaxed),
             missed: self.missed.load(Ordering::Relaxed),
         }

@@ -134,11 +134,7 @@ impl Tap {
         let Some((length, piece)) = self.whole_lines(block, count)? else {
             return Ok(Pulled::End);
         };
-        if self
-            .arrivals
-            .as_ref()
-            .is_none_or(|arrivals| arrivals.base() != base)
-        {
+        if self.arrivals.as_ref().is_none_or(|arrivals| arrivals.base() != base) {
             let folder = self.reader.folder();
             let assumed = self.reader.modified().unwrap_or_else(now);
             self.arrivals = Some(Arrivals::open(folder, base, self.offset, Some(assumed))?);
@@ -148,15 +144,9 @@ impl Tap {
         };
         arrivals.refresh();
         let lines = block.0.get(..length).unwrap_or_default();
-        let taken = self
-            .renderer
-            .render(lines, piece, self.offset, arrivals, limit, out);
+        let taken = self.renderer.render(lines, piece, self.offset, arrivals, limit, out);
         self.offset += taken as u64;
-        Ok(if taken == 0 {
-            Pulled::NoRoom
-        } else {
-            Pulled::Some
-        })
+        Ok(if taken == 0 { Pulled::NoRoom } else { Pulled::Some })
     }
 
     /// How much of the block is whole lines; a line that is too long is a part of
@@ -190,10 +180,7 @@ impl Tap {
     /// Leaves out bytes, and says so in the output before the next line.
     pub(super) fn skip_to(&mut self, to: u64, what: &str) {
         let bytes = to.saturating_sub(self.offset);
-        self.note = Some(format!(
-            "[hsu-master] {bytes} bytes of {} {what}",
-            self.spool
-        ));
+        self.note = Some(format!("[hsu-master] {bytes} bytes of {} {what}", self.spool));
         self.missed += bytes;
         self.offset = to;
         self.arrivals = None;
@@ -203,10 +190,7 @@ impl Tap {
     pub(super) fn lag(&mut self, keep: usize, block: &mut Block) -> Result<(u64, u64), LogError> {
         let end = self.reader.end()?;
         let from = end.saturating_sub(keep as u64).max(self.offset);
-        let part = block
-            .0
-            .get_mut(..keep.min(LONGEST_LINE))
-            .unwrap_or_default();
+        let part = block.0.get_mut(..keep.min(LONGEST_LINE)).unwrap_or_default();
         let count = match self.reader.read_at(from, part)? {
             Read::Bytes(count) => count,
             Read::End | Read::Gap { .. } | Read::Beyond { .. } => 0,
@@ -233,8 +217,6 @@ fn cut_character(part: &[u8]) -> usize {
 }
 
 pub(super) fn now() -> WallTime {
-    let wall = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     WallTime(i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX))
 }

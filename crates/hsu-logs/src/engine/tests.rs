@@ -21,18 +21,11 @@ struct House {
 }
 
 fn id(worker: &str) -> SpoolId {
-    SpoolId {
-        worker: WorkerId::new(worker).unwrap(),
-        stream: Stream::Stdout,
-    }
+    SpoolId { worker: WorkerId::new(worker).unwrap(), stream: Stream::Stdout }
 }
 
 fn input(spool: SpoolId, format: LogFormat) -> Input {
-    Input {
-        spool,
-        format,
-        prefix: String::new(),
-    }
+    Input { spool, format, prefix: String::new() }
 }
 
 impl House {
@@ -40,26 +33,10 @@ impl House {
     fn new(workers: &[&str], max_size: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.log").to_str().unwrap().to_owned();
-        let rotation = Rotation {
-            max_size: ByteSize(max_size),
-            max_files: 0,
-            max_age: None,
-        };
-        let inputs = workers
-            .iter()
-            .map(|worker| input(id(worker), LogFormat::Plain))
-            .collect();
-        let outputs = vec![OutputPlan {
-            sink: Sink::File { path, rotation },
-            inputs,
-        }];
-        Self {
-            folder,
-            plan: LogPlan {
-                outputs,
-                ..LogPlan::default()
-            },
-        }
+        let rotation = Rotation { max_size: ByteSize(max_size), max_files: 0, max_age: None };
+        let inputs = workers.iter().map(|worker| input(id(worker), LogFormat::Plain)).collect();
+        let outputs = vec![OutputPlan { sink: Sink::File { path, rotation }, inputs }];
+        Self { folder, plan: LogPlan { outputs, ..LogPlan::default() } }
     }
 
     fn path(&self) -> &Path {
@@ -71,10 +48,7 @@ impl House {
     }
 
     fn options(&self, stdout: Box<dyn Write + Send>) -> EngineOptions {
-        let console = |out| Console {
-            out,
-            kind: ConsoleKind::Stream,
-        };
+        let console = |out| Console { out, kind: ConsoleKind::Stream };
         EngineOptions {
             plan: self.plan.clone(),
             spools: self.path().join("spools"),
@@ -119,11 +93,7 @@ fn what_is_in_the_spools_is_in_the_outputs_when_the_engine_stops() {
     let house = House::new(&["a", "b"], 0);
     let engine = house.engine();
     house.script("a").write(b"one\ntwo\nunfinished");
-    house
-        .script("b")
-        .write(b"three\n")
-        .rotate()
-        .write(b"four\n");
+    house.script("b").write(b"three\n").rotate().write(b"four\n");
     engine.wake(&id("a"));
     assert_eq!(engine.flush_and_stop(PATIENCE), Flushed::All);
     let mut lines: Vec<_> = house.output().lines().map(str::to_owned).collect();
@@ -151,9 +121,7 @@ fn an_output_that_is_new_does_not_repeat_what_was_there_before() {
     let mut script = house.script("a");
     script.write(b"old\n");
     let engine = house.engine();
-    house.plan.outputs[0]
-        .inputs
-        .push(input(id("a"), LogFormat::Plain));
+    house.plan.outputs[0].inputs.push(input(id("a"), LogFormat::Plain));
     engine.update(house.plan.clone());
     script.write(b"new\n");
     assert_eq!(engine.flush_and_stop(PATIENCE), Flushed::All);
@@ -176,10 +144,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -192,10 +158,8 @@ fn every_line_is_in_the_output_once_wherever_the_engine_is_killed() {
         let mut work = house.work();
         let mut script = house.script("w");
         for number in 0..120 {
-            let line = format!(
-                "{seed} {number} {}\n",
-                "x".repeat(dice.roll(40).try_into().unwrap())
-            );
+            let line =
+                format!("{seed} {number} {}\n", "x".repeat(dice.roll(40).try_into().unwrap()));
             script.write(line.as_bytes());
             expected.push_str(&line);
             if dice.roll(5) == 0 {
@@ -243,11 +207,7 @@ fn a_closed_output_file_has_whole_lines_within_its_size() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = fs::read(&path).unwrap();
-            assert!(
-                bytes.len() <= 100 && bytes.ends_with(b"\n"),
-                "{}",
-                path.display()
-            );
+            assert!(bytes.len() <= 100 && bytes.ends_with(b"\n"), "{}", path.display());
         }
     }
 }
@@ -257,28 +217,18 @@ fn a_gap_in_a_spool_is_told_in_the_output() {
     let house = House::new(&["w"], 0);
     let mut work = house.work();
     let mut script = house.script("w");
-    script
-        .write(b"one\n")
-        .rotate()
-        .write(b"two\n")
-        .rotate()
-        .write(b"three\n");
+    script.write(b"one\n").rotate().write(b"two\n").rotate().write(b"three\n");
     script.retire(4);
     work.wake_all();
     work.turn();
-    assert_eq!(
-        house.output(),
-        "one\n[hsu-master] 4 bytes of w/stdout are missing here\nthree\n"
-    );
+    assert_eq!(house.output(), "one\n[hsu-master] 4 bytes of w/stdout are missing here\nthree\n");
     assert_eq!(work.outputs[0].counters.status().missed, 4);
 }
 
 #[test]
 fn a_line_without_end_is_written_in_parts_and_never_kept_whole() {
     let mut house = House::new(&[], 0);
-    house.plan.outputs[0]
-        .inputs
-        .push(input(spool_id(), LogFormat::Json));
+    house.plan.outputs[0].inputs.push(input(spool_id(), LogFormat::Json));
     let mut script = house.script("w");
     let engine = house.engine();
     script.arrive(1, 1);
@@ -286,19 +236,11 @@ fn a_line_without_end_is_written_in_parts_and_never_kept_whole() {
     script.write(long.as_bytes()).write(b"\nnext\n");
     assert_eq!(engine.flush_and_stop(PATIENCE), Flushed::All);
     let output = house.output();
-    let parts: Vec<serde_json::Value> = output
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let text: String = parts
-        .iter()
-        .map(|part| part["line"].as_str().unwrap())
-        .collect();
+    let parts: Vec<serde_json::Value> =
+        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let text: String = parts.iter().map(|part| part["line"].as_str().unwrap()).collect();
     assert_eq!(text, long + "next");
-    let partial: Vec<_> = parts
-        .iter()
-        .map(|part| part.get("partial").is_some())
-        .collect();
+    let partial: Vec<_> = parts.iter().map(|part| part.get("partial").is_some()).collect();
     assert_eq!(partial, [true, true, false, false]);
 }
 
@@ -311,20 +253,11 @@ fn an_output_that_cannot_be_written_says_why_and_loses_nothing() {
     work.wake_all();
     work.turn();
     let status = work.outputs[0].counters.status();
-    assert!(
-        status.stuck.unwrap().contains("out.log"),
-        "{:?}",
-        work.outputs[0]
-    );
+    assert!(status.stuck.unwrap().contains("out.log"), "{:?}", work.outputs[0]);
     assert!(work.outputs[0].retry_at().is_some());
     fs::remove_dir(house.path().join("out.log")).unwrap();
     let later = Instant::now() + Duration::from_secs(5);
-    let Work {
-        outputs,
-        buffers,
-        cursors,
-        ..
-    } = &mut work;
+    let Work { outputs, buffers, cursors, .. } = &mut work;
     outputs[0].advance(buffers, cursors, later);
     cursors.flush().unwrap();
     assert_eq!(house.output(), "kept\n");
@@ -369,19 +302,13 @@ impl Write for Valve {
 fn a_console_that_blocks_holds_up_no_file() {
     let mut house = House::new(&["w"], 0);
     let inputs = house.plan.outputs[0].inputs.clone();
-    house.plan.outputs.push(OutputPlan {
-        sink: Sink::Stdout,
-        inputs,
-    });
+    house.plan.outputs.push(OutputPlan { sink: Sink::Stdout, inputs });
     let (open, valve) = std::sync::mpsc::channel();
     let shown = Arc::new(Mutex::new(Vec::new()));
     let stdout = Valve(valve, Arc::clone(&shown));
     let engine = Engine::start(house.options(Box::new(stdout))).unwrap();
     house.script("w").write(b"line\n");
-    assert_eq!(
-        engine.flush_and_stop(Duration::from_millis(50)),
-        Flushed::Behind
-    );
+    assert_eq!(engine.flush_and_stop(Duration::from_millis(50)), Flushed::Behind);
     assert_eq!(house.output(), "line\n");
     assert_eq!(*shown.lock().unwrap(), b"");
     drop(open);

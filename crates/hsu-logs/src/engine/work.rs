@@ -64,10 +64,7 @@ impl Work {
             outputs: Vec::new(),
             feeds: HashMap::new(),
             queue: VecDeque::new(),
-            buffers: Buffers {
-                block: Block::new(),
-                out: Vec::new(),
-            },
+            buffers: Buffers { block: Block::new(), out: Vec::new() },
             parked: Vec::new(),
         };
         work.take_up(plan);
@@ -103,11 +100,7 @@ impl Work {
         let until = retry.into_iter().chain(stop_by).min();
         while idle && inbox.is_empty() {
             let Some(until) = until else {
-                inbox = self
-                    .shared
-                    .bell
-                    .wait(inbox)
-                    .unwrap_or_else(PoisonError::into_inner);
+                inbox = self.shared.bell.wait(inbox).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let time = until.saturating_duration_since(Instant::now());
@@ -145,11 +138,7 @@ impl Work {
         }
         let now = Instant::now();
         let due = |output: &Output| output.retry_at().is_some_and(|at| at <= now);
-        let due = self
-            .outputs
-            .iter()
-            .zip(0..)
-            .filter(|(output, _)| due(output));
+        let due = self.outputs.iter().zip(0..).filter(|(output, _)| due(output));
         self.queue.extend(due.map(|(_, at)| at));
     }
 
@@ -204,10 +193,8 @@ impl Work {
         let Some(feed) = self.feeds.get_mut(spool) else {
             return;
         };
-        let taps = feed
-            .taps
-            .iter()
-            .filter_map(|(output, tap)| self.outputs.get(*output)?.taps.get(*tap));
+        let taps =
+            feed.taps.iter().filter_map(|(output, tap)| self.outputs.get(*output)?.taps.get(*tap));
         let Some(consumed) = taps.map(|tap| tap.committed).min() else {
             return;
         };
@@ -253,11 +240,7 @@ impl Work {
             self.tell_consumed(&spool, 1);
         }
         let behind = self.outputs.iter().any(Output::is_behind);
-        if behind || flushed.is_err() {
-            Flushed::Behind
-        } else {
-            Flushed::All
-        }
+        if behind || flushed.is_err() { Flushed::Behind } else { Flushed::All }
     }
 }
 

@@ -90,10 +90,7 @@ fn base64(bytes: &[u8], out: &mut Vec<u8>) {
         let word = u32::from_be_bytes(three);
         for letter in 0..4 {
             let six = (word >> (18 - 6 * letter)) & 63;
-            let byte = usize::try_from(six)
-                .ok()
-                .and_then(|six| LETTERS.get(six))
-                .copied();
+            let byte = usize::try_from(six).ok().and_then(|six| LETTERS.get(six)).copied();
             let used = letter <= chunk.len();
             out.push(byte.filter(|_| used).unwrap_or(b'='));
         }

@@ -16,10 +16,7 @@ fn rendered(renderer: &mut Renderer, block: &[u8], piece: Piece) -> String {
     script.arrive(TIME, 7).write(block);
     let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     let mut out = Vec::new();
-    assert_eq!(
-        renderer.render(block, piece, 0, &mut arrivals, 1 << 20, &mut out),
-        block.len()
-    );
+    assert_eq!(renderer.render(block, piece, 0, &mut arrivals, 1 << 20, &mut out), block.len());
     String::from_utf8(out).unwrap()
 }
 
@@ -28,35 +25,19 @@ fn renderer(format: LogFormat, zone: Zone) -> Renderer {
 }
 
 fn enhanced(zone: Zone, block: &[u8]) -> String {
-    rendered(
-        &mut renderer(LogFormat::EnhancedPlain, zone),
-        block,
-        Piece::Lines,
-    )
+    rendered(&mut renderer(LogFormat::EnhancedPlain, zone), block, Piece::Lines)
 }
 
 #[test]
 fn enhanced_plain_is_the_documented_line() {
     let hours = 3600;
     for (zone, expected) in [
-        (
-            Zone::east(3 * hours),
-            "[2025-07-28T00:20:03+03:00][w][stdout] text\n",
-        ),
+        (Zone::east(3 * hours), "[2025-07-28T00:20:03+03:00][w][stdout] text\n"),
         (Zone::utc(), "[2025-07-27T21:20:03Z][w][stdout] text\n"),
         (Zone::east(0), "[2025-07-27T21:20:03Z][w][stdout] text\n"),
-        (
-            Zone::east(-3 * hours - 1800),
-            "[2025-07-27T17:50:03-03:30][w][stdout] text\n",
-        ),
-        (
-            Zone::east(-11 * hours),
-            "[2025-07-27T10:20:03-11:00][w][stdout] text\n",
-        ),
-        (
-            Zone::east(5 * hours + 2700),
-            "[2025-07-28T03:05:03+05:45][w][stdout] text\n",
-        ),
+        (Zone::east(-3 * hours - 1800), "[2025-07-27T17:50:03-03:30][w][stdout] text\n"),
+        (Zone::east(-11 * hours), "[2025-07-27T10:20:03-11:00][w][stdout] text\n"),
+        (Zone::east(5 * hours + 2700), "[2025-07-28T03:05:03+05:45][w][stdout] text\n"),
     ] {
         assert_eq!(enhanced(zone, b"text\n"), expected);
     }
@@ -64,23 +45,12 @@ fn enhanced_plain_is_the_documented_line() {
 
 #[test]
 fn a_prefix_stands_before_the_first_bracket_and_stderr_is_named() {
-    let spool = SpoolId {
-        worker: WorkerId::new("qdrant").unwrap(),
-        stream: Stream::Stderr,
-    };
+    let spool = SpoolId { worker: WorkerId::new("qdrant").unwrap(), stream: Stream::Stderr };
     let prefix = "[qdrant-ERROR] ".to_owned();
-    let mut renderer = Renderer::new(
-        spool,
-        LogFormat::EnhancedPlain,
-        prefix,
-        Zone::utc(),
-        Care::Raw,
-    );
+    let mut renderer =
+        Renderer::new(spool, LogFormat::EnhancedPlain, prefix, Zone::utc(), Care::Raw);
     let line = rendered(&mut renderer, b"x\n", Piece::Lines);
-    assert_eq!(
-        line,
-        "[qdrant-ERROR] [2025-07-27T21:20:03Z][qdrant][stderr] x\n"
-    );
+    assert_eq!(line, "[qdrant-ERROR] [2025-07-27T21:20:03Z][qdrant][stderr] x\n");
 }
 
 #[test]
@@ -106,11 +76,7 @@ fn carriage_returns_and_empty_lines_are_kept() {
 fn a_new_second_gets_a_new_header_within_one_block() {
     let folder = tempfile::tempdir().unwrap();
     let mut script = Script::new(folder.path(), &spool_id());
-    script
-        .arrive(TIME, 1)
-        .write(b"a\nb\n")
-        .arrive(TIME + 60, 1)
-        .write(b"c\n");
+    script.arrive(TIME, 1).write(b"a\nb\n").arrive(TIME + 60, 1).write(b"c\n");
     let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     let mut out = Vec::new();
     let mut renderer = renderer(LogFormat::EnhancedPlain, Zone::utc());
@@ -128,15 +94,9 @@ fn a_limit_ends_at_a_line_and_one_line_always_passes() {
         let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
         let mut renderer = renderer(format, Zone::utc());
         let mut out = Vec::new();
-        assert_eq!(
-            renderer.render(b"one\ntwo\n", Piece::Lines, 0, &mut arrivals, 5, &mut out),
-            4
-        );
+        assert_eq!(renderer.render(b"one\ntwo\n", Piece::Lines, 0, &mut arrivals, 5, &mut out), 4);
         let length = out.len();
-        assert_eq!(
-            renderer.render(b"two\n", Piece::Lines, 4, &mut arrivals, 5, &mut out),
-            0
-        );
+        assert_eq!(renderer.render(b"two\n", Piece::Lines, 4, &mut arrivals, 5, &mut out), 0);
         assert_eq!(out.len(), length);
     }
 }
@@ -202,15 +162,7 @@ fn a_terminal_is_shown_control_bytes_and_never_obeys_them() {
         escape_for_terminal(hostile),
         "\\x1b]0;owned\\x07 \\x1b[2J\\xff\\u{9b}1m \\u{202e} tab\t \\x7f"
     );
-    let mut renderer = Renderer::new(
-        spool_id(),
-        LogFormat::Plain,
-        String::new(),
-        Zone::utc(),
-        Care::Terminal,
-    );
-    assert_eq!(
-        rendered(&mut renderer, b"\x1b[31mred\r\n", Piece::Lines),
-        "\\x1b[31mred\n"
-    );
+    let mut renderer =
+        Renderer::new(spool_id(), LogFormat::Plain, String::new(), Zone::utc(), Care::Terminal);
+    assert_eq!(rendered(&mut renderer, b"\x1b[31mred\r\n", Piece::Lines), "\\x1b[31mred\n");
 }

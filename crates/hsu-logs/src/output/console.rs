@@ -35,27 +35,19 @@ impl ConsoleThread {
         let thread = thread::Builder::new()
             .name("hsu-console".to_owned())
             .spawn(move || write_all(out, &chunks, &written))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-        })
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// A console that takes nothing.
     pub(crate) fn nowhere() -> Self {
-        Self {
-            queue: None,
-            thread: None,
-        }
+        Self { queue: None, thread: None }
     }
 
     /// Hands over lines. Answers whether they were taken: a full queue takes none,
     /// and neither does a console that is gone.
     pub(crate) fn offer(&self, lines: Vec<u8>, upto: Vec<(String, u64)>) -> bool {
         let chunk = Chunk { lines, upto };
-        self.queue
-            .as_ref()
-            .is_some_and(|queue| queue.try_send(chunk).is_ok())
+        self.queue.as_ref().is_some_and(|queue| queue.try_send(chunk).is_ok())
     }
 
     /// Ends the thread when it has written what waits, or leaves it behind at

@@ -125,10 +125,7 @@ impl Cursors {
     pub(crate) fn stage_rotation(&mut self, output: &str) {
         let record = format!("r {}", self.number(output));
         self.seal(&record);
-        let state = Committed {
-            rotating: true,
-            ..self.latest(output)
-        };
+        let state = Committed { rotating: true, ..self.latest(output) };
         self.next.insert(output.to_owned(), state);
     }
 
@@ -182,18 +179,12 @@ impl Cursors {
     /// Forgets inputs that an output no longer has, when the file is next written anew.
     pub(crate) fn keep_inputs(&mut self, output: &str, wanted: &BTreeSet<&str>) {
         if let Some(state) = self.outputs.get_mut(output) {
-            state
-                .offsets
-                .retain(|name, _| wanted.contains(name.as_str()));
+            state.offsets.retain(|name, _| wanted.contains(name.as_str()));
         }
     }
 
     fn latest(&self, output: &str) -> Committed {
-        self.next
-            .get(output)
-            .or_else(|| self.outputs.get(output))
-            .cloned()
-            .unwrap_or_default()
+        self.next.get(output).or_else(|| self.outputs.get(output)).cloned().unwrap_or_default()
     }
 
     fn seal(&mut self, record: &str) {
@@ -217,9 +208,7 @@ impl Cursors {
             Some(file) => file,
             closed => closed.insert(OpenOptions::new().write(true).open(&self.path)?),
         };
-        let written = file
-            .seek(SeekFrom::Start(self.size))
-            .and_then(|_| file.write_all(records));
+        let written = file.seek(SeekFrom::Start(self.size)).and_then(|_| file.write_all(records));
         match &written {
             Ok(()) => self.size += records.len() as u64,
             Err(_) => {
@@ -235,10 +224,7 @@ impl Cursors {
         self.numbers.clear();
         let outputs = std::mem::take(&mut self.outputs);
         for (name, state) in &outputs {
-            let offsets = state
-                .offsets
-                .iter()
-                .map(|(name, offset)| (name.as_str(), *offset));
+            let offsets = state.offsets.iter().map(|(name, offset)| (name.as_str(), *offset));
             self.stage(name, state.file, offsets);
             if state.rotating {
                 self.stage_rotation(name);
@@ -264,10 +250,7 @@ impl Cursors {
         self.size = TITLE.len() as u64;
         let mut names = Vec::new();
         for line in records.split_inclusive(|byte| *byte == b'\n') {
-            if unseal(line)
-                .and_then(|record| self.apply(record, &mut names))
-                .is_none()
-            {
+            if unseal(line).and_then(|record| self.apply(record, &mut names)).is_none() {
                 // Torn: it and whatever follows never happened.
                 break;
             }
@@ -299,9 +282,7 @@ impl Cursors {
                 };
                 for word in words {
                     let (input, offset) = word.split_once('=')?;
-                    state
-                        .offsets
-                        .insert(name_of(input)?.clone(), offset.parse().ok()?);
+                    state.offsets.insert(name_of(input)?.clone(), offset.parse().ok()?);
                 }
             }
             "r" => self.outputs.entry(output.clone()).or_default().rotating = true,

@@ -35,14 +35,7 @@ pub(crate) struct LogFile {
 
 impl LogFile {
     pub(crate) fn new(path: String, rotation: Rotation) -> Self {
-        Self {
-            path,
-            rotation,
-            file: None,
-            base: 0,
-            length: 0,
-            last: Vec::new(),
-        }
+        Self { path, rotation, file: None, base: 0, length: 0, last: Vec::new() }
     }
 
     pub(crate) fn set_rotation(&mut self, rotation: Rotation) {
@@ -51,11 +44,7 @@ impl LogFile {
 
     /// Where the file stands, for a commit.
     pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            base: self.base,
-            length: self.length,
-            tail: checksum(&self.last),
-        }
+        Mark { base: self.base, length: self.length, tail: checksum(&self.last) }
     }
 
     /// The bytes that fit before the file is closed.
@@ -123,16 +112,11 @@ impl LogFile {
             facts => Some(facts.map_err(self.cannot("look at"))?),
         };
         if named.as_ref().is_some_and(|facts| !facts.is_file()) {
-            return Err(LogError::NotAFile {
-                path: PathBuf::from(&self.path),
-            });
+            return Err(LogError::NotAFile { path: PathBuf::from(&self.path) });
         }
         let named = named.map(|facts| facts.len());
-        let held = self
-            .file
-            .as_ref()
-            .and_then(|file| file.metadata().ok())
-            .map(|facts| facts.len());
+        let held =
+            self.file.as_ref().and_then(|file| file.metadata().ok()).map(|facts| facts.len());
         if named == Some(self.length) && (held.is_none() || held == named) {
             if self.file.is_none() {
                 self.file = self.open_existing()?;
@@ -158,19 +142,13 @@ impl LogFile {
             let source = io::Error::from(io::ErrorKind::NotFound);
             return Err(self.cannot("write")(source));
         };
-        let written = file
-            .seek(SeekFrom::Start(length))
-            .and_then(|_| file.write_all(lines));
+        let written = file.seek(SeekFrom::Start(length)).and_then(|_| file.write_all(lines));
         if let Err(source) = written {
             self.roll_back(length);
             return Err(self.cannot("write")(source));
         }
         self.length += lines.len() as u64;
-        self.last.extend_from_slice(
-            lines
-                .get(lines.len().saturating_sub(TAIL)..)
-                .unwrap_or(lines),
-        );
+        self.last.extend_from_slice(lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or(lines));
         self.last.drain(..self.last.len().saturating_sub(TAIL));
         Ok(())
     }
@@ -220,17 +198,11 @@ impl LogFile {
     pub(crate) fn retire(&self) {
         let closed = closed_files(Path::new(&self.path));
         let most = usize::try_from(self.rotation.max_files).unwrap_or(usize::MAX);
-        let surplus = if most == 0 {
-            0
-        } else {
-            closed.len().saturating_sub(most)
-        };
+        let surplus = if most == 0 { 0 } else { closed.len().saturating_sub(most) };
         for (number, path) in closed.iter().enumerate() {
             let age = fs::metadata(path).and_then(|facts| facts.modified()).ok();
             let age = age.and_then(|written| SystemTime::now().duration_since(written).ok());
-            let too_old = age
-                .zip(self.rotation.max_age)
-                .is_some_and(|(age, most)| age > most);
+            let too_old = age.zip(self.rotation.max_age).is_some_and(|(age, most)| age > most);
             if number < surplus || too_old {
                 // One that cannot be deleted now is tried at the next rotation.
                 let _ = fs::remove_file(path);
@@ -277,10 +249,8 @@ fn closed_files(path: &Path) -> Vec<PathBuf> {
     let stem = stem.to_string_lossy();
     let is_closed = |name: &std::ffi::OsStr| base_in_name(&stem, name.to_str()?);
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut closed: Vec<_> = entries
-        .filter(|e| is_closed(&e.file_name()).is_some())
-        .map(|e| e.path())
-        .collect();
+    let mut closed: Vec<_> =
+        entries.filter(|e| is_closed(&e.file_name()).is_some()).map(|e| e.path()).collect();
     closed.sort();
     closed
 }

@@ -48,9 +48,7 @@ pub(super) fn lines_before(
     let mut lines = Vec::with_capacity(spans.len());
     let mut arrivals: Option<Arrivals> = None;
     for span in spans {
-        let known = arrivals
-            .take()
-            .filter(|arrivals| arrivals.base() == span.segment);
+        let known = arrivals.take().filter(|arrivals| arrivals.base() == span.segment);
         let bytes = read_span(reader, span)?;
         let index = match known {
             Some(index) => index,
@@ -63,19 +61,10 @@ pub(super) fn lines_before(
         let origin = index.at(span.start).0;
         let at = origin.at.unwrap_or_default();
         let shortened = span.end - span.start > LONGEST_LINE as u64;
-        let extent = if shortened && span.extent == Extent::Whole {
-            Extent::Shortened
-        } else {
-            span.extent
-        };
+        let extent =
+            if shortened && span.extent == Extent::Whole { Extent::Shortened } else { span.extent };
         if since.is_none_or(|since| at >= since) {
-            lines.push(Line {
-                at,
-                stream,
-                run: origin.run,
-                bytes,
-                extent,
-            });
+            lines.push(Line { at, stream, run: origin.run, bytes, extent });
         }
     }
     Ok(lines)
@@ -186,12 +175,7 @@ impl Search {
             Ended::No if is_last => Extent::Unfinished,
             Ended::No | Ended::Yes => Extent::Whole,
         };
-        self.spans.push_front(Span {
-            segment,
-            start,
-            end,
-            extent,
-        });
+        self.spans.push_front(Span { segment, start, end, extent });
     }
 
     fn segment_began(&mut self, segment: u64, base: u64) {
@@ -201,12 +185,7 @@ impl Search {
 
     fn hole(&mut self, from: u64, to: u64) {
         let extent = Extent::Missing(to - from);
-        self.spans.push_front(Span {
-            segment: to,
-            start: to,
-            end: to,
-            extent,
-        });
+        self.spans.push_front(Span { segment: to, start: to, end: to, extent });
     }
 
     /// Whether everything before this segment is older than what is asked for.
@@ -214,17 +193,13 @@ impl Search {
         let Some(oldest) = self.oldest else {
             return Ok(false);
         };
-        let origin = Arrivals::open(reader.folder(), base, base, None)?
-            .at(base)
-            .0;
+        let origin = Arrivals::open(reader.folder(), base, base, None)?.at(base).0;
         Ok(origin.at.is_some_and(|first| first < oldest))
     }
 }
 
 fn read_span(reader: &mut SpoolReader, span: Span) -> Result<Vec<u8>, LogError> {
-    let length = usize::try_from(span.end - span.start)
-        .unwrap_or(usize::MAX)
-        .min(LONGEST_LINE);
+    let length = usize::try_from(span.end - span.start).unwrap_or(usize::MAX).min(LONGEST_LINE);
     let mut bytes = vec![0; length];
     let end = span.start + length as u64;
     let read = read_exactly(reader, span.start, end, &mut bytes)?.len();
@@ -239,9 +214,7 @@ fn read_exactly<'a>(
     end: u64,
     buffer: &'a mut [u8],
 ) -> Result<&'a [u8], LogError> {
-    let length = usize::try_from(end - start)
-        .unwrap_or(usize::MAX)
-        .min(buffer.len());
+    let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(buffer.len());
     let mut filled = 0;
     while filled < length {
         let rest = buffer.get_mut(filled..length).unwrap_or_default();

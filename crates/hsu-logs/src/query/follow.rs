@@ -37,10 +37,7 @@ impl Follower {
             arrivals: None,
             skipping: false,
         };
-        Self {
-            streams: places.into_iter().map(place).collect(),
-            block: Vec::new(),
-        }
+        Self { streams: places.into_iter().map(place).collect(), block: Vec::new() }
     }
 
     /// The lines that ended since the last call, merged by arrival; at most about
@@ -103,20 +100,10 @@ impl Place {
             if !was_skipping {
                 let shown = text.get(..LONGEST_LINE).unwrap_or(text);
                 let is_whole = shown.len() == text.len() && end.is_some();
-                let extent = if is_whole {
-                    Extent::Whole
-                } else {
-                    Extent::Shortened
-                };
+                let extent = if is_whole { Extent::Whole } else { Extent::Shortened };
                 let Origin { at, run } = self.origin();
                 let (at, bytes) = (at.unwrap_or_default(), shown.to_vec());
-                lines.push(Line {
-                    at,
-                    stream: self.stream,
-                    run,
-                    bytes,
-                    extent,
-                });
+                lines.push(Line { at, stream: self.stream, run, bytes, extent });
             }
             let step = end.map_or(rest.len(), |end| end + 1);
             self.offset += step as u64;
@@ -127,19 +114,12 @@ impl Place {
 
     fn origin(&mut self) -> Origin {
         let offset = self.offset;
-        self.arrivals
-            .as_mut()
-            .map(|arrivals| arrivals.at(offset).0)
-            .unwrap_or_default()
+        self.arrivals.as_mut().map(|arrivals| arrivals.at(offset).0).unwrap_or_default()
     }
 
     fn refresh(&mut self) -> Result<(), LogError> {
         let base = self.reader.segment().unwrap_or(self.offset);
-        if self
-            .arrivals
-            .as_ref()
-            .is_none_or(|arrivals| arrivals.base() != base)
-        {
+        if self.arrivals.as_ref().is_none_or(|arrivals| arrivals.base() != base) {
             let (folder, assumed) = (self.reader.folder(), self.reader.modified());
             self.arrivals = Some(Arrivals::open(folder, base, self.offset, assumed)?);
         }
@@ -153,13 +133,7 @@ impl Place {
         let extent = Extent::Missing(to - self.offset);
         let at = self.origin().at.unwrap_or_default();
         self.jump(to);
-        Line {
-            at,
-            stream: self.stream,
-            run: None,
-            bytes: Vec::new(),
-            extent,
-        }
+        Line { at, stream: self.stream, run: None, bytes: Vec::new(), extent }
     }
 
     fn jump(&mut self, to: u64) {

@@ -16,28 +16,16 @@ impl Desk {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spools = Spools::new(folder.path());
-        Self {
-            folder,
-            spools,
-            worker: spool_id().worker,
-        }
+        Self { folder, spools, worker: spool_id().worker }
     }
 
     fn script(&self, stream: Stream) -> Script {
-        Script::new(
-            self.folder.path(),
-            &SpoolId {
-                worker: self.worker.clone(),
-                stream,
-            },
-        )
+        Script::new(self.folder.path(), &SpoolId { worker: self.worker.clone(), stream })
     }
 
     fn tail(&self, count: usize, since: Option<i64>) -> Vec<Line> {
         let since = since.map(|seconds| WallTime(seconds * 1_000_000_000));
-        self.spools
-            .tail(&self.worker, &Stream::ALL, count, since)
-            .unwrap()
+        self.spools.tail(&self.worker, &Stream::ALL, count, since).unwrap()
     }
 
     fn texts(&self, count: usize, since: Option<i64>) -> Vec<String> {
@@ -46,20 +34,14 @@ impl Desk {
 }
 
 fn texts(lines: &[Line]) -> Vec<String> {
-    lines
-        .iter()
-        .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
-        .collect()
+    lines.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect()
 }
 
 #[test]
 fn a_worker_that_never_wrote_has_no_lines() {
     let desk = Desk::new();
     assert_eq!(desk.tail(10, None), []);
-    let (lines, mut follower) = desk
-        .spools
-        .follow(&desk.worker, &Stream::ALL, 10, None)
-        .unwrap();
+    let (lines, mut follower) = desk.spools.follow(&desk.worker, &Stream::ALL, 10, None).unwrap();
     assert_eq!((lines, follower.next_batch().unwrap()), (vec![], vec![]));
 }
 
@@ -74,35 +56,21 @@ fn the_last_lines_are_read_across_segments_with_their_origin() {
         assert_eq!(desk.tail(count, None).len(), count);
     }
     let lines = desk.tail(4, None);
-    assert_eq!(
-        (lines[0].at.0 / 1_000_000_000, lines[0].run),
-        (10, Some(RunId(1)))
-    );
-    assert_eq!(
-        (lines[3].at.0 / 1_000_000_000, lines[3].run),
-        (20, Some(RunId(2)))
-    );
+    assert_eq!((lines[0].at.0 / 1_000_000_000, lines[0].run), (10, Some(RunId(1))));
+    assert_eq!((lines[3].at.0 / 1_000_000_000, lines[3].run), (20, Some(RunId(2))));
 }
 
 #[test]
 fn streams_are_merged_by_arrival() {
     let desk = Desk::new();
     let mut out = desk.script(Stream::Stdout);
-    out.arrive(1, 1)
-        .write(b"a\n")
-        .arrive(3, 1)
-        .write(b"c\n")
-        .arrive(5, 1)
-        .write(b"e\n");
+    out.arrive(1, 1).write(b"a\n").arrive(3, 1).write(b"c\n").arrive(5, 1).write(b"e\n");
     let mut err = desk.script(Stream::Stderr);
     err.arrive(2, 1).write(b"b\n").arrive(4, 1).write(b"d\n");
     assert_eq!(desk.texts(9, None), ["a", "b", "c", "d", "e"]);
     assert_eq!(desk.texts(2, None), ["d", "e"]);
     assert_eq!(desk.texts(9, Some(4)), ["d", "e"]);
-    let last = desk
-        .spools
-        .last_lines(&desk.worker, Stream::Stderr, 1)
-        .unwrap();
+    let last = desk.spools.last_lines(&desk.worker, Stream::Stderr, 1).unwrap();
     assert_eq!(texts(&last), ["d"]);
 }
 
@@ -111,10 +79,7 @@ fn since_reads_no_segment_that_is_too_old() {
     let desk = Desk::new();
     let mut script = desk.script(Stream::Stdout);
     for second in 1..=9 {
-        script
-            .arrive(second, 1)
-            .write(format!("{second}\n").as_bytes())
-            .rotate();
+        script.arrive(second, 1).write(format!("{second}\n").as_bytes()).rotate();
     }
     assert_eq!(desk.texts(100, Some(7)), ["7", "8", "9"]);
     assert_eq!(desk.texts(2, Some(1)), ["8", "9"]);
@@ -126,14 +91,8 @@ fn an_unfinished_line_is_shown_as_such_and_followed_as_a_whole() {
     let mut script = desk.script(Stream::Stdout);
     script.arrive(1, 1).write(b"one\nhal");
     let lines = desk.tail(2, None);
-    assert_eq!(
-        (lines[1].bytes.as_slice(), lines[1].extent),
-        (&b"hal"[..], Extent::Unfinished)
-    );
-    let (lines, mut follower) = desk
-        .spools
-        .follow(&desk.worker, &Stream::ALL, 5, None)
-        .unwrap();
+    assert_eq!((lines[1].bytes.as_slice(), lines[1].extent), (&b"hal"[..], Extent::Unfinished));
+    let (lines, mut follower) = desk.spools.follow(&desk.worker, &Stream::ALL, 5, None).unwrap();
     assert_eq!(texts(&lines), ["one"]);
     assert_eq!(follower.next_batch().unwrap(), []);
     script.write(b"f\ntwo\nth").rotate_partly(13, 6);
@@ -147,16 +106,9 @@ fn an_unfinished_line_is_shown_as_such_and_followed_as_a_whole() {
 fn a_line_without_end_costs_a_block_and_is_shortened() {
     let desk = Desk::new();
     let mut script = desk.script(Stream::Stdout);
-    let (_, mut follower) = desk
-        .spools
-        .follow(&desk.worker, &Stream::ALL, 0, None)
-        .unwrap();
+    let (_, mut follower) = desk.spools.follow(&desk.worker, &Stream::ALL, 0, None).unwrap();
     let long = vec![b'x'; 3 << 20];
-    script
-        .arrive(1, 1)
-        .write(b"before\n")
-        .write(&long)
-        .write(b"\nafter\n");
+    script.arrive(1, 1).write(b"before\n").write(&long).write(b"\nafter\n");
     let lines = desk.tail(3, None);
     assert_eq!(lines[1].bytes.len(), LONGEST_LINE);
     assert_eq!(lines[1].extent, Extent::Shortened);
@@ -172,17 +124,8 @@ fn a_line_without_end_costs_a_block_and_is_shortened() {
 fn what_is_gone_is_said() {
     let desk = Desk::new();
     let mut script = desk.script(Stream::Stdout);
-    script
-        .arrive(1, 1)
-        .write(b"one\n")
-        .rotate()
-        .write(b"two\n")
-        .rotate()
-        .write(b"three\n");
-    let (_, mut follower) = desk
-        .spools
-        .follow(&desk.worker, &Stream::ALL, 0, None)
-        .unwrap();
+    script.arrive(1, 1).write(b"one\n").rotate().write(b"two\n").rotate().write(b"three\n");
+    let (_, mut follower) = desk.spools.follow(&desk.worker, &Stream::ALL, 0, None).unwrap();
     script.retire(4);
     let lines = desk.tail(9, None);
     let extents: Vec<_> = lines.iter().map(|line| line.extent).collect();

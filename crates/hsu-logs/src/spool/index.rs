@@ -54,13 +54,7 @@ impl Arrivals {
             Err(error) => return Err(LogError::io("open", &path)(error)),
         };
         let ahead = std::collections::VecDeque::new();
-        let mut arrivals = Self {
-            base,
-            file,
-            next: 0,
-            ahead,
-            now: Origin::default(),
-        };
+        let mut arrivals = Self { base, file, next: 0, ahead, now: Origin::default() };
         arrivals.seek(offset).map_err(LogError::io("read", &path))?;
         arrivals.now.at = arrivals.now.at.or(assumed);
         Ok(arrivals)
@@ -110,8 +104,7 @@ impl Arrivals {
         let mut bytes = [0; BATCH * Record::SIZE];
         let count = self.read_records(self.next, &mut bytes)?;
         let (records, _) = bytes.as_chunks();
-        self.ahead
-            .extend(records.iter().take(count).filter_map(Record::decode));
+        self.ahead.extend(records.iter().take(count).filter_map(Record::decode));
         self.next += count as u64;
         Ok(count)
     }

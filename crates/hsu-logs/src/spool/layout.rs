@@ -20,11 +20,7 @@ pub(super) struct Layout {
 #[derive(Debug)]
 pub(super) enum Place {
     /// In this segment; without an end it is the one that grows.
-    Segment {
-        base: u64,
-        file: File,
-        end: Option<u64>,
-    },
+    Segment { base: u64, file: File, end: Option<u64> },
     /// Gone; the next byte is at `to`.
     Gap { to: u64 },
     /// Not written yet.
@@ -91,11 +87,7 @@ impl Layout {
             return Ok(Place::Changing);
         }
         Ok(match file {
-            Some(file) => Place::Segment {
-                base: head.base,
-                file,
-                end: None,
-            },
+            Some(file) => Place::Segment { base: head.base, file, end: None },
             None => Place::Nothing { end: head.base },
         })
     }
@@ -103,9 +95,7 @@ impl Layout {
     /// During a rotation the old segment is under its new name as soon as that exists.
     fn find_in_cut(&self, head: Head, current: &str, offset: u64) -> Result<Place, LogError> {
         if offset >= head.cut {
-            return Ok(Place::Nothing {
-                end: head.cut.max(offset),
-            });
+            return Ok(Place::Nothing { end: head.cut.max(offset) });
         }
         let closed = closed_path(current, head.base);
         let mut file = open(Path::new(current))?;
@@ -113,11 +103,7 @@ impl Layout {
             file = Some(renamed);
         }
         Ok(match file {
-            Some(file) => Place::Segment {
-                base: head.base,
-                file,
-                end: Some(head.cut),
-            },
+            Some(file) => Place::Segment { base: head.base, file, end: Some(head.cut) },
             None => Place::Changing,
         })
     }
@@ -132,18 +118,11 @@ impl Layout {
         let Some(file) = open(&segment.path)? else {
             return Ok(Place::Changing);
         };
-        let length = file
-            .metadata()
-            .map_err(LogError::io("look at", &segment.path))?
-            .len();
+        let length = file.metadata().map_err(LogError::io("look at", &segment.path))?.len();
         // A tail that is not cut off yet is also in the next segment.
         let end = (segment.base + length).min(next);
         Ok(if offset < end {
-            Place::Segment {
-                base: segment.base,
-                file,
-                end: Some(end),
-            }
+            Place::Segment { base: segment.base, file, end: Some(end) }
         } else {
             Place::Gap { to: next }
         })
@@ -164,15 +143,9 @@ impl Layout {
             };
             for entry in entries {
                 let entry = entry.map_err(LogError::io("list", folder))?;
-                let base = entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| base_in_name(&stem, name));
+                let base = entry.file_name().to_str().and_then(|name| base_in_name(&stem, name));
                 if let Some(base) = base.filter(|base| *base < before) {
-                    closed.push(Closed {
-                        base,
-                        path: entry.path(),
-                    });
+                    closed.push(Closed { base, path: entry.path() });
                 }
             }
         }

@@ -14,10 +14,7 @@ use hsu_model::time::WallTime;
 
 /// The id that scripts use unless they say otherwise.
 pub(crate) fn spool_id() -> SpoolId {
-    SpoolId {
-        worker: WorkerId::new("w").expect("a valid id"),
-        stream: Stream::Stdout,
-    }
+    SpoolId { worker: WorkerId::new("w").expect("a valid id"), stream: Stream::Stdout }
 }
 
 /// Writes the spool of one stream.
@@ -33,12 +30,7 @@ impl Script {
     pub(crate) fn new(spools: &Path, id: &SpoolId) -> Self {
         let folder = spools.join(id.worker.as_str()).join(id.stream.as_str());
         fs::create_dir_all(&folder).unwrap();
-        Self {
-            folder,
-            head: Head::default(),
-            length: 0,
-            latest: (0, 0),
-        }
+        Self { folder, head: Head::default(), length: 0, latest: (0, 0) }
     }
 
     pub(crate) fn data(&self) -> String {
@@ -53,34 +45,20 @@ impl Script {
     pub(crate) fn arrive(&mut self, seconds: i64, run: u64) -> &mut Self {
         self.latest = (seconds * 1_000_000_000, run);
         let at = self.length;
-        self.record(Record {
-            at,
-            mark: Mark::Run(RunId(run)),
-        });
-        self.record(Record {
-            at,
-            mark: Mark::Arrived(WallTime(self.latest.0)),
-        });
+        self.record(Record { at, mark: Mark::Run(RunId(run)) });
+        self.record(Record { at, mark: Mark::Arrived(WallTime(self.latest.0)) });
         self
     }
 
     fn record(&self, record: Record) {
         let path = self.folder.join(index_name(self.head.base));
-        let mut index = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .unwrap();
+        let mut index = OpenOptions::new().create(true).append(true).open(path).unwrap();
         index.write_all(&record.encode()).unwrap();
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(self.data())
-            .unwrap();
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(self.data()).unwrap();
         file.seek(SeekFrom::Start(self.length)).unwrap();
         file.write_all(bytes).unwrap();
         self.length += bytes.len() as u64;
@@ -112,25 +90,14 @@ impl Script {
             }
             3 => fs::rename(self.data(), &closed).unwrap(),
             4 => fs::rename(next_path(&self.data()), self.data()).unwrap(),
-            5 => OpenOptions::new()
-                .write(true)
-                .open(&closed)
-                .unwrap()
-                .set_len(kept)
-                .unwrap(),
+            5 => OpenOptions::new().write(true).open(&closed).unwrap().set_len(kept).unwrap(),
             _ => {
                 self.head.base = cut;
                 self.head.cut = 0;
                 self.length -= kept;
                 let (time, run) = self.latest;
-                self.record(Record {
-                    at: 0,
-                    mark: Mark::Run(RunId(run)),
-                });
-                self.record(Record {
-                    at: 0,
-                    mark: Mark::Arrived(WallTime(time)),
-                });
+                self.record(Record { at: 0, mark: Mark::Run(RunId(run)) });
+                self.record(Record { at: 0, mark: Mark::Arrived(WallTime(time)) });
                 self.save_head();
             }
         }

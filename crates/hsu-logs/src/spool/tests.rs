@@ -48,10 +48,7 @@ fn a_stream_reads_as_one_across_segments_at_any_step() {
     script.write(b"ee\n");
     for step in [1, 3, 100] {
         let (bytes, gaps) = read_all(&mut reader, 0, step);
-        assert_eq!(
-            (bytes.as_slice(), gaps.as_slice()),
-            (&b"one\ntwo\nthree\n"[..], &[][..])
-        );
+        assert_eq!((bytes.as_slice(), gaps.as_slice()), (&b"one\ntwo\nthree\n"[..], &[][..]));
     }
     assert_eq!((reader.start().unwrap(), reader.end().unwrap()), (0, 14));
 }
@@ -103,10 +100,7 @@ fn what_retention_took_is_a_gap_and_never_silence() {
         .write(b"4\n");
     script.retire(4);
     let (bytes, gaps) = read_all(&mut reader, 0, 100);
-    assert_eq!(
-        (bytes.as_slice(), gaps),
-        (&b"one\nthree\n4\n"[..], vec![(4, 8)])
-    );
+    assert_eq!((bytes.as_slice(), gaps), (&b"one\nthree\n4\n"[..], vec![(4, 8)]));
     script.retire(0);
     assert_eq!(reader.start().unwrap(), 8);
 }
@@ -127,29 +121,15 @@ fn a_file_that_somebody_emptied_is_a_gap() {
 fn an_offset_beyond_the_stream_is_told() {
     let (_folder, mut script, mut reader) = scripted();
     script.write(b"short\n");
-    assert_eq!(
-        reader.read_at(100, &mut [0; 8]).unwrap(),
-        Read::Beyond { end: 6 }
-    );
+    assert_eq!(reader.read_at(100, &mut [0; 8]).unwrap(), Read::Beyond { end: 6 });
 }
 
 #[test]
 fn internal_segments_go_when_consumed_and_the_latest_closed_one_stays() {
     let (_folder, mut script, mut reader) = scripted();
-    script
-        .write(b"1\n")
-        .rotate()
-        .write(b"2\n")
-        .rotate()
-        .write(b"3\n")
-        .rotate()
-        .write(b"4\n");
+    script.write(b"1\n").rotate().write(b"2\n").rotate().write(b"3\n").rotate().write(b"4\n");
     reader.retire_internal(3).unwrap();
-    assert_eq!(
-        reader.start().unwrap(),
-        2,
-        "only the first was consumed as a whole"
-    );
+    assert_eq!(reader.start().unwrap(), 2, "only the first was consumed as a whole");
     reader.retire_internal(8).unwrap();
     assert_eq!(reader.start().unwrap(), 4);
     assert_eq!(reader.segment_before(6).unwrap(), Some((4, 6)));
@@ -159,21 +139,11 @@ fn internal_segments_go_when_consumed_and_the_latest_closed_one_stays() {
 #[test]
 fn the_index_tells_when_and_by_whom_every_byte_was_written() {
     let (_folder, mut script, _) = scripted();
-    script
-        .arrive(100, 1)
-        .write(b"aaaa")
-        .arrive(101, 1)
-        .write(b"bb")
-        .arrive(200, 2)
-        .write(b"cc");
+    script.arrive(100, 1).write(b"aaaa").arrive(101, 1).write(b"bb").arrive(200, 2).write(b"cc");
     let told = |offset| {
         let mut arrivals = Arrivals::open(&script.folder, 0, offset, None).unwrap();
         let (origin, until) = arrivals.at(offset);
-        (
-            origin.at.unwrap().0 / 1_000_000_000,
-            origin.run.unwrap().0,
-            until,
-        )
+        (origin.at.unwrap().0 / 1_000_000_000, origin.run.unwrap().0, until)
     };
     assert_eq!(told(0), (100, 1, 4));
     assert_eq!(told(3), (100, 1, 4));
@@ -190,9 +160,7 @@ fn an_index_that_grows_or_is_missing_is_no_obstacle() {
     let mut arrivals = Arrivals::open(&script.folder, 0, 0, None).unwrap();
     assert_eq!(arrivals.at(0).0.run.unwrap().0, 1);
     for run in 2..2000 {
-        script
-            .arrive(i64::try_from(run).unwrap(), run)
-            .write(b"b\n");
+        script.arrive(i64::try_from(run).unwrap(), run).write(b"b\n");
     }
     arrivals.refresh();
     assert_eq!(arrivals.at(2 * 1998).0.run.unwrap().0, 1999);

@@ -49,24 +49,10 @@ impl Head {
     pub fn encode(&self) -> [u8; Self::SIZE] {
         let (at, kind) = match self.insert {
             None => (0, 0),
-            Some(Insert {
-                at,
-                kind: InsertKind::LineEnd,
-            }) => (at, 1),
-            Some(Insert {
-                at,
-                kind: InsertKind::DropMarker,
-            }) => (at, 2),
+            Some(Insert { at, kind: InsertKind::LineEnd }) => (at, 1),
+            Some(Insert { at, kind: InsertKind::DropMarker }) => (at, 2),
         };
-        let words = [
-            Self::MAGIC,
-            self.base,
-            self.cut,
-            self.dropped,
-            self.announced,
-            at,
-            kind,
-        ];
+        let words = [Self::MAGIC, self.base, self.cut, self.dropped, self.announced, at, kind];
         let mut bytes = [0; Self::SIZE];
         for (slot, value) in bytes.chunks_exact_mut(8).zip(words) {
             slot.copy_from_slice(&value.to_le_bytes());
@@ -87,14 +73,8 @@ impl Head {
         let at = word(bytes, 40)?;
         let insert = match word(bytes, 48)? {
             0 => None,
-            1 => Some(Insert {
-                at,
-                kind: InsertKind::LineEnd,
-            }),
-            2 => Some(Insert {
-                at,
-                kind: InsertKind::DropMarker,
-            }),
+            1 => Some(Insert { at, kind: InsertKind::LineEnd }),
+            2 => Some(Insert { at, kind: InsertKind::DropMarker }),
             _ => return None,
         };
         Some(Self {
@@ -115,22 +95,10 @@ mod tests {
     fn a_head_reads_back_and_a_flipped_bit_is_noticed() {
         for insert in [
             None,
-            Some(Insert {
-                at: 9,
-                kind: InsertKind::LineEnd,
-            }),
-            Some(Insert {
-                at: u64::MAX,
-                kind: InsertKind::DropMarker,
-            }),
+            Some(Insert { at: 9, kind: InsertKind::LineEnd }),
+            Some(Insert { at: u64::MAX, kind: InsertKind::DropMarker }),
         ] {
-            let head = Head {
-                base: 7,
-                cut: 11,
-                dropped: u64::MAX,
-                announced: 1,
-                insert,
-            };
+            let head = Head { base: 7, cut: 11, dropped: u64::MAX, announced: 1, insert };
             let bytes = head.encode();
             assert_eq!(Head::decode(&bytes), Some(head));
             for bit in 0..Head::SIZE * 8 {

@@ -71,19 +71,13 @@ impl Record {
             4 => Mark::Dropped(u64::from_le_bytes(value)),
             _ => return None,
         };
-        Some(Self {
-            at: word(bytes, 0)? & 0xffff_ffff_ffff,
-            mark,
-        })
+        Some(Self { at: word(bytes, 0)? & 0xffff_ffff_ffff, mark })
     }
 }
 
 /// Eight bits of the checksum. Never zero, so that a hole in the file is no record.
 fn fold(bytes: &[u8]) -> u8 {
-    let folded = checksum(bytes)
-        .to_le_bytes()
-        .into_iter()
-        .fold(0, |all, byte| all ^ byte);
+    let folded = checksum(bytes).to_le_bytes().into_iter().fold(0, |all, byte| all ^ byte);
     folded.max(1)
 }
 
@@ -100,10 +94,7 @@ mod tests {
             Mark::LineEndAdded,
             Mark::Dropped(1 << 50),
         ] {
-            let record = Record {
-                at: (1 << 48) - 1,
-                mark,
-            };
+            let record = Record { at: (1 << 48) - 1, mark };
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }
     }

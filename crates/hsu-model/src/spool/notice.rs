@@ -47,18 +47,9 @@ impl Notice {
         let _ = match self {
             Self::Grew(spool) => writeln!(out, "grew {spool}"),
             Self::Flows(spool) => writeln!(out, "flows {spool}"),
-            Self::Stuck {
-                spool,
-                why: Stuck::Unread,
-            } => writeln!(out, "unread {spool}"),
-            Self::Stuck {
-                spool,
-                why: Stuck::NotAFile,
-            } => writeln!(out, "not-a-file {spool}"),
-            Self::Stuck {
-                spool,
-                why: Stuck::System(error),
-            } => {
+            Self::Stuck { spool, why: Stuck::Unread } => writeln!(out, "unread {spool}"),
+            Self::Stuck { spool, why: Stuck::NotAFile } => writeln!(out, "not-a-file {spool}"),
+            Self::Stuck { spool, why: Stuck::System(error) } => {
                 writeln!(out, "errno-{error} {spool}")
             }
         };
@@ -66,10 +57,7 @@ impl Notice {
 
     /// Every notice in a datagram; what cannot be read is left out.
     pub fn parse_all(datagram: &[u8]) -> impl Iterator<Item = Self> + '_ {
-        core::str::from_utf8(datagram)
-            .unwrap_or_default()
-            .lines()
-            .filter_map(Self::parse)
+        core::str::from_utf8(datagram).unwrap_or_default().lines().filter_map(Self::parse)
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -96,18 +84,9 @@ mod tests {
         let spool = SpoolId::parse("w/stderr").expect("a valid id");
         let sent = [
             Notice::Grew(spool.clone()),
-            Notice::Stuck {
-                spool: spool.clone(),
-                why: Stuck::System(28),
-            },
-            Notice::Stuck {
-                spool: spool.clone(),
-                why: Stuck::Unread,
-            },
-            Notice::Stuck {
-                spool: spool.clone(),
-                why: Stuck::NotAFile,
-            },
+            Notice::Stuck { spool: spool.clone(), why: Stuck::System(28) },
+            Notice::Stuck { spool: spool.clone(), why: Stuck::Unread },
+            Notice::Stuck { spool: spool.clone(), why: Stuck::NotAFile },
             Notice::Flows(spool),
         ];
         let mut text = String::new();

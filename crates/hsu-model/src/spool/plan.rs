@@ -63,11 +63,7 @@ impl SpoolPlan {
     pub fn fallback() -> Self {
         Self {
             log_file: None,
-            rotation: Rotation {
-                max_size: Self::SEGMENT_SIZE,
-                max_files: 1,
-                max_age: None,
-            },
+            rotation: Rotation { max_size: Self::SEGMENT_SIZE, max_files: 1, max_age: None },
             on_full: OnFull::Block,
             readers: Readers::None,
         }
@@ -144,11 +140,7 @@ fn parse_line(line: &str) -> Option<(SpoolId, SpoolPlan)> {
         "drop" => OnFull::Drop,
         _ => return None,
     };
-    let mut plan = SpoolPlan {
-        log_file: path,
-        on_full,
-        ..SpoolPlan::fallback()
-    };
+    let mut plan = SpoolPlan { log_file: path, on_full, ..SpoolPlan::fallback() };
     for word in words {
         let (key, value) = word.split_once('=')?;
         let number: u64 = value.parse().ok()?;
@@ -156,11 +148,7 @@ fn parse_line(line: &str) -> Option<(SpoolId, SpoolPlan)> {
             "size" => plan.rotation.max_size = ByteSize(number),
             "files" => plan.rotation.max_files = u32::try_from(number).ok()?,
             "age" => plan.rotation.max_age = Some(Duration::from_secs(number)),
-            "unread" => {
-                plan.readers = Readers::Outputs {
-                    unread_limit: ByteSize(number),
-                }
-            }
+            "unread" => plan.readers = Readers::Outputs { unread_limit: ByteSize(number) },
             _ => return None,
         }
     }
@@ -169,9 +157,7 @@ fn parse_line(line: &str) -> Option<(SpoolId, SpoolPlan)> {
 
 /// A path on one line.
 fn escape(path: &str) -> String {
-    path.replace('\\', "\\\\")
-        .replace('\n', "\\n")
-        .replace('\r', "\\r")
+    path.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
 }
 
 fn unescape(text: &str) -> Option<String> {
@@ -200,10 +186,7 @@ pub fn encode_place(paths: &[String]) -> String {
 /// Reads what [`encode_place`] wrote; lines that cannot be read are left out.
 #[must_use]
 pub fn parse_place(text: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(unescape)
-        .filter(|path| !path.is_empty())
-        .collect()
+    text.lines().filter_map(unescape).filter(|path| !path.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -221,17 +204,10 @@ mod tests {
                 log_file: Some(path.to_owned()),
                 rotation: Rotation::DEFAULT,
                 on_full: OnFull::Drop,
-                readers: Readers::Outputs {
-                    unread_limit: ByteSize(9),
-                },
+                readers: Readers::Outputs { unread_limit: ByteSize(9) },
             };
-            let spools = [
-                (id("a/stdout"), with),
-                (id("b/stderr"), SpoolPlan::fallback()),
-            ];
-            let plan = PumpPlan {
-                spools: spools.into_iter().collect(),
-            };
+            let spools = [(id("a/stdout"), with), (id("b/stderr"), SpoolPlan::fallback())];
+            let plan = PumpPlan { spools: spools.into_iter().collect() };
             assert_eq!(PumpPlan::parse(&plan.encode()), Ok(plan));
         }
         let places = vec![paths[1].to_owned(), paths[0].to_owned()];
@@ -240,18 +216,9 @@ mod tests {
 
     #[test]
     fn a_strange_line_is_named() {
-        for bad in [
-            "x",
-            "a/stdout maybe",
-            "a/stdout drop size=-1",
-            "a/stdout drop color=3",
-        ] {
+        for bad in ["x", "a/stdout maybe", "a/stdout drop size=-1", "a/stdout drop color=3"] {
             let text = format!("{TITLE}\n{bad}\n");
-            assert_eq!(
-                PumpPlan::parse(&text),
-                Err(InvalidPlan { line: 2 }),
-                "{bad}"
-            );
+            assert_eq!(PumpPlan::parse(&text), Err(InvalidPlan { line: 2 }), "{bad}");
         }
         assert_eq!(PumpPlan::parse(""), Err(InvalidPlan { line: 1 }));
     }

@@ -56,11 +56,7 @@ impl Body {
         let socket = Arc::new(socket.map_err(|error| error.to_string())?);
         let console = |out: Box<dyn std::io::Write + Send>, is_terminal: bool| Console {
             out,
-            kind: if is_terminal {
-                ConsoleKind::Terminal
-            } else {
-                ConsoleKind::Stream
-            },
+            kind: if is_terminal { ConsoleKind::Terminal } else { ConsoleKind::Stream },
         };
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         let options = EngineOptions {
@@ -79,11 +75,7 @@ impl Body {
             .stack_size(128 << 10)
             .spawn(move || hear(&theirs, &heard))
             .map_err(|error| error.to_string())?;
-        Ok(Logging {
-            engine,
-            socket,
-            ear,
-        })
+        Ok(Logging { engine, socket, ear })
     }
 }
 

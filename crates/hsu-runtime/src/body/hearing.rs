@@ -28,14 +28,7 @@ impl Body {
         }
         if heard.is_lost && self.ending.is_none() {
             warn!("the keeper was lost; starting another");
-            self.record(
-                now,
-                None,
-                Actor::Master,
-                EventKind::RoleLost {
-                    role: "keeper".into(),
-                },
-            );
+            self.record(now, None, Actor::Master, EventKind::RoleLost { role: "keeper".into() });
             self.seen.clear();
             self.holding.lose(now);
         }
@@ -46,46 +39,24 @@ impl Body {
             FromKeeper::Welcome { keeper, .. } => {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
             }
-            FromKeeper::Spawned {
-                run,
-                process,
-                handle,
-            } => {
+            FromKeeper::Spawned { run, process, handle } => {
+                self.spawning.remove(&run);
                 if let Some(worker) = self.fleet.worker_of(run).cloned() {
                     self.hold(run, worker, process, handle);
-                    self.contain_at
-                        .push_back((now.tick.after(CONTAIN_AFTER), run));
+                    self.contain_at.push_back((now.tick.after(CONTAIN_AFTER), run));
                 }
                 self.step(now, Input::Spawned { run, process });
             }
             FromKeeper::SpawnFailed { run, stage, errno } => {
+                self.spawning.remove(&run);
                 let (error, transient) = explain(stage, errno);
-                self.step(
-                    now,
-                    Input::SpawnFailed {
-                        run,
-                        error,
-                        transient,
-                    },
-                );
+                self.step(now, Input::SpawnFailed { run, error, transient });
             }
-            FromKeeper::Exited {
-                run,
-                worker,
-                exit,
-                at,
-                wall,
-            } => {
+            FromKeeper::Exited { run, worker, exit, at, wall } => {
                 self.seen.insert(run);
                 self.on_exited(now, worker, run, exit, at, wall);
             }
-            FromKeeper::Held {
-                run,
-                worker,
-                process,
-                started,
-                handle,
-            } => {
+            FromKeeper::Held { run, worker, process, started, handle } => {
                 self.seen.insert(run);
                 self.on_held(now, worker, run, process, started, handle);
             }
@@ -93,9 +64,7 @@ impl Body {
             FromKeeper::InventoryEnd => self.on_inventory_end(now),
             FromKeeper::Ping => self.holding.queue(ToKeeper::Pong),
             FromKeeper::PumpLost => {
-                let kind = EventKind::RoleLost {
-                    role: "pump".into(),
-                };
+                let kind = EventKind::RoleLost { role: "pump".into() };
                 self.record(now, None, Actor::Master, kind);
             }
             FromKeeper::Yield => self.give_way(),
@@ -118,14 +87,7 @@ impl Body {
         handle: Option<Descriptor>,
     ) {
         let handle = handle.map(|handle| ProcessHandle::from_owned(handle.into_inner()));
-        self.live.insert(
-            run,
-            Live {
-                worker,
-                process,
-                handle,
-            },
-        );
+        self.live.insert(run, Live { worker, process, handle });
     }
 
     fn on_exited(
@@ -144,16 +106,7 @@ impl Body {
             Exit::Unknown(_) => own().unwrap_or(exit),
             Exit::Code(_) | Exit::Signal { .. } => exit,
         };
-        self.step(
-            now,
-            Input::Exited {
-                worker,
-                run,
-                exit,
-                at,
-                wall,
-            },
-        );
+        self.step(now, Input::Exited { worker, run, exit, at, wall });
     }
 
     fn on_held(
@@ -167,37 +120,20 @@ impl Body {
     ) {
         if !self.specs.contains_key(&worker) {
             warn!(%worker, %run, "a worker that is not configured any more still runs: ending it");
-            self.chores.add(Chore::KillTree {
-                worker,
-                run,
-                process: Some(process),
-                whole: true,
-            });
+            self.chores.add(Chore::KillTree { worker, run, process: Some(process), whole: true });
             return;
         }
         if !self.live.contains_key(&run) {
             self.hold(run, worker.clone(), process, handle);
         }
         self.adopted += 1;
-        self.step(
-            now,
-            Input::Adopted {
-                worker,
-                run,
-                process,
-                started,
-            },
-        );
+        self.step(now, Input::Adopted { worker, run, process, started });
     }
 
     /// Everything that is held is known: what is missing is gone.
     fn on_inventory_end(&mut self, now: Now) {
-        let gone: Vec<RunId> = self
-            .live
-            .keys()
-            .filter(|run| !self.seen.contains(run))
-            .copied()
-            .collect();
+        let gone: Vec<RunId> =
+            self.live.keys().filter(|run| !self.seen.contains(run)).copied().collect();
         for run in gone {
             let Some(live) = self.live.get(&run) else {
                 continue;
@@ -215,21 +151,9 @@ impl Body {
             .collect();
         for run in unanswered {
             let error = "the keeper was lost before it could start the process".to_owned();
-            self.step(
-                now,
-                Input::SpawnFailed {
-                    run,
-                    error,
-                    transient: true,
-                },
-            );
+            self.step(now, Input::SpawnFailed { run, error, transient: true });
         }
-        self.step(
-            now,
-            Input::Settled {
-                unknown: self.unknown,
-            },
-        );
+        self.step(now, Input::Settled { unknown: self.unknown });
         self.settle_boot(now);
     }
 

@@ -33,7 +33,6 @@ pub(crate) struct Holding {
     /// What could not be sent while there was no link.
     waiting: Vec<ToKeeper>,
     blocked: bool,
-    keeper: u32,
 }
 
 /// What the link had to say.
@@ -57,7 +56,6 @@ impl Holding {
             lost: None,
             waiting: Vec::new(),
             blocked: false,
-            keeper: 0,
         };
         if holding.connect().is_err() {
             hsu_keeper::start(&holding.plan)?;
@@ -82,11 +80,8 @@ impl Holding {
     }
 
     fn connect(&mut self) -> io::Result<()> {
-        let hello = ToKeeper::Hello {
-            role: self.role,
-            version: VERSION,
-            relaunch: self.relaunch.clone(),
-        };
+        let hello =
+            ToKeeper::Hello { role: self.role, version: VERSION, relaunch: self.relaunch.clone() };
         let mut link = Link::connect(&self.plan.runtime, hello)?;
         link.queue(ToKeeper::Inventory);
         for message in self.waiting.drain(..) {
@@ -100,10 +95,6 @@ impl Holding {
 
     pub(crate) fn link(&self) -> Option<&Link> {
         self.link.as_ref()
-    }
-
-    pub(crate) fn keeper(&self) -> u32 {
-        self.keeper
     }
 
     pub(crate) fn wants_to_write(&self) -> bool {
@@ -157,11 +148,6 @@ impl Holding {
                     heard.is_lost = true;
                     break;
                 }
-            }
-        }
-        for message in &heard.messages {
-            if let FromKeeper::Welcome { keeper, .. } = message {
-                self.keeper = *keeper;
             }
         }
         if heard.is_lost {

@@ -73,19 +73,10 @@ impl Body {
             }
             Effect::KillTree { worker, run, whole } => {
                 let process = self.live.get(&run).map(|live| live.process);
-                self.chores.add(Chore::KillTree {
-                    worker,
-                    run,
-                    process,
-                    whole,
-                });
+                self.chores.add(Chore::KillTree { worker, run, process, whole });
             }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
-            Effect::Event {
-                worker,
-                actor,
-                kind,
-            } => self.record(now, worker, actor, kind),
+            Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
             Effect::Persist { workers } => {
                 for worker in workers {
                     let record = self.fleet.export(&worker);
@@ -121,11 +112,7 @@ impl Body {
 
     /// Whatever is missing does not appear by itself: no other attempt.
     fn fail_spawn(&mut self, run: RunId, error: String) {
-        self.inputs.push_back(Input::SpawnFailed {
-            run,
-            error,
-            transient: false,
-        });
+        self.inputs.push_back(Input::SpawnFailed { run, error, transient: false });
     }
 
     /// Puts a fact into the journal, and does the small work that belongs to it.
@@ -150,13 +137,11 @@ impl Body {
             _ => None,
         });
         let Some(path) = path else { return };
-        match kind {
-            EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } => {
-                self.chores.add(Chore::WritePidFile { path, pid: *pid });
-            }
-            EventKind::Exited { .. } => self.chores.add(Chore::RemovePidFile { path }),
-            // Nothing else changes the process.
-            _ => {}
+        // Nothing else changes the process.
+        if let EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } = kind {
+            self.chores.add(Chore::WritePidFile { path, pid: *pid });
+        } else if let EventKind::Exited { .. } = kind {
+            self.chores.add(Chore::RemovePidFile { path });
         }
     }
 
@@ -184,13 +169,7 @@ impl Body {
         let (fleet, specs) = (&self.fleet, &self.specs);
         let entries = changed.into_iter().map(|id| {
             let entry = specs.get(&id).cloned().zip(fleet.status(&id));
-            (
-                id,
-                entry.map(|(spec, status)| Entry {
-                    spec,
-                    status: status.into(),
-                }),
-            )
+            (id, entry.map(|(spec, status)| Entry { spec, status: status.into() }))
         });
         self.board.post(entries);
     }

@@ -31,17 +31,13 @@ impl Body {
         reply: oneshot::Sender<Result<(), String>>,
     ) {
         if self.replacement.reply.is_some() || self.stopping.is_some() {
-            drop(reply.send(Err(
-                "the master is ending or being replaced already".to_owned(),
-            )));
+            drop(reply.send(Err("the master is ending or being replaced already".to_owned())));
             return;
         }
         match crate::launch::this_program(executable.as_deref()) {
             Ok(program) => {
                 info!(?actor, "starting another master to take over");
-                let kind = EventKind::Commanded {
-                    verb: "upgrade".to_owned(),
-                };
+                let kind = EventKind::Commanded { verb: "upgrade".to_owned() };
                 self.record(now, None, actor, kind);
                 self.replacement.reply = Some(reply);
                 self.holding.queue(ToKeeper::Upgrade { program });

@@ -53,12 +53,7 @@ impl Body {
 
     fn on_request(&mut self, now: Now, request: Request) {
         match request {
-            Request::Command {
-                actor,
-                worker,
-                command,
-                reply,
-            } => {
+            Request::Command { actor, worker, command, reply } => {
                 if let Some(reason) = self.store.health() {
                     // A wish that cannot be made durable is not begun.
                     let answer = Answer::Refused(Refusal::Failed { reason });
@@ -68,15 +63,7 @@ impl Body {
                 // What came before goes its own way: only the wish waits.
                 self.perform_all(now);
                 let ticket = self.replies.expect(reply);
-                self.step(
-                    now,
-                    Input::Command {
-                        ticket,
-                        actor,
-                        worker,
-                        command,
-                    },
-                );
+                self.step(now, Input::Command { ticket, actor, worker, command });
                 self.perform_wish(now);
             }
             Request::Shutdown { actor, mode, force } => {
@@ -85,18 +72,13 @@ impl Body {
                     self.shut_down(now, mode, actor);
                 }
             }
-            Request::Upgrade {
-                actor,
-                executable,
-                reply,
-            } => {
+            Request::Upgrade { actor, executable, reply } => {
                 self.upgrade(now, actor, executable, reply);
             }
             Request::Chore(report) => {
                 let (worker, run, pids) = (report.worker, report.run, report.survivors);
                 self.step(now, Input::Survivors { worker, run, pids });
             }
-            Request::Committed => {}
         }
     }
 }

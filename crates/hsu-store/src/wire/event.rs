@@ -101,10 +101,7 @@ pub(crate) fn encode_event(event: &Event) -> String {
     let text = EventText {
         sequence: event.sequence,
         at: event.at.0,
-        worker: event
-            .worker
-            .as_ref()
-            .map(|worker| worker.as_str().to_owned()),
+        worker: event.worker.as_ref().map(|worker| worker.as_str().to_owned()),
         actor: match event.actor {
             Actor::Master => ActorText::Master,
             Actor::Configuration => ActorText::Configuration,
@@ -129,27 +126,17 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::Spawned { run, pid } => KindText::Spawned { run: run.0, pid },
         EventKind::Adopted { run, pid } => KindText::Adopted { run: run.0, pid },
         EventKind::SpawnFailed { run, error } => KindText::SpawnFailed { run: run.0, error },
-        EventKind::Exited { run, exit, lasted } => KindText::Exited {
-            run: run.0,
-            exit: exit.into(),
-            lasted: nanoseconds(lasted),
-        },
-        EventKind::RestartScheduled {
-            attempt,
-            limit,
-            delay,
-        } => KindText::RestartScheduled {
-            attempt,
-            limit,
-            delay: nanoseconds(delay),
-        },
+        EventKind::Exited { run, exit, lasted } => {
+            KindText::Exited { run: run.0, exit: exit.into(), lasted: nanoseconds(lasted) }
+        }
+        EventKind::RestartScheduled { attempt, limit, delay } => {
+            KindText::RestartScheduled { attempt, limit, delay: nanoseconds(delay) }
+        }
         EventKind::RestartRefused { reason } => KindText::RestartRefused { reason },
         EventKind::Signalled { run, signal } => KindText::Signalled { run: run.0, signal },
         EventKind::Killed { run } => KindText::Killed { run: run.0 },
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
-        EventKind::Breaker { to } => KindText::Breaker {
-            to: to.as_str().to_owned(),
-        },
+        EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
         EventKind::Commanded { verb } => KindText::Commanded { verb },
         EventKind::OutputDropped { bytes } => KindText::OutputDropped { bytes },
         EventKind::MasterStarted { adopted } => KindText::MasterStarted { adopted },
@@ -183,50 +170,25 @@ fn event_kind(text: KindText) -> Option<EventKind> {
     Some(match text {
         KindText::Registered => EventKind::Registered,
         KindText::Removed => EventKind::Removed,
-        KindText::StateChanged { from, to, reason } => EventKind::StateChanged {
-            from: state(&from)?,
-            to: state(&to)?,
-            reason,
-        },
-        KindText::Spawned { run, pid } => EventKind::Spawned {
-            run: RunId(run),
-            pid,
-        },
-        KindText::Adopted { run, pid } => EventKind::Adopted {
-            run: RunId(run),
-            pid,
-        },
-        KindText::SpawnFailed { run, error } => EventKind::SpawnFailed {
-            run: RunId(run),
-            error,
-        },
+        KindText::StateChanged { from, to, reason } => {
+            EventKind::StateChanged { from: state(&from)?, to: state(&to)?, reason }
+        }
+        KindText::Spawned { run, pid } => EventKind::Spawned { run: RunId(run), pid },
+        KindText::Adopted { run, pid } => EventKind::Adopted { run: RunId(run), pid },
+        KindText::SpawnFailed { run, error } => EventKind::SpawnFailed { run: RunId(run), error },
         KindText::Exited { run, exit, lasted } => EventKind::Exited {
             run: RunId(run),
             exit: exit.into(),
             lasted: Duration::from_nanos(lasted),
         },
-        KindText::RestartScheduled {
-            attempt,
-            limit,
-            delay,
-        } => EventKind::RestartScheduled {
-            attempt,
-            limit,
-            delay: Duration::from_nanos(delay),
-        },
+        KindText::RestartScheduled { attempt, limit, delay } => {
+            EventKind::RestartScheduled { attempt, limit, delay: Duration::from_nanos(delay) }
+        }
         KindText::RestartRefused { reason } => EventKind::RestartRefused { reason },
-        KindText::Signalled { run, signal } => EventKind::Signalled {
-            run: RunId(run),
-            signal,
-        },
+        KindText::Signalled { run, signal } => EventKind::Signalled { run: RunId(run), signal },
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
-        KindText::Survived { run, count } => EventKind::Survived {
-            run: RunId(run),
-            count,
-        },
-        KindText::Breaker { to } => EventKind::Breaker {
-            to: breaker_state(&to)?,
-        },
+        KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
+        KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
         KindText::Commanded { verb } => EventKind::Commanded { verb },
         KindText::OutputDropped { bytes } => EventKind::OutputDropped { bytes },
         KindText::MasterStarted { adopted } => EventKind::MasterStarted { adopted },

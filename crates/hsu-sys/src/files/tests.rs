@@ -36,9 +36,6 @@ fn a_written_pid_file_is_read_back_and_replaced_as_a_whole() {
     remove_pid_file(&path).unwrap();
     remove_pid_file(&path).unwrap();
     assert!(matches!(read_pid_file(&path), Err(PidFileError::Io(_))));
-    assert!(matches!(
-        read_pid_file(&folder),
-        Err(PidFileError::NotAFile)
-    ));
+    assert!(matches!(read_pid_file(&folder), Err(PidFileError::NotAFile)));
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -50,21 +50,13 @@ impl ProcessHandle {
         let raw = self.0.as_raw_fd();
         // SAFETY: no memory is passed.
         let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, raw, signal, nothing, 0) };
-        if sent == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
+        if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// How the process ended; none while it lives.
     #[must_use]
     pub fn exit_status(&self) -> Option<Exit> {
-        let mut slot = libc::pollfd {
-            fd: self.0.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut slot = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: the structure outlives the call.
         let ended = unsafe { libc::poll(&raw mut slot, 1, 0) } > 0;
         if !ended {
@@ -81,10 +73,7 @@ impl ProcessHandle {
     }
 
     fn told_exit(&self) -> Option<Exit> {
-        let mut info = PidfdInfo {
-            mask: INFO_EXIT,
-            ..PidfdInfo::default()
-        };
+        let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
         let size = libc::Ioctl::try_from(size_of::<PidfdInfo>()).ok()?;
         // Source: asm-generic/ioctl.h, _IOWR(0xFF, 11, struct pidfd_info).
         let request = (3 << 30) | (size << 16) | (0xFF << 8) | 11;
@@ -97,10 +86,7 @@ impl ProcessHandle {
         Some(if libc::WIFEXITED(status) {
             Exit::Code(libc::WEXITSTATUS(status))
         } else {
-            Exit::Signal {
-                number: libc::WTERMSIG(status),
-                core: libc::WCOREDUMP(status),
-            }
+            Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
         })
     }
 }
@@ -149,10 +135,7 @@ mod tests {
         let told = handle.exit_status();
         // Kernels before 6.15 do not tell.
         let unknown = Exit::Unknown(UnknownExit::NotOurChild);
-        assert!(
-            told == Some(Exit::Code(42)) || told == Some(unknown),
-            "{told:?}"
-        );
+        assert!(told == Some(Exit::Code(42)) || told == Some(unknown), "{told:?}");
     }
 
     #[test]

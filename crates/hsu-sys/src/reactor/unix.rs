@@ -53,42 +53,22 @@ impl Reactor {
             install(number)?;
         }
         ignore(libc::SIGPIPE)?;
-        Ok(Self {
-            read,
-            shared: Arc::new(Shared {
-                write,
-                woken: AtomicBool::new(false),
-            }),
-        })
+        Ok(Self { read, shared: Arc::new(Shared { write, woken: AtomicBool::new(false) }) })
     }
 
     /// A handle that wakes this reactor.
     #[must_use]
     pub fn waker(&self) -> Waker {
-        Waker {
-            shared: Arc::clone(&self.shared),
-        }
+        Waker { shared: Arc::clone(&self.shared) }
     }
 
     pub(super) fn poll<S: Source>(&mut self, wait: &Wait<'_, S>) -> io::Result<Ready> {
-        let events = if wait.write {
-            libc::POLLIN | libc::POLLOUT
-        } else {
-            libc::POLLIN
-        };
+        let events = if wait.write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
         let link = wait.link.map_or(-1, |link| link.as_fd().as_raw_fd());
         let mut slots = [
-            libc::pollfd {
-                fd: self.read.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            },
+            libc::pollfd { fd: self.read.as_raw_fd(), events: libc::POLLIN, revents: 0 },
             // A negative descriptor is skipped by the kernel.
-            libc::pollfd {
-                fd: link,
-                events,
-                revents: 0,
-            },
+            libc::pollfd { fd: link, events, revents: 0 },
         ];
         // Rounded up, so that a deadline is over when the call returns for it.
         let timeout = wait.timeout.map_or(-1, |span| {
@@ -113,10 +93,7 @@ impl Reactor {
         }
         ready.woken = self.shared.woken.swap(false, Ordering::AcqRel);
         let bits = PENDING.swap(0, Ordering::AcqRel);
-        let came = SIGNALS
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| bits & (1 << bit) != 0);
+        let came = SIGNALS.iter().enumerate().filter(|(bit, _)| bits & (1 << bit) != 0);
         ready.signals = came.map(|(_, (_, signal))| *signal).collect();
         Ok(ready)
     }
@@ -152,11 +129,7 @@ fn set_flags(fd: RawFd) -> io::Result<()> {
     let closed = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     // SAFETY: no memory is passed.
     let quick = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
-    if closed < 0 || quick < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if closed < 0 || quick < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn poke(fd: RawFd) {
@@ -184,11 +157,7 @@ extern "C" fn on_signal(number: i32) {
 
 fn install(number: i32) -> io::Result<()> {
     let handler: extern "C" fn(i32) = on_signal;
-    set_action(
-        number,
-        handler as *const () as libc::sighandler_t,
-        libc::SA_RESTART,
-    )
+    set_action(number, handler as *const () as libc::sighandler_t, libc::SA_RESTART)
 }
 
 fn ignore(number: i32) -> io::Result<()> {
@@ -202,9 +171,5 @@ fn set_action(number: i32, handler: libc::sighandler_t, flags: i32) -> io::Resul
     action.sa_flags = flags;
     // SAFETY: the action is initialised; the handler is async-signal-safe.
     let done = unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -40,8 +40,5 @@ impl Waker {
 }
 
 fn unsupported() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        "running workers is not supported on Windows yet",
-    )
+    io::Error::new(io::ErrorKind::Unsupported, "running workers is not supported on Windows yet")
 }

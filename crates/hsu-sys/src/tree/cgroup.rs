@@ -16,18 +16,12 @@ pub(super) struct Cgroups {
 impl Cgroups {
     /// Looks for a version 2 hierarchy that has `cgroup.kill` and takes folders of ours.
     pub(super) fn detect(name: &str) -> Self {
-        Self {
-            base: find_base(name),
-            workers: BTreeMap::new(),
-        }
+        Self { base: find_base(name), workers: BTreeMap::new() }
     }
 
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        Self {
-            base: Err("none in tests".to_owned()),
-            workers: BTreeMap::new(),
-        }
+        Self { base: Err("none in tests".to_owned()), workers: BTreeMap::new() }
     }
 
     pub(super) fn describe(&self) -> String {
@@ -91,30 +85,20 @@ fn find_base(name: &str) -> Result<PathBuf, String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
     let mount = find_mount(&mounts).ok_or("no cgroup v2 hierarchy is mounted")?;
     let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-    let own = own
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))
-        .unwrap_or("");
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
     let parent = mount.join(own);
     let base = parent.join(format!("hsu-{name}"));
     let made = fs::create_dir(&base);
     let is_new = made.is_ok();
     if !base.is_dir() {
-        let reason = made
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
+        let reason = made.err().map(|error| error.to_string()).unwrap_or_default();
         return Err(format!("{} cannot be made: {reason}", base.display()));
     }
     let can_kill = base.join("cgroup.kill").exists();
     if is_new {
         drop(fs::remove_dir(&base));
     }
-    if can_kill {
-        Ok(base)
-    } else {
-        Err("this kernel has no cgroup.kill".to_owned())
-    }
+    if can_kill { Ok(base) } else { Err("this kernel has no cgroup.kill".to_owned()) }
 }
 
 /// The mount point of the version 2 hierarchy.
@@ -123,9 +107,7 @@ fn find_mount(mounts: &str) -> Option<&Path> {
     mounts.lines().find_map(|line| {
         let (head, tail) = line.split_once(" - ")?;
         let kind = tail.split(' ').next()?;
-        (kind == "cgroup2")
-            .then(|| head.split(' ').nth(4).map(Path::new))
-            .flatten()
+        (kind == "cgroup2").then(|| head.split(' ').nth(4).map(Path::new)).flatten()
     })
 }
 

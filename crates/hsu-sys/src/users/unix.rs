@@ -61,11 +61,7 @@ fn read_user(
     }
     // SAFETY: the entry was found, so its name is a text in the buffer.
     let name = unsafe { CStr::from_ptr(entry.pw_name) }.to_owned();
-    Some(User {
-        uid: entry.pw_uid,
-        gid: entry.pw_gid,
-        name,
-    })
+    Some(User { uid: entry.pw_uid, gid: entry.pw_gid, name })
 }
 
 fn find_group(text: &str) -> Result<u32, UserError> {
@@ -78,11 +74,7 @@ fn find_group(text: &str) -> Result<u32, UserError> {
     let place = buffer.as_mut_ptr();
     // SAFETY: every pointer outlives the call, and the buffer's length is given.
     unsafe { libc::getgrnam_r(name.as_ptr(), &raw mut entry, place, ENTRY, &raw mut found) };
-    if found.is_null() {
-        id_number(text).ok_or_else(unknown)
-    } else {
-        Ok(entry.gr_gid)
-    }
+    if found.is_null() { id_number(text).ok_or_else(unknown) } else { Ok(entry.gr_gid) }
 }
 
 #[cfg(target_os = "macos")]
@@ -101,10 +93,7 @@ fn groups_of(name: &CStr, gid: u32) -> Vec<u32> {
         let count = usize::try_from(count).unwrap_or(0);
         if done >= 0 {
             groups.truncate(count);
-            return groups
-                .into_iter()
-                .map(|id| u32::from_ne_bytes(id.to_ne_bytes()))
-                .collect();
+            return groups.into_iter().map(|id| u32::from_ne_bytes(id.to_ne_bytes())).collect();
         }
         if count <= groups.len() {
             return vec![gid];

@@ -35,9 +35,7 @@ impl Client {
                 for port in &ports {
                     let failed = !echoes(*port);
                     counters.requests.fetch_add(1, Ordering::Relaxed);
-                    counters
-                        .failures
-                        .fetch_add(u64::from(failed), Ordering::Relaxed);
+                    counters.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
                 }
                 std::thread::sleep(REST);
             }
@@ -50,10 +48,7 @@ impl Client {
         self.shared.finished.store(true, Ordering::Relaxed);
         let crashed = self.thread.join().is_err();
         let failures = self.shared.failures.load(Ordering::Relaxed);
-        (
-            self.shared.requests.load(Ordering::Relaxed),
-            failures + u64::from(crashed),
-        )
+        (self.shared.requests.load(Ordering::Relaxed), failures + u64::from(crashed))
     }
 }
 

@@ -56,9 +56,7 @@ impl Endings {
                 Some([exit]) if exit == code => {}
                 // The last run may have been stopped by the test between its note and its exit.
                 Some([exit]) if exit == "stopped" => {}
-                other => self
-                    .wrong
-                    .push(format!("{id} run {run}: noted {code}, known {other:?}")),
+                other => self.wrong.push(format!("{id} run {run}: noted {code}, known {other:?}")),
             }
         }
         Ok(())
@@ -68,12 +66,7 @@ impl Endings {
 /// The exits that the journal holds, by run: an exit code, or 128 plus the signal.
 fn known_exits(fleet: &Fleet<'_>, id: &str) -> Result<BTreeMap<String, Vec<String>>, TestError> {
     let answer = fleet.ask(&["events", "--worker", id, "--limit", "1000000"])?;
-    let events = answer
-        .get("events")
-        .unwrap_or(&answer)
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let events = answer.get("events").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
     let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for event in events.iter().filter(|event| event["kind"] == "exited") {
         let exit = &event["exit"];
@@ -83,10 +76,7 @@ fn known_exits(fleet: &Fleet<'_>, id: &str) -> Result<BTreeMap<String, Vec<Strin
             (None, Some(signal)) => (128 + signal).to_string(),
             (None, None) => exit.to_string(),
         };
-        known
-            .entry(event["run"].to_string())
-            .or_default()
-            .push(text);
+        known.entry(event["run"].to_string()).or_default().push(text);
     }
     Ok(known)
 }

@@ -54,10 +54,7 @@ fn a_missing_end_is_lost_when_it_was_promised() {
 #[test]
 fn a_line_twice_is_a_duplicate_and_out_of_order() {
     let verdict = verdict(&lines([0, 1, 1, 2]));
-    assert_eq!(
-        (verdict.duplicated, verdict.disordered, verdict.lost),
-        (1, 1, 0)
-    );
+    assert_eq!((verdict.duplicated, verdict.disordered, verdict.lost), (1, 1, 0));
 }
 
 #[test]

@@ -5,11 +5,7 @@ use super::*;
 const OUT: &str = "/l/a b.log";
 
 fn mark(length: u64) -> Mark {
-    Mark {
-        base: 3,
-        length,
-        tail: 7,
-    }
+    Mark { base: 3, length, tail: 7 }
 }
 
 fn commit(cursors: &mut Cursors, length: u64, offsets: &[(&str, u64)]) {
@@ -18,11 +14,7 @@ fn commit(cursors: &mut Cursors, length: u64, offsets: &[(&str, u64)]) {
 }
 
 fn read(folder: &Path) -> Committed {
-    Cursors::open(folder)
-        .unwrap()
-        .committed(OUT)
-        .cloned()
-        .unwrap_or_default()
+    Cursors::open(folder).unwrap().committed(OUT).cloned().unwrap_or_default()
 }
 
 #[test]
@@ -37,18 +29,11 @@ fn the_last_commit_is_read_back_whatever_was_torn_after_it() {
     let whole = std::fs::read(&path).unwrap();
     let after = read(folder.path());
     assert_eq!((after.file, after.offsets["a/stdout"]), (mark(20), 9));
-    assert_eq!(
-        (after.offsets["b/stderr"], after.offsets["c/stdout"]),
-        (6, 1)
-    );
+    assert_eq!((after.offsets["b/stderr"], after.offsets["c/stdout"]), (6, 1));
     for length in first.len()..whole.len() {
         std::fs::write(&path, &whole[..length]).unwrap();
         let read = read(folder.path());
-        assert_eq!(
-            (read.file, read.offsets["a/stdout"]),
-            (mark(10), 5),
-            "cut at {length}"
-        );
+        assert_eq!((read.file, read.offsets["a/stdout"]), (mark(10), 5), "cut at {length}");
     }
 }
 
@@ -99,23 +84,11 @@ fn a_long_history_is_written_anew_and_says_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut cursors = Cursors::open(folder.path()).unwrap();
     for number in 0..20_000 {
-        let name = if number % 2 == 0 {
-            "a/stdout"
-        } else {
-            "b/stdout"
-        };
+        let name = if number % 2 == 0 { "a/stdout" } else { "b/stdout" };
         commit(&mut cursors, number, &[(name, number)]);
     }
-    assert!(
-        std::fs::metadata(folder.path().join("cursors"))
-            .unwrap()
-            .len()
-            < 2 * COMPACT_AT
-    );
+    assert!(std::fs::metadata(folder.path().join("cursors")).unwrap().len() < 2 * COMPACT_AT);
     let read = read(folder.path());
     assert_eq!(read.file, mark(19_999));
-    assert_eq!(
-        (read.offsets["a/stdout"], read.offsets["b/stdout"]),
-        (19_998, 19_999)
-    );
+    assert_eq!((read.offsets["a/stdout"], read.offsets["b/stdout"]), (19_998, 19_999));
 }

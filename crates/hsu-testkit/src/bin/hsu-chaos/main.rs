@@ -91,9 +91,5 @@ fn report(toll: &Toll, seed: u64) -> ExitCode {
         toll.recovery(0.99),
         toll.recovery(1.0),
     );
-    if toll.is_nothing() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if toll.is_nothing() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

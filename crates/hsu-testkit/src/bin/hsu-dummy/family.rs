@@ -83,8 +83,5 @@ pub(crate) fn run_child() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn relative(role: &str, extra: &str) -> io::Result<Child> {
-    Command::new(env::current_exe()?)
-        .args([OPTION, role, extra])
-        .stdin(Stdio::null())
-        .spawn()
+    Command::new(env::current_exe()?).args([OPTION, role, extra]).stdin(Stdio::null()).spawn()
 }

@@ -95,10 +95,7 @@ fn wait_for_end(options: &Options, mut signals: Signals) -> Result<End, Box<dyn 
     });
     let life = (!options.run_duration.is_zero()).then_some((options.run_duration, End::Time));
     let crash = options.crash_after.map(|after| (after, End::Crash));
-    let first = [life, crash]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(after, _)| *after);
+    let first = [life, crash].into_iter().flatten().min_by_key(|(after, _)| *after);
     loop {
         let signal = match &first {
             None => receiver.recv()?,

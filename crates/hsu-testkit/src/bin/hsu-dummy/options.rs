@@ -132,9 +132,7 @@ impl Streams {
 const LONGEST: f64 = 366.0 * 86_400.0;
 
 fn parse_time(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale = match unit {
         "ms" => 0.001,
@@ -143,9 +141,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("`{unit}` is no unit of time (ms, s, m, h)")),
     };
-    let value: f64 = number
-        .parse()
-        .map_err(|_| format!("`{number}` is no number"))?;
+    let value: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
     let seconds = value * scale;
     if (0.0..=LONGEST).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
@@ -176,11 +172,7 @@ mod tests {
     #[test]
     fn times_are_read_with_and_without_unit() {
         for (text, milliseconds) in [("3", 3000), ("1.5", 1500), ("250ms", 250), ("2m", 120_000)] {
-            assert_eq!(
-                parse_time(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in ["", "-1", "3d", "inf", "nan"] {
             assert!(parse_time(text).is_err(), "{text}");

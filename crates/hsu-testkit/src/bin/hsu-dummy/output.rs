@@ -118,9 +118,5 @@ fn open_ledger(folder: &Path, writer: &str, stream: char) -> io::Result<fs::File
 /// PIDs come back within seconds, so the time of the start is part of the name.
 fn unique_name() -> String {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    format!(
-        "{}-{:x}",
-        std::process::id(),
-        since.as_nanos() & 0xffff_ffff_ffff
-    )
+    format!("{}-{:x}", std::process::id(), since.as_nanos() & 0xffff_ffff_ffff)
 }

@@ -26,11 +26,8 @@ fn answer(stream: TcpStream, is_bad: bool) -> io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    let (status, body) = if is_bad {
-        ("503 Service Unavailable", "failing\n")
-    } else {
-        ("200 OK", "healthy\n")
-    };
+    let (status, body) =
+        if is_bad { ("503 Service Unavailable", "failing\n") } else { ("200 OK", "healthy\n") };
     write!(
         &stream,
         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
