@@ -48,7 +48,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Logs(wanted) => showing::logs(&client()?, wanted),
         Verb::Events(wanted) => showing::events(&client()?, wanted),
         Verb::Capabilities { output } => showing::capabilities(&client()?, *output),
-        Verb::Version => showing::version(&client),
+        Verb::Version => showing::version(&client()?),
         Verb::Wait { worker, state, timeout } => {
             ordering::wait(&client()?, worker, state, *timeout)
         }
