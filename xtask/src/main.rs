@@ -1,4 +1,5 @@
-//! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`, `bench`.
+//! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
+//! `chaos`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod chaos;
 mod check_all_os;
 mod command;
 mod debian;
@@ -40,6 +42,8 @@ enum Chore {
     Deny,
     /// Type-check the product for every platform.
     CheckAllOs(check_all_os::Arguments),
+    /// Kill roles of a running master and say what was hurt.
+    Chaos(chaos::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -63,6 +67,7 @@ fn run() -> Result<bool> {
         Chore::Test(arguments) => gate::run(&root, &arguments),
         Chore::Deny => deny::run(&root).map(|()| true),
         Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
+        Chore::Chaos(arguments) => chaos::run(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }
 }

@@ -93,6 +93,7 @@ fn the_web_stack_survives_every_role_under_load() {
         assert_eq!(session.ask("select 1"), "1", "the same session, after {role:?}");
     }
     let requests = load.finish();
+    drop(session);
     for worker in ["nginx", "redis", "postgres"] {
         fleet.tell(&["signal", worker, "KILL"]).unwrap();
         fleet

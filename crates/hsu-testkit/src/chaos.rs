@@ -53,6 +53,8 @@ pub struct Campaign {
 pub struct Toll {
     /// Kills that hit a process.
     pub kills: u32,
+    /// Whether keepers were among them.
+    pub keeper_was_killed: bool,
     /// Long-lived workers whose process changed.
     pub disturbed: Vec<String>,
     /// Requests to workers, and how many failed.
@@ -63,6 +65,9 @@ pub struct Toll {
     pub lines: Verdict,
     /// Exits that workers noted themselves.
     pub exits: u64,
+    /// Exits that HSU Master reports as unknown: a process that ended while there
+    /// was no keeper, before anybody else had a hold on it.
+    pub unknown_exits: u64,
     /// Exits that HSU Master does not know, knows twice or knows differently.
     pub wrong_exits: Vec<String>,
     /// How long the master took to answer after each kill, sorted.
@@ -70,10 +75,12 @@ pub struct Toll {
 }
 
 impl Toll {
-    /// Whether every promise was kept.
+    /// Whether every promise was kept. An unknown exit is honest, and is only
+    /// possible where a keeper was killed: elsewhere it is a promise broken.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.disturbed.is_empty()
+        (self.keeper_was_killed || self.unknown_exits == 0)
+            && self.disturbed.is_empty()
             && self.failed_requests == 0
             && self.lines.is_perfect()
             && self.wrong_exits.is_empty()
@@ -129,11 +136,13 @@ impl Campaign {
         recoveries.sort();
         Ok(Toll {
             kills,
+            keeper_was_killed: self.victims.contains(&Role::Keeper),
             disturbed,
             requests,
             failed_requests,
             lines: check.verdict(),
             exits: endings.noted(),
+            unknown_exits: endings.unknown(),
             wrong_exits: endings.wrong(),
             recoveries,
         })

@@ -131,7 +131,7 @@ mod tests {
             ("s", "is not a duration", "`30s`"),
             ("300y", "unit `y`", "`7d`"),
             ("20000w", "292 years", "`7d`"),
-            ("99999999999999999999s", "is not a duration", "`7d`"),
+            ("99999999999999999999s", "292 years", "`7d`"),
         ] {
             let refused = parse(text).expect_err(text);
             assert!(refused.reason.contains(reason), "{text}: {}", refused.reason);

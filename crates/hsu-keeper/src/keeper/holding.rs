@@ -44,7 +44,7 @@ impl Keeper {
         };
         // The handle first, then the comparison: what it holds cannot change any more.
         let Some(handle) = handle.filter(|_| is_same()) else {
-            if slot.held() == Held::Spawning {
+            if slot.held() == Held::Spawning && process.pid == 0 {
                 // It never ran; the master asks for it again.
                 return slot.free();
             }

@@ -24,6 +24,7 @@ pub(super) fn worker(id: &str, ledger: &Path) -> Worker {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endings {
     noted: u64,
+    unknown: u64,
     wrong: Vec<String>,
 }
 
@@ -31,6 +32,11 @@ impl Endings {
     /// Exits that the workers noted.
     pub(super) fn noted(&self) -> u64 {
         self.noted
+    }
+
+    /// Exits that HSU Master reports as unknown.
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
     }
 
     /// What does not agree.
@@ -56,6 +62,7 @@ impl Endings {
                 Some([exit]) if exit == code => {}
                 // The last run may have been stopped by the test between its note and its exit.
                 Some([exit]) if exit == "stopped" => {}
+                Some([exit]) if exit == "unknown" => self.unknown += 1,
                 other => self.wrong.push(format!("{id} run {run}: noted {code}, known {other:?}")),
             }
         }
@@ -74,7 +81,7 @@ fn known_exits(fleet: &Fleet<'_>, id: &str) -> Result<BTreeMap<String, Vec<Strin
             (Some(code), _) => code.to_string(),
             (None, Some(15)) => "stopped".to_owned(),
             (None, Some(signal)) => (128 + signal).to_string(),
-            (None, None) => exit.to_string(),
+            (None, None) => "unknown".to_owned(),
         };
         known.entry(event["run"].to_string()).or_default().push(text);
     }

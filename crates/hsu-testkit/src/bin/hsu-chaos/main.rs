@@ -76,7 +76,7 @@ fn report(toll: &Toll, seed: u64) -> ExitCode {
     }
     println!(
         "seed {seed}: {} kills; workers disturbed {}; requests {} failed {}; lines {} lost {} \
-         doubled {} torn {}; exits {} wrong {}; answers again after p50 {:?} p99 {:?} max {:?}",
+         doubled {} torn {}; exits {} unknown {} wrong {}; answers again after p50 {:?} p99 {:?} max {:?}",
         toll.kills,
         toll.disturbed.len(),
         toll.requests,
@@ -86,6 +86,7 @@ fn report(toll: &Toll, seed: u64) -> ExitCode {
         toll.lines.duplicated,
         toll.lines.torn,
         toll.exits,
+        toll.unknown_exits,
         toll.wrong_exits.len(),
         toll.recovery(0.5),
         toll.recovery(0.99),
