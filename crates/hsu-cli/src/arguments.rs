@@ -74,8 +74,8 @@ pub(crate) enum Verb {
         /// registered, starting, running, stopping, stopped, backing-off, tripped or failed.
         #[arg(long = "for", value_name = "STATE")]
         state: String,
-        /// Give up after this many seconds.
-        #[arg(long, value_name = "SECS", default_value_t = 60.0)]
+        /// Give up after this time: `30s`, `2m`, or a number of seconds.
+        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
         timeout: f64,
     },
     /// Check a configuration file; needs no master.
@@ -139,9 +139,9 @@ pub(crate) struct Which {
     /// Do it at once: kill without grace, start whatever the breaker says.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Give up waiting after this many seconds.
-    #[arg(long, value_name = "SECS", default_value_t = 120)]
-    pub(crate) timeout: u64,
+    /// Give up waiting after this time: `30s`, `2m`, or a number of seconds.
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = seconds)]
+    pub(crate) timeout: f64,
 }
 
 /// Which lines to show.
@@ -194,4 +194,39 @@ pub(crate) enum Output {
     Text,
     /// For programs.
     Json,
+}
+
+/// Reads `30s`, `2m`, `1h` or a bare number of seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) if text.ends_with('m') => (number, 60.0),
+        Some(number) if text.ends_with('h') => (number, 3600.0),
+        Some(number) => (number, 1.0),
+        None => (text, 1.0),
+    };
+    let seconds = number.parse::<f64>().ok().map(|number| number * scale);
+    seconds
+        .filter(|seconds| (0.0..=1e9).contains(seconds))
+        .ok_or_else(|| "not a time such as `30s`, `2m` or `90`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read_with_and_without_unit() {
+        assert_eq!(
+            ["30s", "2m", "1h", "1.5"].map(|t| seconds(t).ok()),
+            [30.0, 120.0, 3600.0, 1.5].map(Some)
+        );
+        assert!(["", "s", "-1", "inf", "nan", "1d"].into_iter().all(|text| seconds(text).is_err()));
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit
         which.workers.clone()
     };
     let body = json(&CommandRequest { force: which.force, signal: None })?;
-    let patience = Some(Duration::from_secs(which.timeout));
+    let patience = Some(Duration::from_secs_f64(which.timeout));
     let mut first = None;
     for worker in &workers {
         let answer = match verb {

@@ -4,5 +4,13 @@
 
 #[path = "pump/carrying.rs"]
 mod carrying;
+#[path = "pump/filling.rs"]
+mod filling;
 #[path = "pump/fixture.rs"]
 mod fixture;
+#[path = "pump/killing.rs"]
+mod killing;
+#[path = "pump/recovering.rs"]
+mod recovering;
+#[path = "pump/tampering.rs"]
+mod tampering;

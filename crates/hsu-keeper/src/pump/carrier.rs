@@ -401,8 +401,9 @@ impl Pump {
             return;
         };
         if spool.overflow.map(|overflow| overflow.retry_at) == before {
-            spool.overflow = None;
-            self.notices.push(Notice::Flows(spool.id.clone()));
+            if spool.overflow.take().is_some_and(|overflow| overflow.told) {
+                self.notices.push(Notice::Flows(spool.id.clone()));
+            }
             self.watch(number, true);
         }
     }

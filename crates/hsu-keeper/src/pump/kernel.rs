@@ -70,10 +70,13 @@ pub(super) fn grow_pipe(pipe: BorrowedFd<'_>, size: i32) -> io::Result<usize> {
 /// Waits until the descriptor has something to say, or the time is over.
 pub(super) fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
     let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let time = timespec(time);
-    // SAFETY: one entry is passed with the count 1, and the time outlives the call.
-    let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, std::ptr::null()) };
-    check(ready).map(|count| count > 0)
+    // SAFETY: one entry is passed with the count 1, and it outlives the call.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, millis(time)) };
+    match check(ready) {
+        // A stop and continue of the pump itself.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        count => count.map(|count| count > 0),
+    }
 }
 
 /// Raises the soft limit of open descriptors to the hard one; answers it.
@@ -145,8 +148,7 @@ impl Epoll {
         &mut self,
         time: Option<Duration>,
     ) -> io::Result<impl Iterator<Item = Ready>> {
-        // A millisecond too late is better than a turn without work.
-        let millis = time.map_or(-1, |t| i32::try_from(t.as_micros().div_ceil(1000)).unwrap_or(-1));
+        let millis = time.map_or(-1, millis);
         let most = libc::c_int::try_from(Self::BATCH).unwrap_or(1);
         let buffer = self.events.as_mut_ptr();
         // SAFETY: the buffer has room for BATCH events, as reserved in `new`.
@@ -166,11 +168,9 @@ impl Epoll {
     }
 }
 
-fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: time.subsec_nanos().into(),
-    }
+/// A millisecond too late is better than a turn without work.
+fn millis(time: Duration) -> libc::c_int {
+    libc::c_int::try_from(time.as_micros().div_ceil(1000)).unwrap_or(libc::c_int::MAX)
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {

@@ -20,6 +20,8 @@ use super::spool::{Moment, Spool};
 
 /// The longest rest between two attempts; room is used within twice this.
 const MAX_REST: Duration = Duration::from_millis(500);
+/// The first rest while readers catch up, which takes them milliseconds.
+const UNREAD_REST: Duration = Duration::from_millis(2);
 
 /// A spool in distress.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Overflow {
     /// When it is tried again.
     pub(super) retry_at: Instant,
     rest: Duration,
+    /// Whether the master was told.
+    pub(super) told: bool,
 }
 
 /// What was dropped.
@@ -41,17 +45,20 @@ pub(super) struct Dropped {
 }
 
 impl Spool {
-    /// Notes a failed attempt; answers whether it is news.
+    /// Notes a failed attempt; answers whether the master is to be told.
     pub(super) fn note_overflow(&mut self, why: Stuck, now: Moment) -> bool {
-        let rest = match (self.overflow, why) {
+        let before = self.overflow.filter(|before| before.why == why);
+        let rest = match (before, why) {
             (Some(before), _) => (before.rest * 2).min(MAX_REST),
-            // A reader that is only busy makes room within milliseconds.
-            (None, Stuck::Unread) => Duration::from_millis(2),
+            (None, Stuck::Unread) => UNREAD_REST,
             (None, Stuck::NotAFile | Stuck::System(_)) => MAX_REST / 4,
         };
-        let news = self.overflow.is_none_or(|before| before.why != why);
-        self.overflow = Some(Overflow { why, retry_at: now.tick + rest, rest });
-        news
+        let was_told = before.is_some_and(|before| before.told);
+        // Readers that are only busy catch up before the longest rest: no news.
+        let is_news = why != Stuck::Unread || rest == MAX_REST;
+        let told = was_told || is_news;
+        self.overflow = Some(Overflow { why, retry_at: now.tick + rest, rest, told });
+        told && !was_told
     }
 
     /// Takes everything that waits in a pipe and drops it; none when nothing waited.

@@ -133,12 +133,16 @@ impl Spool {
         self.consumed >= offset
     }
 
-    /// Whether formatted outputs are so far behind that the spool counts as full.
+    /// Whether formatted outputs are so far behind that the spool counts as full. A
+    /// full one stays so until a quarter is read: many small steps cost more than
+    /// one large one.
     pub(super) fn check_unread(&mut self) -> Result<(), Stuck> {
         let Readers::Outputs { unread_limit } = self.plan.readers else {
             return Ok(());
         };
-        let allowed = self.end().saturating_sub(unread_limit.0);
+        let is_full = self.overflow.is_some_and(|overflow| overflow.why == Stuck::Unread);
+        let most = if is_full { unread_limit.0 / 4 * 3 } else { unread_limit.0 };
+        let allowed = self.end().saturating_sub(most);
         if self.is_consumed(allowed) { Ok(()) } else { Err(Stuck::Unread) }
     }
 }
