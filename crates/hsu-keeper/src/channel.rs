@@ -134,11 +134,12 @@ fn send(socket: BorrowedFd<'_>, batch: &Batch) -> io::Result<()> {
         let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
         // SAFETY: CMSG_LEN only computes.
         let length = unsafe { libc::CMSG_LEN(bytes) };
-        let filled = libc::cmsghdr {
-            cmsg_len: length as _,
-            cmsg_level: libc::SOL_SOCKET,
-            cmsg_type: libc::SCM_RIGHTS,
-        };
+        // Written field by field: musl has one more between them.
+        // SAFETY: all zeroes is a valid cmsghdr.
+        let mut filled: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        filled.cmsg_len = length as _;
+        filled.cmsg_level = libc::SOL_SOCKET;
+        filled.cmsg_type = libc::SCM_RIGHTS;
         // SAFETY: the header lies inside the control buffer.
         unsafe { header.write(filled) };
         // SAFETY: the data follows the header inside the control buffer.

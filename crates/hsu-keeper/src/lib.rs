@@ -7,7 +7,10 @@
 //!
 //! Linux is where they run; elsewhere the entry points say that they cannot.
 //! Why three roles: docs/design/0001-three-roles.md; how: docs/design/0004-keeper.md.
-#![expect(unsafe_code, reason = "it speaks with the kernel: clone, mmap, descriptor passing")]
+#![cfg_attr(
+    target_os = "linux",
+    expect(unsafe_code, reason = "it speaks with the kernel: clone, mmap, descriptor passing")
+)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
