@@ -56,7 +56,7 @@ impl SpoolPlan {
     /// The size of a segment that no user asked for.
     pub const SEGMENT_SIZE: ByteSize = ByteSize(4 << 20);
     /// The unread bytes at which a worker waits, or its output is dropped.
-    pub const UNREAD_LIMIT: ByteSize = ByteSize(256 << 20);
+    pub const UNREAD_LIMIT: ByteSize = ByteSize(64 << 20);
 
     /// The plan of a spool in its own folder: a little history, nothing lost.
     #[must_use]
