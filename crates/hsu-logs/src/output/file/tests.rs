@@ -135,7 +135,6 @@ fn a_file_that_is_not_ours_is_never_shortened() {
     assert_eq!(bench.content(), "somebody's own text\ntwo\n");
 }
 
-#[cfg(unix)]
 #[test]
 fn a_link_is_refused() {
     let bench = Bench::new();
