@@ -95,6 +95,8 @@ pub struct Body {
     pub(crate) held: Waiting<Held>,
     /// Spawns that the keeper has not answered.
     pub(crate) spawning: BTreeSet<RunId>,
+    /// Spawns among them that a lost keeper may or may not have carried out.
+    pub(crate) doubtful: BTreeSet<RunId>,
     /// Runs that the present inventory has named so far.
     pub(crate) seen: BTreeSet<RunId>,
     /// Processes that get a cgroup of their own when they have lived for a while.
@@ -166,6 +168,7 @@ impl Body {
             batch: Batch::default(),
             held: Waiting::default(),
             spawning: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             seen: BTreeSet::new(),
             contain_at: VecDeque::new(),
             trees_keeper: parts.keeper,
@@ -226,7 +229,11 @@ impl Body {
                 self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
             }
             self.contain_due(now);
-            self.holding.tend(now);
+            if self.holding.tend(now) {
+                // Asked of a keeper that may be gone: the inventory tells. What is
+                // asked from here on is not in it, and not in doubt.
+                self.doubtful = self.spawning.clone();
+            }
             self.settle(now);
         }
     }

@@ -39,7 +39,7 @@ impl Keeper {
         let is_same = || match kernel::stat(process.pid) {
             Some((started_at, _)) if process.started_at != 0 => started_at == process.started_at,
             // The earlier keeper was killed before it had noted the start.
-            Some(_) => carries_run(process.pid, run),
+            Some(_) => becomes_run(process.pid, run),
             None => false,
         };
         // The handle first, then the comparison: what it holds cannot change any more.
@@ -224,6 +224,23 @@ fn exit_of_stranger(hold: &Hold) -> Exit {
         std::thread::sleep(std::time::Duration::from_micros(100));
     }
     Exit::Unknown(UnknownExit::KeeperLost)
+}
+
+/// Whether a process is this run, or becomes it: a child that has not executed
+/// its program yet still looks like the keeper that made it.
+fn becomes_run(pid: u32, run: RunId) -> bool {
+    let own = std::fs::read_link("/proc/self/exe").ok();
+    let program = format!("/proc/{pid}/exe");
+    for _ in 0..100 {
+        if carries_run(pid, run) {
+            return true;
+        }
+        if std::fs::read_link(&program).ok() != own {
+            return carries_run(pid, run);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    false
 }
 
 /// Whether the environment of a process names this run.

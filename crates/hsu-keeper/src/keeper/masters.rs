@@ -20,7 +20,7 @@ const CORE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a candidate may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 /// A lost master is started again at once, as long as no more than this many were lost lately.
-const QUICK_STARTS: usize = 20;
+const QUICK_STARTS: usize = 100;
 /// What "lately" is.
 const LATELY: Duration = Duration::from_secs(10);
 /// The longest rest between two starts of a master.

@@ -54,10 +54,12 @@ impl Body {
             }
             FromKeeper::Exited { run, worker, exit, at, wall } => {
                 self.seen.insert(run);
+                self.spawning.remove(&run);
                 self.on_exited(now, worker, run, exit, at, wall);
             }
             FromKeeper::Held { run, worker, process, started, handle } => {
                 self.seen.insert(run);
+                self.spawning.remove(&run);
                 self.on_held(now, worker, run, process, started, handle);
             }
             FromKeeper::Pending { run } => drop(self.seen.insert(run)),
@@ -143,13 +145,13 @@ impl Body {
             let worker = live.worker.clone();
             self.on_exited(now, worker, run, exit, now.tick, now.wall);
         }
-        let unanswered: Vec<RunId> = self
-            .spawning
-            .iter()
-            .filter(|run| !self.seen.contains(run) && !self.live.contains_key(run))
-            .copied()
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let unanswered: Vec<RunId> = doubtful
+            .into_iter()
+            .filter(|run| self.spawning.contains(run) && !self.seen.contains(run))
             .collect();
         for run in unanswered {
+            self.spawning.remove(&run);
             let error = "the keeper was lost before it could start the process".to_owned();
             self.step(now, Input::SpawnFailed { run, error, transient: true });
         }
