@@ -194,6 +194,16 @@ impl Worker {
                 self.accounted = Some(run);
                 self.state = State::Registered;
             }
+            // Its exit is accounted; only what it left behind is not known to be gone.
+            Some((run, _)) if self.accounted.is_some_and(|accounted| run <= accounted) => {
+                let last = self.last_exit.map(|last| last.exit);
+                let exit = last.unwrap_or(hsu_model::exit::Exit::Unknown(unknown));
+                let wanted = self.desired == Desired::Running && self.is_enabled();
+                let then = if wanted { Then::StartAgain } else { Then::Stay };
+                self.state = State::Clearing { run, then, exit };
+                let worker = self.id().clone();
+                context.out.push(Effect::KillTree { worker, run, whole: true });
+            }
             Some((run, _)) => {
                 let exit = hsu_model::exit::Exit::Unknown(unknown);
                 let (tick, wall) = (context.now.tick, context.now.wall);
