@@ -1,7 +1,7 @@
 //! The face: the HTTP API over a local socket.
 //!
 //! One thread of its own, so that no client ever delays a restart. Whoever
-//! connects is known by their user id; [`authorize`] decides before anything
+//! connects is known by their user id; `authorize` decides before anything
 //! else, and denies by default. Paths and shapes are `hsu-api`'s.
 
 mod answers;
