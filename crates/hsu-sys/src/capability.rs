@@ -1,4 +1,12 @@
 //! Capabilities: what this host can do, as values.
+//!
+//! Each is tried or read from the kernel where that is possible without harm, and
+//! not concluded from the platform alone.
+
+use std::path::Path;
+
+use crate::process::{ProcessHandle, identify};
+use crate::tree::Trees;
 
 /// One thing that a host can or cannot do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,69 +19,152 @@ pub struct Capability {
     pub detail: String,
 }
 
-/// What this host can do.
-#[must_use]
-pub fn capabilities() -> Vec<Capability> {
-    let is_linux = std::env::consts::OS == "linux";
-    let linux_only = |name, detail: &str| Capability {
-        name,
-        available: is_linux,
-        detail: if is_linux { detail.to_owned() } else { "Linux only at present".to_owned() },
-    };
-    vec![
-        linux_only("run workers", "keeper, pump and master as separate processes"),
-        linux_only(
-            "survive SIGKILL of any role",
-            "workers belong to the keeper; roles restart each other",
-        ),
-        linux_only("lossless log capture", "splice from pipes into spools"),
-        linux_only("adopt running workers", "pidfd, start time and boot id"),
-        tell_exit(),
-        kill_tree(is_linux),
-        change_user(),
-        linux_only("service manager", "sd_notify READY, STOPPING, STATUS"),
-    ]
-}
+const ELSEWHERE: &str = "Linux only at present";
+const IS_LINUX: bool = cfg!(target_os = "linux");
 
-#[cfg(target_os = "linux")]
-fn tell_exit() -> Capability {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse().unwrap_or(0_u32));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let available = version >= (6, 15);
-    let detail = if available {
-        "the kernel tells it to whoever holds a pidfd".to_owned()
-    } else {
-        "needs Linux 6.15: an exit while the keeper is being replaced is reported as unknown"
-            .to_owned()
-    };
-    Capability { name: "exit status after the loss of the keeper", available, detail }
-}
+impl Capability {
+    fn new(name: &'static str, available: bool, detail: impl Into<String>) -> Self {
+        Self { name, available, detail: detail.into() }
+    }
 
-#[cfg(not(target_os = "linux"))]
-fn tell_exit() -> Capability {
-    Capability {
-        name: "exit status after the loss of the keeper",
-        available: false,
-        detail: "Linux only at present".to_owned(),
+    /// One that comes with the platform.
+    fn of_linux(name: &'static str, detail: &str) -> Self {
+        Self::new(name, IS_LINUX, if IS_LINUX { detail } else { ELSEWHERE })
     }
 }
 
-fn kill_tree(is_linux: bool) -> Capability {
-    let detail = crate::tree::Trees::detect("probe").describe();
-    Capability { name: "kill a whole tree of processes", available: is_linux, detail }
+/// What this host can do.
+#[must_use]
+pub fn capabilities() -> Vec<Capability> {
+    vec![
+        Capability::of_linux("run workers", "keeper, pump and master as separate processes"),
+        Capability::of_linux(
+            "survive SIGKILL of any role",
+            "workers belong to the keeper; roles restart each other",
+        ),
+        Capability::of_linux("lossless log capture", "splice from pipes into spools"),
+        hold_processes(),
+        tell_exit(),
+        find_orphans(),
+        kill_tree(),
+        change_user(),
+        hold_descriptors(),
+        service_manager(),
+    ]
+}
+
+fn hold_processes() -> Capability {
+    let name = "adopt running workers";
+    match identify(std::process::id()).and_then(ProcessHandle::open) {
+        Ok(_) => Capability::new(name, true, "pidfd, start time and boot id"),
+        Err(error) if IS_LINUX => {
+            let detail = format!("no hold on our own process: {error} (needs Linux 5.3 and /proc)");
+            Capability::new(name, false, detail)
+        }
+        Err(_) => Capability::new(name, false, ELSEWHERE),
+    }
+}
+
+fn tell_exit() -> Capability {
+    let name = "exit status after the loss of the keeper";
+    let Some(release) = kernel_release() else {
+        return Capability::new(name, false, ELSEWHERE);
+    };
+    if version_of(&release) >= (6, 15) {
+        return Capability::new(name, true, "the kernel tells it to whoever holds a pidfd");
+    }
+    let detail = format!(
+        "needs Linux 6.15, this is {release}: an exit while the keeper is being replaced \
+         is reported as unknown"
+    );
+    Capability::new(name, false, detail)
+}
+
+fn kernel_release() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(text.trim().to_owned())
+}
+
+fn version_of(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    (next(), next())
+}
+
+fn find_orphans() -> Capability {
+    let own = std::process::id();
+    let lists_children = Path::new(&format!("/proc/{own}/task/{own}/children")).exists();
+    let detail = if lists_children {
+        "the keeper is their parent, and /proc lists its children"
+    } else {
+        "by a look at every process: this kernel lists no children (CONFIG_PROC_CHILDREN)"
+    };
+    Capability::of_linux("find orphans of a worker", detail)
+}
+
+fn kill_tree() -> Capability {
+    let trees = Trees::detect(&format!("probe-{}", std::process::id()));
+    Capability::of_linux("kill a whole tree of processes", &trees.describe())
 }
 
 #[cfg(unix)]
 fn change_user() -> Capability {
     // SAFETY: no memory is passed.
-    let available = unsafe { libc::geteuid() } == 0;
-    let detail = if available { "runs as root" } else { "needs root" };
-    Capability { name: "run workers as other users", available, detail: detail.to_owned() }
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let detail = if is_root { "runs as root" } else { "needs root" };
+    Capability::new("run workers as other users", is_root, detail)
 }
 
 #[cfg(not(unix))]
 fn change_user() -> Capability {
-    let detail = "not on this platform".to_owned();
-    Capability { name: "run workers as other users", available: false, detail }
+    Capability::new("run workers as other users", false, "not on this platform")
+}
+
+fn hold_descriptors() -> Capability {
+    let limit = crate::descriptors::raise_limit();
+    let detail = if limit == u64::MAX {
+        "no limit of descriptors".to_owned()
+    } else {
+        // Two pipes and a hold each in the keeper; some are kept for sockets and files.
+        let workers = limit.saturating_sub(64) / 3;
+        format!("{limit} descriptors: about {workers} workers with captured output")
+    };
+    Capability::new("hold many workers", limit >= 1024, detail)
+}
+
+fn service_manager() -> Capability {
+    let listener = std::env::var_os("NOTIFY_SOCKET");
+    let detail = match (listener, crate::notify::watchdog_interval()) {
+        (None, _) => "none listens; sd_notify is spoken when one does".to_owned(),
+        (Some(_), None) => "one listens (sd_notify)".to_owned(),
+        (Some(_), Some(interval)) => format!("one listens, with a watchdog fed each {interval:?}"),
+    };
+    Capability::of_linux("service manager", &detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capability_has_a_name_of_its_own_and_says_how_or_why_not() {
+        let all = capabilities();
+        let names: std::collections::BTreeSet<_> = all.iter().map(|one| one.name).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().all(|one| !one.detail.is_empty()));
+    }
+
+    #[test]
+    fn a_version_is_read_from_any_release() {
+        for (text, version) in [
+            ("6.18.44-fc-v595", (6, 18)),
+            ("6.1.0-37-amd64", (6, 1)),
+            ("5.15", (5, 15)),
+            ("6.15-rc1", (6, 15)),
+            ("", (0, 0)),
+            ("nonsense", (0, 0)),
+        ] {
+            assert_eq!(version_of(text), version, "{text}");
+        }
+    }
 }

@@ -1,13 +1,29 @@
-//! Small files: PID files and private folders.
+//! Small files that others may meddle with: PID files, drafts and private folders.
+//!
+//! A file is replaced as a whole, by a rename. What is read is opened without
+//! following links and without waiting for a pipe, and judged by what was opened.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+#[cfg(unix)]
+#[path = "files/unix.rs"]
+mod os;
+#[cfg(not(unix))]
+#[path = "files/elsewhere.rs"]
+mod os;
+
 /// The longest PID file that is read, in bytes.
 const LONGEST_PID_FILE: u64 = 32;
+/// The mode of PID files: everybody may read them.
+const READABLE: u32 = 0o644;
+/// The mode of private folders: the group may use the socket inside.
+const PRIVATE: u32 = 0o750;
+/// The mode of folders above a file of ours.
+const PASSABLE: u32 = 0o755;
 
-/// Why a PID file is not believed.
+/// Why a PID file is not believed. No variant tells what the file holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PidFileError {
@@ -23,31 +39,80 @@ pub enum PidFileError {
         /// Whose it is.
         uid: u32,
     },
+    /// Others than its owner may write it.
+    #[error("the PID file can be written by others than its owner")]
+    Writable,
     /// It holds something else than one PID.
     #[error("the PID file does not hold one decimal PID greater than 1")]
     Malformed,
 }
 
-/// Writes a PID file: a reader sees the old content or the new one, never a part.
+/// Whether a replaced file has to outlive the loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It may be lost with the power; costs no wait for the disk.
+    Volatile,
+    /// It and its name are on the disk when the call returns.
+    Synced,
+}
+
+/// Replaces a file: a reader sees the old content or the new one, never a part.
+///
+/// The new file has exactly this mode, whatever the file mode creation mask. A
+/// link at `path` is replaced, not followed. The draft beside it is removed when
+/// anything fails.
+///
+/// # Errors
+/// The kernel's; the old content is untouched then.
+pub fn replace(path: &Path, content: &[u8], mode: u32, lasting: Persistence) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
+    let draft = Path::new(&draft);
+    remove(draft)?;
+    let written = write_draft(draft, content, mode, lasting).and_then(|()| fs::rename(draft, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        drop(fs::remove_file(draft));
+        return written;
+    }
+    match (lasting, path.parent()) {
+        (Persistence::Synced, Some(folder)) => os::sync_folder(folder),
+        (Persistence::Synced, None) | (Persistence::Volatile, _) => Ok(()),
+    }
+}
+
+fn write_draft(draft: &Path, content: &[u8], mode: u32, lasting: Persistence) -> io::Result<()> {
+    // `create_new` follows no link and takes nothing that is there already.
+    let mut file = OpenOptions::new().write(true).create_new(true).open(draft)?;
+    os::set_mode(&file, mode)?;
+    file.write_all(content)?;
+    match lasting {
+        Persistence::Synced => file.sync_all(),
+        Persistence::Volatile => Ok(()),
+    }
+}
+
+/// Removes a file; one that is gone already is fine.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a PID file, and makes its folder when there is none.
 ///
 /// # Errors
 /// The kernel's.
 pub fn write_pid_file(path: &Path, pid: u32) -> io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    if !folder.exists() {
-        fs::create_dir_all(folder)?;
+    let text = format!("{pid}\n");
+    match replace(path, text.as_bytes(), READABLE, Persistence::Volatile) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_parents(path)?;
+            replace(path, text.as_bytes(), READABLE, Persistence::Volatile)
+        }
+        other => other,
     }
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".draft");
-    let draft = Path::new(&draft);
-    match fs::remove_file(draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    // `create_new` follows no link and takes nothing that is there already.
-    let mut file = OpenOptions::new().write(true).create_new(true).open(draft)?;
-    file.write_all(format!("{pid}\n").as_bytes())?;
-    fs::rename(draft, path)
 }
 
 /// Removes a PID file; one that is gone already is fine.
@@ -55,24 +120,31 @@ pub fn write_pid_file(path: &Path, pid: u32) -> io::Result<()> {
 /// # Errors
 /// The kernel's.
 pub fn remove_pid_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    remove(path)
 }
 
-/// Reads a PID file without being fooled: see [`PidFileError`].
+/// Reads a PID file without being fooled: see [`PidFileError`]. The number is a
+/// hint and no identity: whoever acts on it compares more.
 ///
 /// # Errors
 /// [`PidFileError`]; a pipe or a device is refused without waiting for it.
 pub fn read_pid_file(path: &Path) -> Result<u32, PidFileError> {
-    let kind = fs::symlink_metadata(path)?;
-    if !kind.is_file() {
+    let file = os::open_plain(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(PidFileError::NotAFile);
     }
-    check_owner(&kind)?;
+    if let Some(uid) = os::foreign_owner(&found) {
+        return Err(PidFileError::Foreign { uid });
+    }
+    if os::is_open_to(&found, Others::GroupToo) {
+        return Err(PidFileError::Writable);
+    }
+    if found.len() > LONGEST_PID_FILE {
+        return Err(PidFileError::Malformed);
+    }
     let mut text = Vec::new();
-    fs::File::open(path)?.take(LONGEST_PID_FILE + 1).read_to_end(&mut text)?;
+    file.take(LONGEST_PID_FILE + 1).read_to_end(&mut text)?;
     parse_pid(&text).ok_or(PidFileError::Malformed)
 }
 
@@ -83,42 +155,47 @@ fn parse_pid(text: &[u8]) -> Option<u32> {
     number.parse().ok().filter(|pid| *pid > 1 && *pid <= i32::MAX.unsigned_abs())
 }
 
-#[cfg(unix)]
-fn check_owner(file: &fs::Metadata) -> Result<(), PidFileError> {
-    use std::os::unix::fs::MetadataExt as _;
-    // SAFETY: no memory is passed.
-    let own = unsafe { libc::geteuid() };
-    let uid = file.uid();
-    if uid == 0 || uid == own { Ok(()) } else { Err(PidFileError::Foreign { uid }) }
+/// Whose permission to write is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    /// Everybody's.
+    Everybody,
+    /// Everybody's and the group's.
+    GroupToo,
 }
 
-#[cfg(not(unix))]
-fn check_owner(_: &fs::Metadata) -> Result<(), PidFileError> {
-    Ok(())
-}
-
-/// Makes a folder and its parents; the last one only for us.
+/// Makes a folder and its parents; the last one only for us and our group.
 ///
 /// # Errors
-/// The kernel's; [`io::ErrorKind::PermissionDenied`] for a link or somebody else's folder.
+/// The kernel's; [`io::ErrorKind::PermissionDenied`], with the reason, for a
+/// link, somebody else's folder or one that everybody may write.
 pub fn private_folder(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
-    match builder.create(path) {
+    make_parents(path)?;
+    match os::folder_builder(PRIVATE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => return other,
     }
     let found = fs::symlink_metadata(path)?;
-    let is_ours = check_owner(&found).is_ok();
-    if found.is_dir() && is_ours {
+    let reason = if found.is_symlink() {
+        "it is a link".to_owned()
+    } else if !found.is_dir() {
+        "it is not a folder".to_owned()
+    } else if let Some(uid) = os::foreign_owner(&found) {
+        format!("it belongs to user {uid}")
+    } else if os::is_open_to(&found, Others::Everybody) {
+        "everybody may write it (hint: chmod o-w)".to_owned()
+    } else {
         return Ok(());
-    }
-    let text = format!("{} is a link or belongs to somebody else", path.display());
+    };
+    let text = format!("{} is not a private folder: {reason}", path.display());
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+fn make_parents(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    os::folder_builder(PASSABLE).recursive(true).create(parent)
 }
 
 #[cfg(test)]

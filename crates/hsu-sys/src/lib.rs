@@ -4,7 +4,7 @@
 //! the loop's sleep. Every look that needs `unsafe` or depends on the platform
 //! is here, so that no other room of the master has either. Linux is real;
 //! elsewhere a function that cannot do its job says so.
-#![expect(unsafe_code, reason = "it speaks with the kernel")]
+#![cfg_attr(unix, expect(unsafe_code, reason = "it speaks with the kernel"))]
 
 pub mod clock;
 pub mod datagram;
@@ -16,6 +16,7 @@ pub mod lock;
 pub mod notify;
 pub mod path;
 pub mod process;
+mod procfs;
 pub mod reactor;
 pub mod tree;
 pub mod usage;

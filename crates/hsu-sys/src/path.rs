@@ -1,8 +1,16 @@
 //! Programs: where they are, and whether they can be executed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Where a bare name is looked up when there is no `PATH`.
+// Source: environ(7) and execvp(3): glibc's confstr(_CS_PATH).
+#[cfg(unix)]
+const USUAL_FOLDERS: &str = "/bin:/usr/bin";
+#[cfg(not(unix))]
+const USUAL_FOLDERS: &str = "";
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,12 @@ pub enum LookupError {
         /// Which.
         path: PathBuf,
     },
+    /// It is a pipe, a socket or a device.
+    #[error("{} is not a regular file, so it is no program", path.display())]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
     /// It has no permission to be executed.
     #[error(
         "{} has no permission to be executed (hint: chmod +x, or `make_executable: true`)",
@@ -35,7 +49,7 @@ pub enum LookupError {
         /// Which.
         path: PathBuf,
     },
-    /// It cannot be looked at.
+    /// It cannot be looked at, for example because a folder above it is closed to us.
     #[error("cannot look at {}: {source}", path.display())]
     Io {
         /// Which.
@@ -48,57 +62,83 @@ pub enum LookupError {
 /// Finds a program as `execvp` would: a name without a slash in `search`, the
 /// value of `PATH`; any other path from `current`.
 ///
+/// Whether the user that a worker becomes may execute it is the kernel's to say.
+///
 /// # Errors
-/// [`LookupError`].
+/// [`LookupError`]. A name that is found only without permission is
+/// [`LookupError::NotExecutable`], not [`LookupError::NotInPath`].
 pub fn find_program(
     program: &Path,
     search: Option<&OsStr>,
     current: &Path,
 ) -> Result<PathBuf, LookupError> {
-    if program.components().count() > 1 || program.is_absolute() {
-        let path = current.join(program);
-        return check(&path).map(|()| path);
+    if has_slash(program) {
+        return try_names(&current.join(program));
     }
-    let folders = search.map(std::env::split_paths).into_iter().flatten();
+    let not_in_path = || LookupError::NotInPath { name: program.to_owned() };
+    if program.as_os_str().is_empty() {
+        return Err(not_in_path());
+    }
     let mut worst = None;
-    for folder in folders {
-        let path = current.join(folder).join(program);
-        match check(&path) {
-            Ok(()) => return Ok(path),
-            Err(error @ LookupError::NotExecutable { .. }) => worst = Some(error),
+    for folder in std::env::split_paths(search.unwrap_or_else(|| OsStr::new(USUAL_FOLDERS))) {
+        match try_names(&current.join(folder).join(program)) {
+            Ok(path) => return Ok(path),
+            Err(error @ LookupError::NotExecutable { .. }) => worst = worst.or(Some(error)),
             Err(_) => {}
         }
     }
-    Err(worst.unwrap_or_else(|| LookupError::NotInPath { name: program.to_owned() }))
+    Err(worst.unwrap_or_else(not_in_path))
+}
+
+fn has_slash(program: &Path) -> bool {
+    let is_separator = |byte: &u8| std::path::is_separator(char::from(*byte));
+    program.as_os_str().as_encoded_bytes().iter().any(is_separator)
+}
+
+/// A path as it is, and where programs have an ending in their names, with each of those.
+fn try_names(path: &Path) -> Result<PathBuf, LookupError> {
+    let first = check(path);
+    if first.is_ok() || !cfg!(windows) {
+        return first.map(|()| path.to_owned());
+    }
+    let endings = std::env::var_os("PATHEXT").unwrap_or_else(|| OsString::from(".EXE;.CMD;.BAT"));
+    let mut named = std::env::split_paths(&endings).map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    let found = named.find(|path| check(path).is_ok());
+    found.map_or_else(|| first.map(|()| path.to_owned()), Ok)
 }
 
 fn check(path: &Path) -> Result<(), LookupError> {
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LookupError::Missing { path: path.to_owned() });
+    let path_again = || path.to_owned();
+    let found = std::fs::metadata(path).map_err(|source| {
+        let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        if missing.contains(&source.kind()) {
+            LookupError::Missing { path: path_again() }
+        } else {
+            LookupError::Io { path: path_again(), source }
         }
-        Err(source) => {
-            return Err(LookupError::Io { path: path.to_owned(), source });
-        }
-    };
+    })?;
     if found.is_dir() {
-        return Err(LookupError::Folder { path: path.to_owned() });
-    }
-    if is_executable(&found) {
+        Err(LookupError::Folder { path: path_again() })
+    } else if !found.is_file() {
+        Err(LookupError::NotAFile { path: path_again() })
+    } else if is_executable(&found) {
         Ok(())
     } else {
-        Err(LookupError::NotExecutable { path: path.to_owned() })
+        Err(LookupError::NotExecutable { path: path_again() })
     }
 }
 
 #[cfg(unix)]
-fn is_executable(found: &std::fs::Metadata) -> bool {
+fn is_executable(found: &Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o111 != 0
 }
 
 #[cfg(not(unix))]
-fn is_executable(_: &std::fs::Metadata) -> bool {
+fn is_executable(_: &Metadata) -> bool {
     true
 }
 
@@ -124,3 +164,6 @@ pub fn make_executable(path: &Path) -> Result<(), LookupError> {
 pub fn make_executable(_: &Path) -> Result<(), LookupError> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,29 +1,43 @@
 //! Trees: everything that belongs to a run, found and killed.
 //!
-//! A worker's descendants may have left its process group and its parent, but
-//! they carry the run's number in their environment, and orphans become children
-//! of the keeper. So a look at the keeper's children and at theirs finds them,
-//! without a scan of every process of the host. A worker that has lived for a
-//! while has a cgroup too, which catches whatever escapes even that.
+//! A worker that has lived for a while has a cgroup, which catches whatever
+//! descends from it. Everything else is found by [`family`]: by the mark in the
+//! environment and by descent. Signals go through a hold on the process, never to
+//! a bare PID. What survives is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 
-use crate::process::{ProcessHandle, Stat, identify};
+use crate::process::ProcessHandle;
 
 mod cgroup;
+mod family;
+mod hierarchy;
 
 use cgroup::Cgroups;
+use family::{Family, Found, Member};
 
-/// The variable that names the run of a process.
-const MARK: &str = "HSU_RUN_ID=";
+/// The environment variable that names the run of a process.
+pub const RUN_VARIABLE: &str = "HSU_RUN_ID";
+/// The environment variable that names the master of a process: what
+/// [`Trees::detect`] is given.
+pub const MASTER_VARIABLE: &str = "HSU_MASTER_ID";
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The rest between two looks at what was killed.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(50);
+/// After this many rounds a tree multiplies faster than it is killed: it is held
+/// still first. A stopped process neither forks nor makes room for another.
+const ROUNDS_BEFORE_HOLDING: u32 = 2;
 const SIGKILL: i32 = 9;
+const SIGSTOP: i32 = 19;
+
+/// What was sent SIGKILL, and the run it belongs to.
+type Killed = BTreeMap<ProcessKey, RunId>;
 
 /// One run to be killed.
 #[derive(Clone, Debug)]
@@ -41,20 +55,21 @@ pub struct Kill {
 /// What finds and kills trees.
 #[derive(Debug)]
 pub struct Trees {
-    keeper: u32,
+    family: Family,
     cgroups: Cgroups,
 }
 
 impl Trees {
-    /// Looks at what this host offers; `name` tells cgroups of several masters apart.
+    /// Looks at what this host offers; `name` tells the processes and cgroups of
+    /// several masters of one host apart, and is the same in each life of a master.
     #[must_use]
     pub fn detect(name: &str) -> Self {
-        Self { keeper: 0, cgroups: Cgroups::detect(name) }
+        Self { family: Family::new(name), cgroups: Cgroups::detect(name) }
     }
 
     /// The parent of every orphan.
     pub fn set_keeper(&mut self, pid: u32) {
-        self.keeper = pid;
+        self.family.set_keeper(pid);
     }
 
     /// How trees are killed here, in one sentence.
@@ -63,133 +78,99 @@ impl Trees {
         self.cgroups.describe()
     }
 
+    /// Whether a tree is killed by the kernel as one, so that nothing escapes.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.cgroups.is_available()
+    }
+
     /// Puts a process and its descendants into the cgroup of its worker, where there is one.
     pub fn contain(&mut self, worker: &WorkerId, process: ProcessKey) {
-        let mut all = BTreeSet::from([process.pid]);
-        add_descendants(process.pid, &mut all);
-        if identify(process.pid).is_ok_and(|key| key == process) {
-            self.cgroups.add(worker, &all);
+        if self.cgroups.is_available() {
+            self.cgroups.add(worker, &family::descendants(process));
         }
     }
 
     /// Kills everything that belongs to these runs; what is left of each, in their order.
+    ///
+    /// Takes one second at most; usually the time that the kernel needs.
     pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
+        // The first look comes before the first kill: orphans that have cleared
+        // their environment are known by their parents only.
+        let mut killed = Killed::new();
+        let mut left = self.find(kills, &killed);
         for kill in kills.iter().filter(|kill| kill.whole) {
             self.cgroups.kill(&kill.worker);
         }
-        for process in kills.iter().filter_map(|kill| kill.process) {
-            kill_exactly(process);
-        }
-        let runs: BTreeSet<RunId> = kills.iter().map(|kill| kill.run).collect();
         let begin = Instant::now();
-        let mut rest = Duration::from_millis(1);
-        let mut left = self.find(&runs);
+        let mut rest = SHORTEST_REST;
+        let mut round = 0;
         while !left.is_empty() && begin.elapsed() < PATIENCE {
-            left.values().flatten().copied().for_each(kill_exactly);
-            std::thread::sleep(rest);
-            rest = (rest * 2).min(Duration::from_millis(50));
-            left = self.find(&runs);
+            round += 1;
+            if round <= ROUNDS_BEFORE_HOLDING || !hold(&left, &killed) {
+                let before = killed.len();
+                for (run, member) in each(&left) {
+                    kill_exactly(member.key);
+                    killed.insert(member.key, run);
+                }
+                let is_all_old = killed.len() == before;
+                rest = if is_all_old { (rest * 2).min(LONGEST_REST) } else { SHORTEST_REST };
+                std::thread::sleep(rest);
+            }
+            left = self.find(kills, &killed);
         }
-        let pids =
-            |run: &RunId| left.get(run).into_iter().flatten().map(|process| process.pid).collect();
-        kills.iter().map(|kill| (kill.run, pids(&kill.run))).collect()
+        kills.iter().map(|kill| (kill.run, self.finish(kill, &left))).collect()
     }
 
-    /// The processes of these runs that live.
-    fn find(&self, runs: &BTreeSet<RunId>) -> BTreeMap<RunId, Vec<ProcessKey>> {
-        let mut found: BTreeMap<RunId, Vec<ProcessKey>> = BTreeMap::new();
-        for pid in self.candidates() {
-            let Some(run) = run_of(pid).filter(|run| runs.contains(run)) else {
-                continue;
-            };
-            let lives = Stat::read(pid).is_some_and(|stat| !stat.is_zombie());
-            if let (true, Ok(process)) = (lives, identify(pid)) {
-                found.entry(run).or_default().push(process);
+    /// Everything that lives of these runs, and of what was killed already.
+    fn find(&mut self, kills: &[Kill], killed: &Killed) -> Found {
+        let runs: BTreeSet<RunId> = kills.iter().map(|kill| kill.run).collect();
+        let root = |kill: &Kill| kill.process.map(|process| (process, kill.run));
+        let roots: BTreeMap<ProcessKey, RunId> = kills.iter().filter_map(root).collect();
+        let mut found = self.family.find(&runs, &roots);
+        for kill in kills.iter().filter(|kill| kill.whole) {
+            for member in self.cgroups.members(&kill.worker) {
+                found.entry(kill.run).or_default().insert(member.key, member);
+            }
+        }
+        for (key, run) in killed {
+            if let Some(member) = Member::look(*key) {
+                found.entry(*run).or_default().insert(*key, member);
             }
         }
         found
     }
 
-    fn candidates(&self) -> BTreeSet<u32> {
-        let mut all = BTreeSet::new();
-        let is_complete = self.keeper > 1 && add_descendants(self.keeper, &mut all);
-        if !is_complete {
-            all.extend(every_process());
+    /// What is left of a run; its cgroup is removed when that is nothing.
+    fn finish(&mut self, kill: &Kill, left: &Found) -> Vec<u32> {
+        if kill.whole {
+            self.cgroups.remove(&kill.worker);
         }
-        all.remove(&std::process::id());
-        all
+        left.get(&kill.run).into_iter().flatten().map(|(key, _)| key.pid).collect()
     }
 }
 
-/// Adds the children of a process, and theirs; whether the kernel tells them at all.
-fn add_descendants(pid: u32, all: &mut BTreeSet<u32>) -> bool {
-    let mut open = vec![pid];
-    let mut told = false;
-    while let Some(pid) = open.pop() {
-        let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-            continue;
-        };
-        for thread in threads.flatten() {
-            let Ok(text) = std::fs::read_to_string(thread.path().join("children")) else {
-                continue;
-            };
-            told = true;
-            for child in text.split_whitespace().filter_map(|word| word.parse().ok()) {
-                if all.insert(child) {
-                    open.push(child);
-                }
-            }
-        }
-    }
-    told
+fn each(left: &Found) -> impl Iterator<Item = (RunId, &Member)> {
+    left.iter().flat_map(|(run, members)| members.values().map(|member| (*run, member)))
 }
 
-fn every_process() -> impl Iterator<Item = u32> {
-    let folder = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-/// The run that the environment of a process names.
-fn run_of(pid: u32) -> Option<RunId> {
-    let environ = std::fs::read(PathBuf::from(format!("/proc/{pid}/environ"))).ok()?;
-    let mut pairs = environ.split(|byte| *byte == 0);
-    let number = pairs.find_map(|pair| pair.strip_prefix(MARK.as_bytes()))?;
-    std::str::from_utf8(number).ok()?.parse().ok().map(RunId)
+/// Stops whatever still multiplies; whether anything did. What was killed and is
+/// on its way out is left alone.
+fn hold(left: &Found, killed: &Killed) -> bool {
+    let is_new = |member: &&Member| !member.is_held && !killed.contains_key(&member.key);
+    let new = each(left).map(|(_, member)| member).filter(is_new);
+    new.filter(|member| signal_exactly(member.key, SIGSTOP)).count() > 0
 }
 
 /// Kills this process, and never another that has its PID by now.
 fn kill_exactly(process: ProcessKey) {
-    if let Ok(handle) = ProcessHandle::open(process) {
-        // It may end by itself meanwhile.
-        drop(handle.signal(SIGKILL));
-    }
+    // It may have ended by itself meanwhile.
+    signal_exactly(process, SIGKILL);
 }
 
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    #[test]
-    fn a_marked_process_in_its_own_session_is_found_and_killed_and_no_other() {
-        let start = |run: &str| {
-            Command::new("setsid").args(["sleep", "1000"]).env("HSU_RUN_ID", run).spawn().unwrap()
-        };
-        // Numbers that no other test uses.
-        let (mut ours, mut other) = (start("918273645"), start("918273646"));
-        while run_of(ours.id()).is_none() || run_of(other.id()).is_none() {
-            std::thread::yield_now();
-        }
-        let mut trees = Trees { keeper: std::process::id(), cgroups: Cgroups::none() };
-        let worker = WorkerId::new("x").unwrap();
-        let run = RunId(918_273_645);
-        let reaper = std::thread::spawn(move || ours.wait().unwrap());
-        let left = trees.kill(&[Kill { worker, run, process: None, whole: true }]);
-        assert_eq!(left, [(run, vec![])]);
-        assert!(!reaper.join().unwrap().success());
-        assert!(other.try_wait().unwrap().is_none());
-        other.kill().unwrap();
-        other.wait().unwrap();
-    }
+fn signal_exactly(process: ProcessKey, signal: i32) -> bool {
+    ProcessHandle::open(process).is_ok_and(|handle| handle.signal(signal).is_ok())
 }
+
+#[cfg(test)]
+mod tests;

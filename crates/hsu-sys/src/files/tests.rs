@@ -1,4 +1,6 @@
-//! Tests of PID files.
+//! Tests of small files.
+
+use proptest::prelude::*;
 
 use super::*;
 
@@ -19,23 +21,156 @@ fn only_one_decimal_number_greater_than_one_is_a_pid() {
         "\n12",
         "12\n\n",
         "+12",
+        "2147483648",
+        "4294967295",
+        "\u{0661}\u{0662}",
     ] {
         assert_eq!(parse_pid(bad.as_bytes()), None, "{bad:?}");
     }
     assert_eq!(parse_pid(b"12"), Some(12));
     assert_eq!(parse_pid(b"12\n"), Some(12));
+    assert_eq!(parse_pid(b"2147483647"), Some(2_147_483_647));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_of_pids_panic(bytes: Vec<u8>) {
+        parse_pid(&bytes);
+    }
+
+    #[test]
+    fn every_pid_is_read_back_as_it_was_written(pid in 2..=i32::MAX.unsigned_abs()) {
+        prop_assert_eq!(parse_pid(format!("{pid}\n").as_bytes()), Some(pid));
+    }
 }
 
 #[test]
 fn a_written_pid_file_is_read_back_and_replaced_as_a_whole() {
-    let folder = std::env::temp_dir().join(format!("hsu-pid-file-{}", std::process::id()));
-    let path = folder.join("web.pid");
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("deep/er/web.pid");
     write_pid_file(&path, 41).unwrap();
     write_pid_file(&path, 42).unwrap();
     assert_eq!(read_pid_file(&path).unwrap(), 42);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     remove_pid_file(&path).unwrap();
     remove_pid_file(&path).unwrap();
     assert!(matches!(read_pid_file(&path), Err(PidFileError::Io(_))));
-    assert!(matches!(read_pid_file(&folder), Err(PidFileError::NotAFile)));
-    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_synced_file_is_replaced_and_its_draft_of_an_earlier_life_is_gone() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a");
+    fs::write(root.path().join("a.draft"), "torn").unwrap();
+    replace(&path, b"whole", 0o600, Persistence::Synced).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"whole");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_stays_and_leaves_no_draft() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("inside"), "").unwrap();
+    assert!(replace(&path, b"x", 0o600, Persistence::Volatile).is_err());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_private_folder_is_made_once_and_taken_again() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a/b/state");
+    private_folder(&path).unwrap();
+    private_folder(&path).unwrap();
+    assert!(path.is_dir());
+    fs::write(root.path().join("file"), "").unwrap();
+    assert!(private_folder(&root.path().join("file")).is_err());
+}
+
+#[cfg(unix)]
+mod on_unix {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_link_a_pipe_a_folder_and_a_device_are_no_pid_files() {
+        let root = tempfile::tempdir().unwrap();
+        let [secret, link, dangling, pipe] =
+            ["secret", "link", "dangling", "pipe"].map(|name| root.path().join(name));
+        fs::write(&secret, "42\n").unwrap();
+        symlink(&secret, &link).unwrap();
+        symlink(root.path().join("none"), &dangling).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [&link, &dangling, &pipe, root.path(), Path::new("/dev/zero")] {
+            let refused = read_pid_file(path);
+            assert!(matches!(refused, Err(PidFileError::NotAFile)), "{path:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_without_being_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("huge");
+        fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        assert!(matches!(read_pid_file(&path), Err(PidFileError::Malformed)));
+    }
+
+    #[test]
+    fn a_file_that_others_own_or_write_is_not_believed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("web.pid");
+        write_pid_file(&path, 42).unwrap();
+        set_mode(&path, 0o666);
+        assert!(matches!(read_pid_file(&path), Err(PidFileError::Writable)));
+        set_mode(&path, 0o644);
+        // Only root can give a file away.
+        if chown(&path, Some(12_345), None).is_ok() {
+            let refused = read_pid_file(&path);
+            assert!(matches!(refused, Err(PidFileError::Foreign { uid: 12_345 })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_pid_file_is_replaced_and_its_target_untouched() {
+        let root = tempfile::tempdir().unwrap();
+        let [secret, path, draft] =
+            ["secret", "web.pid", "web.pid.draft"].map(|name| root.path().join(name));
+        fs::write(&secret, "secret").unwrap();
+        symlink(&secret, &path).unwrap();
+        symlink(&secret, &draft).unwrap();
+        write_pid_file(&path, 42).unwrap();
+        assert_eq!(fs::read(&secret).unwrap(), b"secret");
+        assert_eq!(read_pid_file(&path).unwrap(), 42);
+        assert_eq!(mode(&path), 0o644);
+    }
+
+    #[test]
+    fn a_private_folder_is_for_us_and_our_group_only() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, link) = (root.path().join("state"), root.path().join("link"));
+        private_folder(&path).unwrap();
+        assert_eq!(mode(&path) & 0o027, 0);
+        symlink(&path, &link).unwrap();
+        let refused = private_folder(&link).unwrap_err();
+        assert!(refused.to_string().ends_with("it is a link"), "{refused}");
+        set_mode(&path, 0o777);
+        let refused = private_folder(&path).unwrap_err();
+        assert!(refused.to_string().contains("everybody may write it"), "{refused}");
+        set_mode(&path, 0o750);
+        if chown(&path, Some(12_345), None).is_ok() {
+            let refused = private_folder(&path).unwrap_err();
+            assert!(refused.to_string().contains("belongs to user 12345"), "{refused}");
+        }
+    }
 }

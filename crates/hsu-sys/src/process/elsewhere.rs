@@ -28,7 +28,7 @@ impl ProcessHandle {
     /// # Errors
     /// [`io::ErrorKind::Unsupported`].
     pub fn open(_: ProcessKey) -> io::Result<Self> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Always refused here.
@@ -36,7 +36,13 @@ impl ProcessHandle {
     /// # Errors
     /// [`io::ErrorKind::Unsupported`].
     pub fn signal(&self, _: i32) -> io::Result<()> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Not told on this platform.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        false
     }
 
     /// Not told on this platform.

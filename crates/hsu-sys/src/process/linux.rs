@@ -1,17 +1,34 @@
 //! Processes on Linux: pidfds.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::process::ProcessKey;
+
+/// How often, and how far apart, an ended process is asked whether it was reaped.
+const ASKED: u32 = 50;
+const APART: Duration = Duration::from_micros(200);
 
 /// What a handle is made of.
 pub type Owned = OwnedFd;
 
 /// A hold on one process: it stays this process whatever becomes of the PID.
+///
+/// It is readable, for poll(2), once the process has ended.
 #[derive(Debug)]
 pub struct ProcessHandle(OwnedFd);
+
+/// What the kernel tells of a process through its pidfd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Exit(Exit),
+    /// It lives, or nobody has reaped it.
+    NotYet,
+    /// Never: the kernel is too old.
+    Never,
+}
 
 impl ProcessHandle {
     /// Takes a descriptor of a process.
@@ -20,24 +37,27 @@ impl ProcessHandle {
         Self(owned)
     }
 
-    /// A hold on exactly this process.
+    /// A hold on exactly this process of this boot; it may have ended already.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`] when the PID is another's by now; the kernel's.
+    /// [`io::ErrorKind::NotFound`] when it is gone, or the PID is another's by now;
+    /// the kernel's.
     pub fn open(process: ProcessKey) -> io::Result<Self> {
         // SAFETY: no memory is passed.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
         if fd < 0 {
-            return Err(io::Error::last_os_error());
+            let error = io::Error::last_os_error();
+            let is_gone = error.raw_os_error() == Some(libc::ESRCH);
+            return Err(if is_gone { io::ErrorKind::NotFound.into() } else { error });
         }
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
         // SAFETY: the kernel gave this descriptor to us alone.
         let handle = Self(unsafe { OwnedFd::from_raw_fd(fd) });
         // The hold first, the comparison after it: now the answer cannot change.
         if super::identify(process.pid)? == process {
             Ok(handle)
         } else {
-            Err(io::Error::from(io::ErrorKind::NotFound))
+            Err(io::ErrorKind::NotFound.into())
         }
     }
 
@@ -53,41 +73,65 @@ impl ProcessHandle {
         if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// How the process ended; none while it lives.
+    /// Whether the process has ended, reaped or not.
     #[must_use]
-    pub fn exit_status(&self) -> Option<Exit> {
+    pub fn has_exited(&self) -> bool {
         let mut slot = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: the structure outlives the call.
-        let ended = unsafe { libc::poll(&raw mut slot, 1, 0) } > 0;
-        if !ended {
+        unsafe { libc::poll(&raw mut slot, 1, 0) > 0 }
+    }
+
+    /// How the process ended; none while it lives.
+    ///
+    /// An ended process that is not reaped yet is waited for, at most 10 ms.
+    /// [`Exit::Unknown`] when nobody reaped it then, or the kernel is older than 6.15.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<Exit> {
+        if !self.has_exited() {
             return None;
         }
-        // Its parent reaps it in a moment; the kernel tells the status only then.
-        for _ in 0..50 {
-            if let Some(exit) = self.told_exit() {
-                return Some(exit);
+        for _ in 0..ASKED {
+            match self.ask() {
+                Told::Exit(exit) => return Some(exit),
+                Told::Never => break,
+                // Its parent reaps it in a moment; the kernel tells the status only then.
+                Told::NotYet => std::thread::sleep(APART),
             }
-            std::thread::sleep(std::time::Duration::from_micros(200));
         }
         Some(Exit::Unknown(UnknownExit::NotOurChild))
     }
 
-    fn told_exit(&self) -> Option<Exit> {
+    fn ask(&self) -> Told {
         let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
-        let size = libc::Ioctl::try_from(size_of::<PidfdInfo>()).ok()?;
+        let Ok(size) = libc::Ioctl::try_from(size_of::<PidfdInfo>()) else {
+            return Told::Never;
+        };
         // Source: asm-generic/ioctl.h, _IOWR(0xFF, 11, struct pidfd_info).
         let request = (3 << 30) | (size << 16) | (0xFF << 8) | 11;
         // SAFETY: the structure outlives the call and has the size that the request names.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), request, &raw mut info) };
-        if done < 0 || info.mask & INFO_EXIT == 0 {
-            return None;
+        if done < 0 {
+            return Told::Never;
         }
-        let status = info.exit_code;
-        Some(if libc::WIFEXITED(status) {
-            Exit::Code(libc::WEXITSTATUS(status))
-        } else {
-            Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
-        })
+        if info.mask & INFO_EXIT == 0 {
+            return Told::NotYet;
+        }
+        Told::Exit(decode(info.exit_code))
+    }
+}
+
+impl AsFd for ProcessHandle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A status as wait(2) gives it.
+fn decode(status: i32) -> Exit {
+    if libc::WIFEXITED(status) {
+        Exit::Code(libc::WEXITSTATUS(status))
+    } else {
+        Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
     }
 }
 
@@ -112,36 +156,4 @@ pub fn reap_children() {
     let mut status = 0;
     // SAFETY: the status outlives the call.
     while unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } > 0 {}
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    #[test]
-    fn a_handle_tells_the_exit_code_of_a_process_that_somebody_else_reaped() {
-        let mut child = Command::new("sh")
-            .args(["-c", "read x; exit 42"])
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let key = super::super::identify(child.id()).unwrap();
-        let handle = ProcessHandle::open(key).unwrap();
-        assert_eq!(handle.exit_status(), None);
-        drop(child.stdin.take());
-        child.wait().unwrap();
-        let told = handle.exit_status();
-        // Kernels before 6.15 do not tell.
-        let unknown = Exit::Unknown(UnknownExit::NotOurChild);
-        assert!(told == Some(Exit::Code(42)) || told == Some(unknown), "{told:?}");
-    }
-
-    #[test]
-    fn a_pid_that_is_another_process_by_now_is_not_opened() {
-        let mut key = super::super::identify(std::process::id()).unwrap();
-        key.started_at += 1;
-        assert!(ProcessHandle::open(key).is_err());
-    }
 }

@@ -74,8 +74,8 @@ impl Reactor {
         let timeout = wait.timeout.map_or(-1, |span| {
             i32::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
         });
-        // SAFETY: the array outlives the call, and its length is given.
-        let seen = unsafe { libc::poll(slots.as_mut_ptr(), slots.len() as libc::nfds_t, timeout) };
+        // SAFETY: the array of two outlives the call.
+        let seen = unsafe { libc::poll(slots.as_mut_ptr(), 2, timeout) };
         if seen < 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {

@@ -1,70 +1,139 @@
-//! Cgroups of version 2, as far as they kill a tree at once.
+//! Cgroups: folders of processes that can be killed as one.
+//!
+//! One folder for each worker, below one folder of the master, so that two
+//! masters of a host stay apart. A folder is made when the first process is put
+//! into it and kept for the runs to come; making and removing one costs about
+//! 60 us. No controller is switched on: this room kills, it does not limit.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hsu_model::id::WorkerId;
+use hsu_model::process::ProcessKey;
+
+use super::family::Member;
+use super::hierarchy::Hierarchies;
+use super::kill_exactly;
+use crate::process::{ProcessHandle, identify};
+use crate::procfs::Seen;
+
+/// How long a group may take to stand still before its processes are killed anyway.
+const STANDSTILL: Duration = Duration::from_millis(200);
+
+/// How a group is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mechanism {
+    /// One write kills all, new ones too. Linux 5.14.
+    Kill,
+    /// The group is held still, and each process killed.
+    // Source: kernel, admin-guide/cgroup-v2.rst, "cgroup.freeze" (Linux 5.2).
+    Freeze,
+    /// The same, in version 1.
+    // Source: kernel, admin-guide/cgroup-v1/freezer-subsystem.rst.
+    Freezer,
+}
+
+impl Mechanism {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "cgroup.kill",
+            Self::Freeze => "cgroup.freeze and SIGKILL",
+            Self::Freezer => "the freezer of cgroup v1 and SIGKILL",
+        }
+    }
+}
+
+/// The folder of a master's groups.
+#[derive(Clone, Debug)]
+struct Base {
+    mechanism: Mechanism,
+    folder: PathBuf,
+}
 
 /// The cgroups of this master's workers, or why there are none.
 #[derive(Debug)]
 pub(super) struct Cgroups {
-    base: Result<PathBuf, String>,
+    base: Result<Base, String>,
     workers: BTreeMap<WorkerId, PathBuf>,
 }
 
 impl Cgroups {
-    /// Looks for a version 2 hierarchy that has `cgroup.kill` and takes folders of ours.
+    /// Looks for a hierarchy that can kill and takes folders of ours, and takes
+    /// up what an earlier master of this name has left.
     pub(super) fn detect(name: &str) -> Self {
-        Self { base: find_base(name), workers: BTreeMap::new() }
+        let mut found = Self { base: find_base(name), workers: BTreeMap::new() };
+        found.take_up();
+        found
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(super) fn none() -> Self {
         Self { base: Err("none in tests".to_owned()), workers: BTreeMap::new() }
     }
 
+    /// Whether there are any.
+    pub(super) fn is_available(&self) -> bool {
+        self.base.is_ok()
+    }
+
     pub(super) fn describe(&self) -> String {
         match &self.base {
-            Ok(base) => format!("cgroup.kill under {}", base.display()),
+            Ok(base) => format!("{} under {}", base.mechanism.as_str(), base.folder.display()),
             Err(reason) => format!("process group, session and environment mark ({reason})"),
         }
     }
 
-    pub(super) fn add(&mut self, worker: &WorkerId, pids: &BTreeSet<u32>) {
+    /// Puts processes into the group of a worker.
+    pub(super) fn add(&mut self, worker: &WorkerId, processes: &[ProcessKey]) {
         let Ok(base) = &self.base else { return };
-        let folder = base.join(worker.as_str());
+        let folder = base.folder.join(worker.as_str());
         // The base is made with the first worker that needs it.
         if !folder.is_dir() && fs::create_dir_all(&folder).is_err() {
             return;
         }
-        for pid in pids {
-            // One that has ended meanwhile is refused, and that is fine.
-            drop(fs::write(folder.join("cgroup.procs"), pid.to_string()));
+        for process in processes {
+            // One that has ended meanwhile needs no group.
+            drop(base.put(&folder, *process));
         }
         self.workers.insert(worker.clone(), folder);
     }
 
-    /// Kills whatever is in the cgroup of a worker and removes it.
+    /// Kills whatever is in the group of a worker and removes the group.
     pub(super) fn kill(&mut self, worker: &WorkerId) {
-        let folder = match (&self.base, self.workers.get(worker)) {
-            (_, Some(folder)) => folder.clone(),
-            // One of an earlier master.
-            (Ok(base), None) if base.join(worker.as_str()).is_dir() => base.join(worker.as_str()),
-            (Ok(_) | Err(_), None) => return,
-        };
-        drop(fs::write(folder.join("cgroup.kill"), "1"));
-        self.workers.insert(worker.clone(), folder);
+        if let (Ok(base), Some(folder)) = (&self.base, self.workers.get(worker)) {
+            base.kill(folder);
+        }
         self.remove(worker);
     }
 
+    /// The processes in the group of a worker.
+    pub(super) fn members(&self, worker: &WorkerId) -> Vec<Member> {
+        let folder = self.workers.get(worker);
+        folder.map(|folder| members(folder)).unwrap_or_default()
+    }
+
+    /// Removes the group of a worker; one that is not empty yet stays until later.
     pub(super) fn remove(&mut self, worker: &WorkerId) {
-        let Some(folder) = self.workers.get(worker) else {
-            return;
-        };
-        // A folder that is not empty yet is removed at the end.
-        if fs::remove_dir(folder).is_ok() {
+        if let Some(folder) = self.workers.get(worker)
+            && is_removed(folder)
+        {
             self.workers.remove(worker);
+        }
+    }
+
+    fn take_up(&mut self) {
+        let Ok(base) = &self.base else { return };
+        let folders = fs::read_dir(&base.folder).into_iter().flatten().flatten();
+        for folder in folders.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            if let Some(worker) = name.and_then(|name| WorkerId::new(name).ok())
+                && !is_removed(&folder)
+            {
+                self.workers.insert(worker, folder);
+            }
         }
     }
 }
@@ -76,51 +145,118 @@ impl Drop for Cgroups {
         }
         if let Ok(base) = &self.base {
             // Refused while workers go on in it.
-            drop(fs::remove_dir(base));
+            drop(fs::remove_dir(&base.folder));
         }
     }
 }
 
-fn find_base(name: &str) -> Result<PathBuf, String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-    let mount = find_mount(&mounts).ok_or("no cgroup v2 hierarchy is mounted")?;
-    let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
-    let parent = mount.join(own);
-    let base = parent.join(format!("hsu-{name}"));
-    let made = fs::create_dir(&base);
-    let is_new = made.is_ok();
-    if !base.is_dir() {
-        let reason = made.err().map(|error| error.to_string()).unwrap_or_default();
-        return Err(format!("{} cannot be made: {reason}", base.display()));
+impl Base {
+    /// Moves one process. A PID may have become another's at the very moment: then
+    /// that one is put back to where we are, which is as good as where it was.
+    fn put(&self, folder: &Path, process: ProcessKey) -> io::Result<()> {
+        let hold = ProcessHandle::open(process)?;
+        write(&folder.join("cgroup.procs"), process.pid)?;
+        let is_ours = identify(process.pid).is_ok_and(|now| now == process);
+        if hold.has_exited() && !is_ours {
+            let parent = self.folder.parent().unwrap_or(&self.folder);
+            // Refused when nobody has the PID any more.
+            drop(write(&parent.join("cgroup.procs"), process.pid));
+        }
+        Ok(())
     }
-    let can_kill = base.join("cgroup.kill").exists();
-    if is_new {
-        drop(fs::remove_dir(&base));
+
+    fn kill(&self, folder: &Path) {
+        let (file, hold, go_on) = match self.mechanism {
+            Mechanism::Kill => {
+                // Whatever this leaves is found by its mark.
+                drop(write(&folder.join("cgroup.kill"), 1));
+                return;
+            }
+            Mechanism::Freeze => ("cgroup.freeze", "1", "0"),
+            Mechanism::Freezer => ("freezer.state", "FROZEN", "THAWED"),
+        };
+        let switch = folder.join(file);
+        drop(write(&switch, hold));
+        let begin = Instant::now();
+        while !self.stands_still(folder) && begin.elapsed() < STANDSTILL {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        members(folder).into_iter().for_each(|member| kill_exactly(member.key));
+        // In version 1 they die once they go on.
+        drop(write(&switch, go_on));
     }
-    if can_kill { Ok(base) } else { Err("this kernel has no cgroup.kill".to_owned()) }
+
+    fn stands_still(&self, folder: &Path) -> bool {
+        let (file, word) = match self.mechanism {
+            Mechanism::Kill => return true,
+            Mechanism::Freeze => ("cgroup.events", "frozen 1"),
+            Mechanism::Freezer => ("freezer.state", "FROZEN"),
+        };
+        fs::read_to_string(folder.join(file))
+            .is_ok_and(|text| text.lines().any(|line| line == word))
+    }
 }
 
-/// The mount point of the version 2 hierarchy.
-// Source: proc_pid_mountinfo(5): field 5 is the mount point, the type follows " - ".
-fn find_mount(mounts: &str) -> Option<&Path> {
-    mounts.lines().find_map(|line| {
-        let (head, tail) = line.split_once(" - ")?;
-        let kind = tail.split(' ').next()?;
-        (kind == "cgroup2").then(|| head.split(' ').nth(4).map(Path::new)).flatten()
-    })
+/// Writes one value; unlike `fs::write` it never creates a file.
+fn write(path: &Path, value: impl std::fmt::Display) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(value.to_string().as_bytes())
+}
+
+fn is_removed(folder: &Path) -> bool {
+    match fs::remove_dir(folder) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn members(folder: &Path) -> Vec<Member> {
+    let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let pids = text.lines().filter_map(|line| line.parse().ok());
+    let processes = pids.filter_map(|pid| Seen::look(pid).ok());
+    processes.filter(|process| !process.has_ended()).map(|process| (&process).into()).collect()
+}
+
+fn find_base(name: &str) -> Result<Base, String> {
+    let read = |path| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    let (mounts, own) = (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
+    let found = Hierarchies::parse(&mounts, &own);
+    let mut reasons = Vec::new();
+    let unified = found.unified.map(|folder| (folder, false));
+    let freezer = found.freezer.map(|folder| (folder, true));
+    for (parent, is_legacy) in unified.into_iter().chain(freezer) {
+        match try_base(&parent.join(format!("hsu-{name}")), is_legacy) {
+            Ok(base) => return Ok(base),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push(format!("{}, and none that can kill is in sight", found.layout.as_str()));
+    }
+    Err(reasons.join("; "))
+}
+
+/// Makes the folder to see what it can do, and removes it again.
+fn try_base(folder: &Path, is_legacy: bool) -> Result<Base, String> {
+    let made = fs::create_dir(folder);
+    if !folder.is_dir() {
+        let reason = made.err().map_or_else(String::new, |error| error.to_string());
+        return Err(format!("{} cannot be made: {reason}", folder.display()));
+    }
+    let has = |file: &str| folder.join(file).exists();
+    let mechanism = if is_legacy {
+        has("freezer.state").then_some(Mechanism::Freezer)
+    } else if has("cgroup.kill") {
+        Some(Mechanism::Kill)
+    } else {
+        has("cgroup.freeze").then_some(Mechanism::Freeze)
+    };
+    if made.is_ok() {
+        drop(fs::remove_dir(folder));
+    }
+    let none = || format!("{} can neither be killed nor held still", folder.display());
+    mechanism.map(|mechanism| Base { mechanism, folder: folder.to_owned() }).ok_or_else(none)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_2_mount_is_found_beside_version_1() {
-        let text = "30 24 0:26 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs rw\n\
-                    31 30 0:27 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw\n\
-                    32 30 0:28 / /sys/fs/cgroup/cpu rw shared:11 - cgroup cgroup rw,cpu\n";
-        assert_eq!(find_mount(text), Some(Path::new("/sys/fs/cgroup/unified")));
-        assert_eq!(find_mount("garbage\n - \n1 2 - cgroup2"), None);
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! Users on Unix: the system's databases.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 
 use super::{Identity, UserError, id_number};
 
-/// Room for the texts of one entry; a directory service may need much.
-const ENTRY: usize = 64 << 10;
+/// Room for the texts of one entry at first, and the most that is tried: a group
+/// of a directory service may name thousands of members.
+const FIRST_ROOM: usize = 4 << 10;
+const MOST_ROOM: usize = 4 << 20;
 
 struct User {
     uid: u32,
@@ -33,48 +35,77 @@ pub(super) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Identit
 fn find_user(text: &str) -> Result<(u32, Option<User>), UserError> {
     let unknown = || UserError::NoUser(text.to_owned());
     let name = CString::new(text).map_err(|_| unknown())?;
-    let by_name = read_user(|entry, buffer, found| {
-        // SAFETY: every pointer outlives the call, and the buffer's length is given.
-        unsafe { libc::getpwnam_r(name.as_ptr(), entry, buffer, ENTRY, found) };
-    });
+    let by_name = ask(text, |room, found| {
+        read_user(room, found, |entry, buffer, length, result| {
+            // SAFETY: every pointer outlives the call, and the buffer's length is given.
+            unsafe { libc::getpwnam_r(name.as_ptr(), entry, buffer, length, result) }
+        })
+    })?;
     if let Some(user) = by_name {
         return Ok((user.uid, Some(user)));
     }
     let uid = id_number(text).ok_or_else(unknown)?;
-    let by_number = read_user(|entry, buffer, found| {
-        // SAFETY: as above.
-        unsafe { libc::getpwuid_r(uid, entry, buffer, ENTRY, found) };
-    });
+    let by_number = ask(text, |room, found| {
+        read_user(room, found, |entry, buffer, length, result| {
+            // SAFETY: as above.
+            unsafe { libc::getpwuid_r(uid, entry, buffer, length, result) }
+        })
+    })?;
     Ok((uid, by_number))
-}
-
-fn read_user(
-    look: impl FnOnce(*mut libc::passwd, *mut libc::c_char, *mut *mut libc::passwd),
-) -> Option<User> {
-    // SAFETY: all zeroes is a valid passwd.
-    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-    let mut buffer = vec![0; ENTRY];
-    let mut found = std::ptr::null_mut();
-    look(&raw mut entry, buffer.as_mut_ptr(), &raw mut found);
-    if found.is_null() {
-        return None;
-    }
-    // SAFETY: the entry was found, so its name is a text in the buffer.
-    let name = unsafe { CStr::from_ptr(entry.pw_name) }.to_owned();
-    Some(User { uid: entry.pw_uid, gid: entry.pw_gid, name })
 }
 
 fn find_group(text: &str) -> Result<u32, UserError> {
     let unknown = || UserError::NoGroup(text.to_owned());
     let name = CString::new(text).map_err(|_| unknown())?;
-    // SAFETY: all zeroes is a valid group.
-    let mut entry: libc::group = unsafe { std::mem::zeroed() };
-    let mut buffer = vec![0; ENTRY];
-    let mut found = std::ptr::null_mut();
-    let place = buffer.as_mut_ptr();
-    // SAFETY: every pointer outlives the call, and the buffer's length is given.
-    unsafe { libc::getgrnam_r(name.as_ptr(), &raw mut entry, place, ENTRY, &raw mut found) };
-    if found.is_null() { id_number(text).ok_or_else(unknown) } else { Ok(entry.gr_gid) }
+    let by_name = ask(text, |room, found| {
+        // SAFETY: all zeroes is a valid group.
+        let mut entry: libc::group = unsafe { std::mem::zeroed() };
+        let mut result = std::ptr::null_mut();
+        let (buffer, length) = (room.as_mut_ptr(), room.len());
+        let place = &raw mut entry;
+        // SAFETY: every pointer outlives the call, and the buffer's length is given.
+        let code =
+            unsafe { libc::getgrnam_r(name.as_ptr(), place, buffer, length, &raw mut result) };
+        *found = (!result.is_null()).then_some(entry.gr_gid);
+        code
+    })?;
+    by_name.or_else(|| id_number(text)).ok_or_else(unknown)
+}
+
+/// Asks a database, with more room as long as it wants more; none when it has no such entry.
+fn ask<T>(
+    name: &str,
+    mut look: impl FnMut(&mut [c_char], &mut Option<T>) -> i32,
+) -> Result<Option<T>, UserError> {
+    let mut room = vec![0; FIRST_ROOM];
+    loop {
+        let mut found = None;
+        match look(&mut room, &mut found) {
+            0 => return Ok(found),
+            libc::ERANGE if room.len() < MOST_ROOM => room.resize(room.len() * 4, 0),
+            libc::EINTR => {}
+            // Source: getpwnam_r(3), ERRORS: these all mean "not found".
+            libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Ok(None),
+            errno => return Err(UserError::Lookup { name: name.to_owned(), errno }),
+        }
+    }
+}
+
+fn read_user(
+    room: &mut [c_char],
+    found: &mut Option<User>,
+    look: impl FnOnce(*mut libc::passwd, *mut c_char, usize, *mut *mut libc::passwd) -> i32,
+) -> i32 {
+    // SAFETY: all zeroes is a valid passwd.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut result = std::ptr::null_mut();
+    let code = look(&raw mut entry, room.as_mut_ptr(), room.len(), &raw mut result);
+    if !result.is_null() {
+        // SAFETY: the entry was found, so its name is a text in the room.
+        let name = unsafe { CStr::from_ptr(entry.pw_name) }.to_owned();
+        *found = Some(User { uid: entry.pw_uid, gid: entry.pw_gid, name });
+    }
+    code
 }
 
 #[cfg(target_os = "macos")]
@@ -85,7 +116,8 @@ type ListedGroup = u32;
 fn groups_of(name: &CStr, gid: u32) -> Vec<u32> {
     let mut groups: Vec<ListedGroup> = vec![0; 64];
     loop {
-        let mut count = i32::try_from(groups.len()).unwrap_or(i32::MAX);
+        let room = groups.len();
+        let mut count = i32::try_from(room).unwrap_or(i32::MAX);
         let own = ListedGroup::from_ne_bytes(gid.to_ne_bytes());
         let list = groups.as_mut_ptr();
         // SAFETY: the list outlives the call, and its length is given.
@@ -95,9 +127,10 @@ fn groups_of(name: &CStr, gid: u32) -> Vec<u32> {
             groups.truncate(count);
             return groups.into_iter().map(|id| u32::from_ne_bytes(id.to_ne_bytes())).collect();
         }
-        if count <= groups.len() {
+        if room >= MOST_ROOM {
             return vec![gid];
         }
-        groups.resize(count, 0);
+        // Linux tells how many there are, macOS only that there are more.
+        groups.resize(count.max(room * 2), 0);
     }
 }

@@ -1,0 +1,35 @@
+//! Files where owners and modes are another matter: access lists of the folder decide.
+
+use std::fs::{DirBuilder, File, Metadata};
+use std::io;
+use std::path::Path;
+
+use super::{Others, PidFileError};
+
+pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(PidFileError::NotAFile);
+    }
+    Ok(File::open(path)?)
+}
+
+pub(super) fn foreign_owner(_: &Metadata) -> Option<u32> {
+    None
+}
+
+pub(super) fn is_open_to(_: &Metadata, _: Others) -> bool {
+    false
+}
+
+pub(super) fn set_mode(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn folder_builder(_: u32) -> DirBuilder {
+    DirBuilder::new()
+}
+
+/// A folder cannot be synced here; its names are journalled.
+pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}

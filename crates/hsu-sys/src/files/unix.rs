@@ -1,0 +1,51 @@
+//! Owners and modes of Unix.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::Path;
+
+use super::{Others, PidFileError};
+
+/// Opens a file to read it; follows no link at its end and waits for no writer of a pipe.
+pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    opened.map_err(|error| match error.raw_os_error() {
+        // A link, or a socket.
+        Some(libc::ELOOP | libc::ENXIO) => PidFileError::NotAFile,
+        _ => PidFileError::Io(error),
+    })
+}
+
+/// The owner, when it is neither us nor root.
+pub(super) fn foreign_owner(found: &Metadata) -> Option<u32> {
+    // SAFETY: no memory is passed.
+    let own = unsafe { libc::geteuid() };
+    Some(found.uid()).filter(|uid| *uid != 0 && *uid != own)
+}
+
+pub(super) fn is_open_to(found: &Metadata, others: Others) -> bool {
+    let bits = match others {
+        Others::Everybody => 0o002,
+        Others::GroupToo => 0o022,
+    };
+    found.mode() & bits != 0
+}
+
+pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+pub(super) fn folder_builder(mode: u32) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(mode);
+    builder
+}
+
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}

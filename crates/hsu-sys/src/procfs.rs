@@ -1,0 +1,108 @@
+//! `/proc/PID`: small files of the kernel about one process, read without an allocation.
+//!
+//! Where there is no `/proc`, every look finds nothing.
+// Source: proc(5).
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+
+use hsu_model::process::ProcessKey;
+
+/// Room for one `/proc/PID/stat`: 52 numbers of at most 20 digits, and a name.
+pub(crate) const STAT: usize = 2048;
+
+/// Reads the beginning of `/proc/PID/NAME`, as much as one read gives.
+pub(crate) fn read<'a>(pid: u32, name: &str, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let mut file = open(pid, name)?;
+    let length = file.read(buffer)?;
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+fn open(pid: u32, name: &str) -> io::Result<File> {
+    let mut path = [0_u8; 48];
+    let mut rest = path.as_mut_slice();
+    write!(rest, "/proc/{pid}/{name}")?;
+    let unused = rest.len();
+    let path = path.get(..path.len() - unused).unwrap_or_default();
+    File::open(std::str::from_utf8(path).map_err(io::Error::other)?)
+}
+
+/// The fields of `/proc/PID/stat` after the name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat<'a> {
+    fields: &'a str,
+}
+
+impl<'a> Stat<'a> {
+    pub(crate) fn read(pid: u32, buffer: &'a mut [u8; STAT]) -> io::Result<Self> {
+        let bytes = read(pid, "stat", buffer)?;
+        Self::parse(bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// The name in field 2 may hold brackets, spaces, line ends and no text at
+    /// all: the fields count from its last bracket.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let name_ends = bytes.iter().rposition(|byte| *byte == b')')?;
+        let fields = std::str::from_utf8(bytes.get(name_ends + 1..)?).ok()?;
+        Some(Self { fields })
+    }
+
+    /// A number by its place in proc_pid_stat(5), 4 or higher.
+    pub(crate) fn number(&self, place: usize) -> Option<u64> {
+        let place = place.checked_sub(3)?;
+        self.fields.split_ascii_whitespace().nth(place)?.parse().ok()
+    }
+
+    /// The letter of field 3.
+    pub(crate) fn state(&self) -> u8 {
+        let letter = self.fields.split_ascii_whitespace().next();
+        letter.and_then(|text| text.bytes().next()).unwrap_or(b'?')
+    }
+}
+
+/// One look at a process: its identity, its parent and whether it lives, all of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) key: ProcessKey,
+    pub(crate) parent: u32,
+    pub(crate) state: u8,
+    /// Bits that the kernel keeps about it.
+    flags: u64,
+    /// Where its environment ends; 0 as long as it has none.
+    environment_end: u64,
+}
+
+// Source: linux/sched.h, PF_EXITING and PF_KTHREAD.
+const EXITING: u64 = 0x4;
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
+impl Seen {
+    pub(crate) fn look(pid: u32) -> io::Result<Self> {
+        let mut buffer = [0; STAT];
+        let stat = Stat::read(pid, &mut buffer)?;
+        let number = |place| stat.number(place).ok_or(io::ErrorKind::InvalidData);
+        Ok(Self {
+            key: ProcessKey { pid, started_at: number(22)? },
+            parent: u32::try_from(number(4)?).map_err(io::Error::other)?,
+            state: stat.state(),
+            flags: number(9)?,
+            environment_end: stat.number(51).unwrap_or(0),
+        })
+    }
+
+    /// Whether it has ended, and only its status is left.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+
+    /// What tells its present program from the one before: where the environment
+    /// ends. None between two programs, when for some hundred microseconds there
+    /// are neither arguments nor environment.
+    pub(crate) fn program(&self) -> Option<u64> {
+        let has_none = self.flags & (EXITING | KERNEL_THREAD) != 0 || self.has_ended();
+        (self.environment_end != 0 || has_none).then_some(self.environment_end)
+    }
+}
+
+#[cfg(test)]
+mod tests;
