@@ -37,15 +37,14 @@ pub struct EventView {
 impl From<&Event> for EventView {
     fn from(event: &Event) -> Self {
         let (kind, text, fields) = kind(&event.kind);
-        let Value::Object(fields) = fields else {
-            return Self::from_parts(event, kind, text, Map::new());
+        let fields = match fields {
+            Value::Object(fields) => fields,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Map::new(),
         };
-        Self::from_parts(event, kind, text, fields)
-    }
-}
-
-impl EventView {
-    fn from_parts(event: &Event, kind: &str, text: String, fields: Map<String, Value>) -> Self {
         Self {
             sequence: event.sequence,
             at: rfc3339(event.at),
@@ -171,5 +170,42 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::Exited { .. }
         | EventKind::RestartScheduled { .. }
         | EventKind::RestartRefused { .. } => ("other", String::new(), json!({})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use hsu_model::exit::Exit;
+    use hsu_model::id::{RunId, WorkerId};
+    use hsu_model::time::WallTime;
+
+    use super::*;
+
+    #[test]
+    fn an_exit_is_told_with_its_run_its_status_and_its_time() {
+        let event = Event {
+            sequence: 5,
+            at: WallTime(1_700_000_000_123_000_000),
+            worker: WorkerId::new("web").ok(),
+            actor: Actor::Operator { uid: 7 },
+            kind: EventKind::Exited {
+                run: RunId(3),
+                exit: Exit::Signal { number: 9, core: false },
+                lasted: Duration::from_millis(1500),
+            },
+        };
+        let value = serde_json::to_value(EventView::from(&event)).unwrap();
+        let expected = json!({
+            "sequence": 5, "at": "2023-11-14T22:13:20.123Z", "worker": "web",
+            "actor": "operator:7", "kind": "exited", "run": 3, "lasted_seconds": 1.5,
+            "text": "run 3 ended after 1.500 s: signal SIGKILL",
+            "exit": {"code": null, "signal": 9, "signal_name": "SIGKILL", "core": false,
+                     "unknown": null, "text": "signal SIGKILL"},
+        });
+        assert_eq!(value, expected);
+        let back: EventView = serde_json::from_value(value).unwrap();
+        assert_eq!(back, EventView::from(&event));
     }
 }

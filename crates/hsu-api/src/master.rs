@@ -17,7 +17,7 @@ pub struct MasterView {
     pub config: String,
     /// Its state folder.
     pub state_directory: String,
-    /// How many workers it knows, and how many run.
+    /// How many workers it knows.
     pub workers: usize,
     /// How many run.
     pub running: usize,
@@ -29,12 +29,30 @@ pub struct MasterView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShutdownRequest {
-    /// Whether the workers go on.
+    /// What becomes of the workers.
     #[serde(default)]
-    pub keep_workers: bool,
-    /// Kill what does not stop at once.
+    pub mode: ShutdownMode,
+    /// Kill at once what does not stop.
     #[serde(default)]
     pub force: bool,
+}
+
+/// What becomes of the workers when the master ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShutdownMode {
+    /// They are stopped.
+    #[default]
+    StopWorkers,
+    /// They go on, and the next master takes them over.
+    KeepWorkers,
+}
+
+/// What was done for a request about the master.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// In words.
+    pub message: String,
 }
 
 /// `POST /v1/master/upgrade`.

@@ -51,7 +51,7 @@ pub struct WorkerView {
     /// Resident memory of the process.
     pub memory_bytes: Option<u64>,
     /// Processes that a kill did not end.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub survivors: Vec<u32>,
 }
 
@@ -166,24 +166,13 @@ pub struct Description {
     pub events: Vec<EventView>,
 }
 
-/// One change of state.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TransitionView {
-    /// When.
-    pub at: String,
-    /// The state it left.
-    pub from: String,
-    /// The state it entered.
-    pub to: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// `GET /v1/workers/{id}/why`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WhyView {
     /// Its status.
     pub worker: WorkerView,
+    /// When it entered its state, as far as the journal goes back.
+    pub since: Option<String>,
     /// The last lines of its standard error, oldest first.
     pub last_stderr: Vec<LineView>,
     /// The events that led here, oldest first.
@@ -192,17 +181,19 @@ pub struct WhyView {
     pub chain: Vec<String>,
 }
 
-/// One line of output.
+/// One line of output: a record of `GET /v1/workers/{id}/logs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LineView {
     /// When it arrived.
-    pub at: String,
+    pub time: String,
     /// stdout or stderr.
     pub stream: String,
     /// The run that wrote it.
     pub run: Option<u64>,
-    /// The line. Bytes that are no UTF-8 are in `bytes` as they are.
-    pub text: String,
+    /// The line; what is no UTF-8 stands as U+FFFD.
+    pub line: String,
+    /// Whether `line` is not all that the worker wrote: bytes were replaced, cut or lost.
+    pub lossy: bool,
     /// The bytes of a line that is no UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Vec<u8>>,
@@ -218,6 +209,9 @@ pub struct CommandRequest {
     /// The signal, by name or number, for `signal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// Whether the answer comes when it is done (the default), or when it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
 }
 
 /// A command that was done.
@@ -229,4 +223,26 @@ pub struct CommandAnswer {
     pub state: String,
     /// What was done.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use hsu_model::exit::UnknownExit;
+
+    use super::*;
+
+    #[test]
+    fn an_exit_is_a_code_a_signal_or_unknown_and_never_two_of_them() {
+        for (exit, code, signal, name, unknown) in [
+            (Exit::Code(7), Some(7), None, None, false),
+            (Exit::Signal { number: 9, core: false }, None, Some(9), Some("SIGKILL"), false),
+            (Exit::Signal { number: 40, core: true }, None, Some(40), None, false),
+            (Exit::Unknown(UnknownExit::Reboot), None, None, None, true),
+        ] {
+            let view = ExitView::from(exit);
+            assert_eq!((view.code, view.signal), (code, signal), "{exit}");
+            assert_eq!(view.signal_name.as_deref(), name, "{exit}");
+            assert_eq!(view.unknown.is_some(), unknown, "{exit}");
+        }
+    }
 }

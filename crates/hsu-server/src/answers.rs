@@ -1,5 +1,6 @@
 //! Answers: what the master knows, in the shapes of the API.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,47 +8,80 @@ use hsu_api::{Description, EventView, LineView, MasterView, WhyView, WorkerList,
 use hsu_logs::query::{Extent, Line};
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
+use hsu_model::process::ProcessKey;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::status::WorkerState;
 use hsu_model::worker::Unit;
 use hsu_runtime::Entry;
 use hsu_runtime::control::Control;
+use hsu_sys::usage::Usage;
 
-/// How old a list with CPU and memory may be.
-const FRESH_FOR: Duration = Duration::from_millis(500);
+/// How old CPU, memory and a list that holds them may be.
+const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Events that explain a state.
 const CAUSES: usize = 12;
+/// Events that describe a worker.
+const RECENT: usize = 20;
 /// Lines of standard error that explain an exit.
 const LAST_WORDS: usize = 10;
 
-/// The master, and the latest list.
+/// The master, and what was made of it a moment ago.
 pub(crate) struct Answers {
     pub(crate) control: Arc<dyn Control>,
-    list: Mutex<Option<Listed>>,
+    list: Mutex<Option<List>>,
+    samples: Mutex<Samples>,
 }
 
-/// A list as it was sent: of which version, when, and its bytes.
-type Listed = (u64, Instant, Arc<[u8]>);
+/// A list that was made already.
+struct List {
+    version: u64,
+    made: Instant,
+    bytes: Arc<[u8]>,
+}
+
+/// Looks at processes, kept for [`FRESH_FOR`], so that asking often costs no more than asking once.
+struct Samples {
+    since: Instant,
+    known: HashMap<ProcessKey, Option<Usage>>,
+}
+
+impl Samples {
+    fn of(&mut self, process: ProcessKey) -> Option<Usage> {
+        *self.known.entry(process).or_insert_with(|| hsu_sys::usage::sample(process))
+    }
+
+    fn refresh(&mut self) {
+        if self.since.elapsed() >= FRESH_FOR {
+            self.known.clear();
+            self.since = Instant::now();
+        }
+    }
+}
 
 impl Answers {
     pub(crate) fn new(control: Arc<dyn Control>) -> Self {
-        Self { control, list: Mutex::new(None) }
+        let samples = Samples { since: Instant::now(), known: HashMap::new() };
+        Self { control, list: Mutex::new(None), samples: Mutex::new(samples) }
     }
 
-    /// Every worker, as JSON. Made at most twice a second while nothing changes.
+    /// Every worker, as JSON. Made at most once a second while nothing changes.
     pub(crate) fn list(&self) -> Arc<[u8]> {
         let snapshot = self.control.snapshot();
         let mut cached = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((version, made, bytes)) = &*cached
-            && *version == snapshot.version
-            && made.elapsed() < FRESH_FOR
+        if let Some(list) = &*cached
+            && list.version == snapshot.version
+            && list.made.elapsed() < FRESH_FOR
         {
-            return Arc::clone(bytes);
+            return Arc::clone(&list.bytes);
         }
         let workers = snapshot.workers.iter().map(|entry| self.view(entry)).collect();
-        let bytes: Arc<[u8]> =
-            serde_json::to_vec(&WorkerList { workers }).unwrap_or_default().into();
-        *cached = Some((snapshot.version, Instant::now(), Arc::clone(&bytes)));
+        let bytes = serde_json::to_vec(&WorkerList { workers }).unwrap_or_default();
+        let bytes: Arc<[u8]> = bytes.into();
+        *cached = Some(List {
+            version: snapshot.version,
+            made: Instant::now(),
+            bytes: Arc::clone(&bytes),
+        });
         bytes
     }
 
@@ -57,7 +91,9 @@ impl Answers {
 
     pub(crate) fn view(&self, entry: &Entry) -> WorkerView {
         let mut view = WorkerView::new(&entry.status, self.control.now());
-        if let Some(usage) = entry.status.process.and_then(hsu_sys::usage::sample) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.refresh();
+        if let Some(usage) = entry.status.process.and_then(|process| samples.of(process)) {
             view.cpu_seconds = Some(usage.cpu.as_secs_f64());
             view.memory_bytes = Some(usage.resident.0);
         }
@@ -98,7 +134,7 @@ impl Answers {
             restart_policy: policy.to_owned(),
             graceful_timeout_seconds: grace,
             pid_file,
-            events: self.events_of(&spec.id, 20),
+            events: self.events_of(&spec.id, RECENT),
         }
     }
 
@@ -109,7 +145,17 @@ impl Answers {
         let spools = self.control.spools();
         let lines = spools.last_lines(&entry.spec.id, Stream::Stderr, LAST_WORDS);
         let last_stderr: Vec<_> = lines.unwrap_or_default().iter().map(line_view).collect();
-        let mut chain = vec![format!("{} is {}: {}", worker.id, worker.state, worker.reason)];
+        let entered = |event: &&EventView| {
+            event.kind == "state_changed"
+                && event.fields.get("to") == Some(&worker.state.as_str().into())
+        };
+        let since = events.iter().rev().find(entered).map(|event| event.at.clone());
+        let when = since.as_deref().map_or_else(String::new, |at| format!(" since {at}"));
+        let mut chain = vec![format!("{} is {}{when}: {}", worker.id, worker.state, worker.reason)];
+        if !worker.survivors.is_empty() {
+            chain
+                .push(format!("these processes of it survived their kill: {:?}", worker.survivors));
+        }
         if let Some(exit) = &worker.last_exit {
             chain.push(format!(
                 "its latest ended run ({}) ended with {} at {}, after {:.3} s",
@@ -126,7 +172,7 @@ impl Answers {
             chain.push(format!("at {}: {}", event.at, event.text));
         }
         chain.push(next_step(entry, &worker));
-        WhyView { worker, last_stderr, events, chain }
+        WhyView { worker, since, last_stderr, events, chain }
     }
 
     pub(crate) fn master(&self) -> MasterView {
@@ -177,21 +223,47 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
     }
 }
 
-/// A line on the wire: never bytes that could be taken for something else.
+/// A line on the wire: a text always, and the bytes when they are no text.
 pub(crate) fn line_view(line: &Line) -> LineView {
     let (text, bytes) = match std::str::from_utf8(&line.bytes) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => (String::from_utf8_lossy(&line.bytes).into_owned(), Some(line.bytes.clone())),
     };
-    let text = match line.extent {
-        Extent::Missing(bytes) => format!("[hsu-master] {bytes} bytes are missing here"),
-        Extent::Whole | Extent::Unfinished | Extent::Shortened => text,
+    let (text, is_cut) = match line.extent {
+        Extent::Missing(bytes) => (format!("[hsu-master] {bytes} bytes are missing here"), true),
+        Extent::Shortened => (text, true),
+        Extent::Whole | Extent::Unfinished => (text, false),
     };
     LineView {
-        at: hsu_api::rfc3339(line.at),
+        time: hsu_api::rfc3339(line.at),
         stream: line.stream.as_str().to_owned(),
         run: line.run.map(|run| run.0),
-        text,
+        line: text,
+        lossy: is_cut || bytes.is_some(),
         bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hsu_model::time::WallTime;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_lossy_when_its_text_is_not_all_that_was_written() {
+        for (bytes, extent, text, lossy) in [
+            (&b"plain"[..], Extent::Whole, "plain", false),
+            (b"begun", Extent::Unfinished, "begun", false),
+            (b"long", Extent::Shortened, "long", true),
+            (b"a\xffb", Extent::Whole, "a\u{fffd}b", true),
+            (b"", Extent::Missing(7), "[hsu-master] 7 bytes are missing here", true),
+        ] {
+            let (at, stream) = (WallTime(0), Stream::Stderr);
+            let line = Line { at, stream, run: None, bytes: bytes.to_vec(), extent };
+            let view = line_view(&line);
+            assert_eq!((view.line.as_str(), view.lossy), (text, lossy));
+            assert_eq!(view.bytes.is_some(), std::str::from_utf8(bytes).is_err());
+        }
     }
 }

@@ -5,8 +5,9 @@
 //! else, and denies by default. Paths and shapes are `hsu-api`'s.
 
 mod answers;
-mod logs;
+mod problems;
 mod routes;
+mod streams;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,14 +17,24 @@ use std::time::Duration;
 
 use hsu_model::event::Actor;
 use hsu_runtime::control::Control;
-use hsu_sys::local::LocalListener;
+use hsu_sys::local::{AsyncStream, LocalListener};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tracing::warn;
 
 /// Connections at the same time; more wait.
 const CONNECTIONS: usize = 256;
+/// Streams that are followed at the same time; the rest of the connections is for questions.
+const STREAMS: usize = 128;
+/// Threads that read files for the answers.
+const READERS: usize = 4;
+/// The longest head of a request.
+const LONGEST_HEAD: usize = 16 << 10;
+/// How long answers may still go out after the stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+/// How long a reader that was too slow may take for its last record.
+const LAST_RECORD: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The rest after the kernel refused a connection.
@@ -100,46 +111,95 @@ fn authorize(uid: u32) -> Option<Actor> {
 }
 
 fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(async move {
-            tokio::select! {
-                error = accept(listener, control) => warn!(%error, "the API is not served any more"),
-                _ = stopped => {}
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(READERS)
+        .thread_name("hsu-api-reader")
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return warn!(%error, "the API is not served"),
+    };
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    runtime.block_on(async {
+        tokio::select! {
+            error = accept(listener, control, Arc::clone(&room)) => {
+                warn!(%error, "the API is not served any more");
             }
-        }),
-        Err(error) => warn!(%error, "the API is not served"),
-    }
+            _ = stopped => {}
+        }
+        // Answers that are known by now still go out.
+        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        drop(tokio::time::timeout(LAST_ANSWERS, room.acquire_many(all)).await);
+    });
+    runtime.shutdown_timeout(LAST_ANSWERS);
 }
 
 /// Takes connections until the listener itself is broken.
-async fn accept(listener: LocalListener, control: Arc<dyn Control>) -> io::Error {
+async fn accept(
+    listener: LocalListener,
+    control: Arc<dyn Control>,
+    room: Arc<Semaphore>,
+) -> io::Error {
     let listener = match listener.into_async() {
         Ok(listener) => listener,
         Err(error) => return error,
     };
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
     let answers = Arc::new(answers::Answers::new(control));
+    let streams = Arc::new(Semaphore::new(STREAMS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return io::Error::other("nobody closes the room");
         };
-        let Ok((stream, uid)) = listener.accept().await else {
+        match listener.accept().await {
+            Ok((stream, uid)) => {
+                let stuck = Arc::new(Notify::new());
+                let face = routes::Face {
+                    answers: Arc::clone(&answers),
+                    actor: authorize(uid),
+                    streams: Arc::clone(&streams),
+                    stuck: Arc::clone(&stuck),
+                };
+                tokio::spawn(async move {
+                    converse(stream, face, &stuck).await;
+                    drop(place);
+                });
+            }
             // Out of descriptors, mostly: it passes.
-            tokio::time::sleep(REFUSED_REST).await;
-            continue;
-        };
-        let service =
-            TowerToHyperService::new(routes::router(Arc::clone(&answers), authorize(uid)));
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .max_buf_size(16 << 10)
-                .serve_connection(TokioIo::new(stream), service);
-            // A client that goes away is none of our business.
-            drop(connection.await);
-            drop(place);
-        });
+            Err(_) => tokio::time::sleep(REFUSED_REST).await,
+        }
+    }
+}
+
+/// Answers the requests of one connection, until it ends or its reader is stuck.
+async fn converse(stream: AsyncStream, face: routes::Face, stuck: &Notify) {
+    let service = TowerToHyperService::new(routes::router(face));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let given_up = async {
+        stuck.notified().await;
+        tokio::time::sleep(LAST_RECORD).await;
+    };
+    tokio::select! {
+        // A client that goes away is none of our business.
+        _ = connection => {}
+        () = given_up => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_and_the_own_user_may_steer_and_nobody_else() {
+        let own = hsu_sys::local::own_uid();
+        for (uid, allowed) in [(0, true), (own, true), (own ^ 0x7fff_0001, false), (65_534, false)]
+        {
+            assert_eq!(authorize(uid).is_some(), allowed || uid == own, "{uid}");
+        }
     }
 }

@@ -1,48 +1,103 @@
 //! Routes: which path means what, and problems as RFC 9457.
-#![expect(clippy::result_large_err, reason = "an error is an answer, as large as any other")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hsu_api::{
     CapabilityView, CommandAnswer, CommandRequest, EventList, EventView, FeatureView, HostView,
-    Problem, ShutdownRequest, UpgradeRequest, VersionView,
+    MessageView, Problem, ShutdownRequest, UpgradeRequest, VersionView,
 };
-use hsu_core::answer::{Answer, Refusal};
+use hsu_core::answer::Answer;
 use hsu_core::input::{Command, ShutdownMode};
 use hsu_model::event::Actor;
 use hsu_model::exit::signal_number;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::status::WorkerState;
+use hsu_runtime::Entry;
+use hsu_runtime::control::ControlError;
 use serde::Deserialize;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::answers::Answers;
-use crate::logs::{self, Wanted};
+use crate::problems::{bad, forbidden, refuse, refused, translate, unavailable, unknown};
+use crate::streams::{self, Hold, Wanted};
 
 /// The longest body of a request.
 const BODY: usize = 64 << 10;
 /// The most lines or events that one answer holds.
 const MOST: usize = 1_000_000;
+/// Lines in an answer that nobody said more about.
+const SOME_LINES: usize = 100;
+/// Events in an answer that nobody said more about.
+const SOME_EVENTS: usize = 1000;
+/// How long a wait lasts that nobody said more about.
+const SOME_TIME: Duration = Duration::from_secs(60);
 
+/// What one connection sees: the answers, who is at the other end, and its place for a stream.
 #[derive(Clone)]
-struct Face {
-    answers: Arc<Answers>,
-    actor: Option<Actor>,
+pub(crate) struct Face {
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) actor: Option<Actor>,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) stuck: Arc<Notify>,
 }
 
-type Answered = Result<Response, Response>;
+impl Face {
+    fn entry(&self, id: &str) -> Result<Entry, Refused> {
+        Ok(self.answers.entry(id).ok_or_else(|| unknown(id))?)
+    }
 
-/// The routes for one connection, whose other end is `actor`.
-pub(crate) fn router(answers: Arc<Answers>, actor: Option<Actor>) -> Router {
-    let face = Face { answers, actor };
+    fn hold(&self) -> Result<Hold, Refused> {
+        let place = Arc::clone(&self.streams).try_acquire_owned();
+        let place = place.map_err(|_| {
+            Problem::new(503, "busy", "not at present", "too many streams are followed already")
+                .hint("end another `-f` first")
+        })?;
+        Ok(Hold { place, stuck: Arc::clone(&self.stuck) })
+    }
+
+    /// Reads files on a thread that may wait for them.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Answers) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let answers = Arc::clone(&self.answers);
+        let looked = tokio::task::spawn_blocking(move || look(&answers)).await;
+        Ok(looked.map_err(|_| unavailable(&ControlError::Ending))?)
+    }
+
+    fn actor(&self) -> Result<Actor, Refused> {
+        Ok(self.actor.clone().ok_or_else(forbidden)?)
+    }
+}
+
+/// A problem on its way out.
+struct Refused(Box<Problem>);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl axum::response::IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refuse(*self.0)
+    }
+}
+
+type Answered = Result<Response, Refused>;
+
+/// The routes for one connection.
+pub(crate) fn router(face: Face) -> Router {
     Router::new()
         .route("/v1/workers", get(list))
         .route("/v1/workers/{id}", get(describe).delete(remove))
@@ -58,6 +113,7 @@ pub(crate) fn router(answers: Arc<Answers>, actor: Option<Actor>) -> Router {
         .route("/v1/version", get(version))
         .fallback(no_route)
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(map_response(translate))
         .layer(from_fn_with_state(face.clone(), admit))
         .with_state(face)
 }
@@ -67,59 +123,40 @@ async fn admit(State(face): State<Face>, request: Request, next: Next) -> Respon
     if face.actor.is_some() {
         return next.run(request).await;
     }
-    refuse(
-        Problem::new(403, "forbidden", "not allowed", "your user may not steer this master")
-            .hint("use the user that runs hsu-master, or root"),
-    )
-}
-
-fn refuse(problem: Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, Json(problem)).into_response()
+    refuse(forbidden())
 }
 
 async fn no_route(request: Request) -> Response {
-    let detail =
-        format!("{} {} is no route of this master", request.method(), request.uri().path());
+    let path = request.uri().path();
+    let detail = format!("{} {path} is no route of this master", request.method());
     refuse(Problem::new(404, "no-route", "no such route", detail))
 }
 
-fn unknown(id: &str) -> Response {
-    refuse(
-        Problem::new(404, "unknown-worker", "no such worker", format!("no worker is named {id:?}"))
-            .hint("`hsu-master-cli list` names all of them")
-            .about(id),
-    )
-}
-
-fn busy(error: &hsu_runtime::control::ControlError) -> Response {
-    refuse(Problem::new(503, "busy", "not at present", error.to_string()))
-}
-
 async fn list(State(face): State<Face>) -> Response {
-    let bytes = axum::body::Bytes::from_owner(face.answers.list());
+    let bytes = Bytes::from_owner(face.answers.list());
     ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
 async fn describe(State(face): State<Face>, Path(id): Path<String>) -> Answered {
-    let entry = face.answers.entry(&id).ok_or_else(|| unknown(&id))?;
-    Ok(Json(face.answers.describe(&entry)).into_response())
+    let entry = face.entry(&id)?;
+    let description = face.read(move |answers| answers.describe(&entry)).await?;
+    Ok(Json(description).into_response())
 }
 
 async fn why(State(face): State<Face>, Path(id): Path<String>) -> Answered {
-    let entry = face.answers.entry(&id).ok_or_else(|| unknown(&id))?;
-    Ok(Json(face.answers.why(&entry)).into_response())
+    let entry = face.entry(&id)?;
+    let why = face.read(move |answers| answers.why(&entry)).await?;
+    Ok(Json(why).into_response())
 }
 
 async fn remove(State(face): State<Face>, Path(id): Path<String>) -> Answered {
-    perform(&face, id, Command::Remove).await
+    perform(&face, id, Command::Remove, true).await
 }
 
 async fn command(
     State(face): State<Face>,
     Path((id, verb)): Path<(String, String)>,
-    body: axum::body::Bytes,
+    body: Bytes,
 ) -> Answered {
     let request: CommandRequest = parse(&body)?;
     let force = request.force;
@@ -132,73 +169,50 @@ async fn command(
         "reset-breaker" => Command::ResetBreaker,
         "signal" => {
             let name = request.signal.unwrap_or_default();
-            Command::Signal(signal_number(&name).ok_or_else(|| bad_signal(&name))?)
+            Command::Signal(signal_number(&name).ok_or_else(|| {
+                bad("no such signal", format!("{name:?} is no signal"))
+                    .hint("a name such as HUP or SIGHUP, or a number from 1 to 64")
+            })?)
         }
         _ => {
             let detail = format!("{verb:?} is nothing that can be done to a worker");
-            return Err(refuse(Problem::new(404, "no-route", "no such command", detail)));
+            let problem = Problem::new(404, "no-route", "no such command", detail);
+            return Err(problem.hint(format!("one of {}", hsu_api::COMMANDS.join(", "))).into());
         }
     };
-    perform(&face, id, command).await
-}
-
-fn bad_signal(name: &str) -> Response {
-    let detail = format!("{name:?} is no signal");
-    refuse(
-        Problem::new(400, "bad-request", "no such signal", detail)
-            .hint("a name such as HUP or SIGHUP, or a number from 1 to 64"),
-    )
+    perform(&face, id, command, request.wait.unwrap_or(true)).await
 }
 
 /// A body that may be left out.
-fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
-    serde_json::from_slice(body).map_err(|error| {
-        refuse(Problem::new(400, "bad-request", "the body is no valid request", error.to_string()))
-    })
+    let parsed = serde_json::from_slice(body);
+    Ok(parsed.map_err(|error| bad("the body is no valid request", error.to_string()))?)
 }
 
-async fn perform(face: &Face, id: String, command: Command) -> Answered {
+async fn perform(face: &Face, id: String, command: Command, wait: bool) -> Answered {
     let worker = WorkerId::new(&id).map_err(|_| unknown(&id))?;
-    let actor = face.actor.clone().unwrap_or(Actor::Master);
-    let pending = face.answers.control.command(actor, worker, command);
-    let answer = pending.map_err(|error| busy(&error))?.await;
-    match answer {
+    let pending = face.answers.control.command(face.actor()?, worker, command);
+    let pending = pending.map_err(|error| unavailable(&error))?;
+    if !wait {
+        let state = face.entry(&id)?.status.state.as_str().to_owned();
+        let answer = CommandAnswer { worker: id, state, message: "asked for".to_owned() };
+        return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
+    }
+    match pending.await {
         Ok(Answer::Done { state, message }) => {
             let state = state.as_str().to_owned();
             Ok(Json(CommandAnswer { worker: id, state, message }).into_response())
         }
-        Ok(Answer::Refused(refusal)) => Err(refused(&id, refusal)),
-        Err(_) => Err(busy(&hsu_runtime::control::ControlError::Ending)),
+        Ok(Answer::Refused(refusal)) => Err(refused(&id, refusal).into()),
+        Err(_) => Err(unavailable(&ControlError::Ending).into()),
     }
 }
 
-fn refused(id: &str, refusal: Refusal) -> Response {
-    let problem = match refusal {
-        Refusal::Unknown { .. } => return unknown(id),
-        Refusal::Conflict { state, operation, hint } => {
-            let detail = format!("{id} is {}: cannot {operation} it", state.as_str());
-            Problem::new(409, "conflict", "not in this state", detail).hint(hint)
-        }
-        Refusal::Superseded { by } => {
-            let detail = format!("a later {by} of {id} took the place of this command");
-            Problem::new(409, "superseded", "superseded", detail)
-        }
-        Refusal::Failed { reason } => {
-            Problem::new(500, "failed", "it was tried and failed", reason)
-                .hint(format!("`hsu-master-cli why {id}` tells more"))
-        }
-        Refusal::ShuttingDown => {
-            Problem::new(503, "ending", "not any more", "the master is ending or being replaced")
-        }
-        _ => Problem::new(500, "failed", "it failed", "the master gave no reason"),
-    };
-    refuse(problem.about(id))
-}
-
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct LinesQuery {
     tail: Option<usize>,
     since: Option<String>,
@@ -207,32 +221,54 @@ struct LinesQuery {
     follow: bool,
 }
 
+impl LinesQuery {
+    fn wanted(&self, face: &Face, id: &str) -> Result<Wanted, Refused> {
+        let worker = WorkerId::new(id).map_err(|_| unknown(id))?;
+        let streams = match self.stream.as_deref() {
+            None => Stream::ALL.to_vec(),
+            Some("stdout") => vec![Stream::Stdout],
+            Some("stderr") => vec![Stream::Stderr],
+            Some(other) => {
+                let detail = format!("{other:?} is neither stdout nor stderr");
+                return Err(bad("no such stream", detail).into());
+            }
+        };
+        let now = face.answers.control.now().wall;
+        let since = match self.since.as_deref() {
+            None => None,
+            Some(text) => Some(hsu_api::parse_time(text, now).ok_or_else(|| {
+                bad("no such time", format!("{text:?} is neither a time nor a span"))
+                    .hint("a span such as 10m or 2h, or an RFC 3339 time")
+            })?),
+        };
+        let usual = if since.is_some() { MOST } else { SOME_LINES };
+        let tail = self.tail.unwrap_or(usual).min(MOST);
+        Ok(Wanted { worker, streams, tail, since })
+    }
+}
+
 async fn lines(
     State(face): State<Face>,
     Path(id): Path<String>,
     Query(query): Query<LinesQuery>,
 ) -> Answered {
-    face.answers.entry(&id).ok_or_else(|| unknown(&id))?;
-    let worker = WorkerId::new(&id).map_err(|_| unknown(&id))?;
-    let bad = |detail: String| refuse(Problem::new(400, "bad-request", "no such lines", detail));
-    let streams = match query.stream.as_deref() {
-        None => Stream::ALL.to_vec(),
-        Some("stdout") => vec![Stream::Stdout],
-        Some("stderr") => vec![Stream::Stderr],
-        Some(other) => return Err(bad(format!("{other:?} is neither stdout nor stderr"))),
+    face.entry(&id)?;
+    let wanted = query.wanted(&face, &id)?;
+    let unread = |error: hsu_logs::LogError| {
+        Problem::new(500, "logs", "the output cannot be read", error.to_string()).about(id.clone())
     };
-    let now = face.answers.control.now().wall;
-    let since = match query.since {
-        None => None,
-        Some(text) => Some(
-            hsu_api::parse_time(&text, now)
-                .ok_or_else(|| bad(format!("{text:?} is neither a time nor a span such as 10m")))?,
-        ),
-    };
-    let tail = query.tail.unwrap_or_else(|| if since.is_some() { MOST } else { 100 }).min(MOST);
-    let wanted = Wanted { worker, streams, tail, since, follow: query.follow };
-    let body = logs::lines(&face.answers, wanted);
-    Ok(records(body.map_err(|reason| refuse(Problem::new(500, "logs", "no logs", reason)))?))
+    if !query.follow {
+        let bytes = face.read(move |answers| streams::lines(answers, &wanted)).await?;
+        return Ok(records(bytes.map_err(unread)?.into()));
+    }
+    let hold = face.hold()?;
+    let begun = face.read(move |answers| streams::begin(answers, &wanted)).await?;
+    let (first, follower) = begun.map_err(unread)?;
+    followed(streams::follow_lines(first, follower, hold))
+}
+
+fn followed(body: Option<Body>) -> Answered {
+    Ok(records(body.ok_or_else(|| unavailable(&ControlError::Busy))?))
 }
 
 fn records(body: Body) -> Response {
@@ -240,10 +276,12 @@ fn records(body: Body) -> Response {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EventsQuery {
     after: Option<u64>,
     worker: Option<String>,
     limit: Option<usize>,
+    last: Option<usize>,
     #[serde(default)]
     follow: bool,
 }
@@ -253,23 +291,41 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
         Some(id) => Some(WorkerId::new(id).map_err(|_| unknown(id))?),
         None => None,
     };
-    let control = &face.answers.control;
-    let limit = query.limit.unwrap_or(1000).min(MOST);
     if query.follow {
-        let last = |_| control.last_events(None, 1).ok().and_then(|e| e.last().map(|e| e.sequence));
-        let after = query.after.or_else(|| last(())).unwrap_or(0);
-        return Ok(records(logs::follow_events(Arc::clone(&face.answers), after, worker)));
+        let hold = face.hold()?;
+        let after = match query.after {
+            Some(after) => after,
+            None => {
+                let (worker, last) = (worker.clone(), query.last.unwrap_or(0).min(MOST));
+                face.read(move |answers| before_last(answers, worker.as_ref(), last)).await??
+            }
+        };
+        return followed(streams::follow_events(Arc::clone(&face.answers), after, worker, hold));
     }
-    let events = match query.after {
-        Some(after) => control.events(after, worker.as_ref(), limit),
-        None => control.last_events(worker.as_ref(), limit),
-    };
-    let events = events.map_err(|error| busy(&error))?;
-    let events = events.iter().map(EventView::from).collect();
-    Ok(Json(EventList { events }).into_response())
+    let last = query.last.or(query.limit).unwrap_or(SOME_EVENTS).min(MOST);
+    let limit = query.limit.unwrap_or(SOME_EVENTS).min(MOST);
+    let bytes = face.read(move |answers| {
+        let events = match query.after {
+            Some(after) => answers.control.events(after, worker.as_ref(), limit),
+            None => answers.control.last_events(worker.as_ref(), last),
+        };
+        let events = events?.iter().map(EventView::from).collect();
+        Ok::<_, ControlError>(serde_json::to_vec(&EventList { events }).unwrap_or_default())
+    });
+    let bytes = bytes.await?.map_err(|error| unavailable(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// The number before the last so many events; with none of them, the last number of all.
+fn before_last(answers: &Answers, worker: Option<&WorkerId>, last: usize) -> Result<u64, Refused> {
+    let (worker, count) = if last == 0 { (None, 1) } else { (worker, last) };
+    let events = answers.control.last_events(worker, count).map_err(|error| unavailable(&error))?;
+    let first = events.first().map_or(0, |event| event.sequence);
+    Ok(if last == 0 { first } else { first.saturating_sub(1) })
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WaitQuery {
     #[serde(rename = "for")]
     state: String,
@@ -282,65 +338,71 @@ async fn wait(
     Query(query): Query<WaitQuery>,
 ) -> Answered {
     let wanted = WorkerState::ALL.into_iter().find(|state| state.as_str() == query.state);
-    let Some(wanted) = wanted else {
-        let all: Vec<_> = WorkerState::ALL.into_iter().map(WorkerState::as_str).collect();
-        let detail = format!("{:?} is no state", query.state);
-        let problem = Problem::new(400, "bad-request", "no such state", detail);
-        return Err(refuse(problem.hint(format!("one of {}", all.join(", ")))));
+    let wanted = wanted.ok_or_else(|| {
+        let all = WorkerState::ALL.map(WorkerState::as_str);
+        bad("no such state", format!("{:?} is no state", query.state))
+            .hint(format!("one of {}", all.join(", ")))
+    })?;
+    let limit = match query.timeout {
+        None => SOME_TIME,
+        Some(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|_| bad("no such time", format!("{seconds} is no time to wait")))?,
     };
-    let limit = Duration::try_from_secs_f64(query.timeout.unwrap_or(60.0)).unwrap_or_default();
     let mut changes = face.answers.control.changes();
     let reached = async {
         loop {
-            let entry = face.answers.entry(&id).ok_or_else(|| unknown(&id))?;
+            let entry = face.entry(&id)?;
             if entry.status.state == wanted {
-                return Ok::<_, Response>(entry);
+                return Ok::<_, Refused>(entry);
             }
             if changes.changed().await.is_err() {
-                return Err(busy(&hsu_runtime::control::ControlError::Ending));
+                return Err(unavailable(&ControlError::Ending).into());
             }
         }
     };
-    match tokio::time::timeout(limit, reached).await {
-        Ok(entry) => Ok(Json(face.answers.view(&entry?)).into_response()),
-        Err(_) => {
-            let state = face.answers.entry(&id).map_or("unknown", |e| e.status.state.as_str());
-            let detail = format!("{id} is {state}, not {}, after {limit:?}", query.state);
-            Err(refuse(Problem::new(408, "timeout", "not in time", detail).about(id)))
-        }
+    if let Ok(entry) = tokio::time::timeout(limit, reached).await {
+        return Ok(Json(face.answers.view(&entry?)).into_response());
     }
+    let state = face.entry(&id)?.status.state.as_str();
+    let detail = format!("{id} is {state}, not {}, after {limit:?}", query.state);
+    Err(Problem::new(408, "timeout", "not in time", detail)
+        .hint(format!("`hsu-master-cli why {id}` tells what holds it up"))
+        .about(id)
+        .into())
 }
 
 async fn master(State(face): State<Face>) -> Response {
     Json(face.answers.master()).into_response()
 }
 
-async fn shutdown(State(face): State<Face>, body: axum::body::Bytes) -> Answered {
-    let request: ShutdownRequest = parse(&body)?;
-    let mode =
-        if request.keep_workers { ShutdownMode::KeepWorkers } else { ShutdownMode::StopWorkers };
-    let actor = face.actor.clone().unwrap_or(Actor::Master);
-    let done = face.answers.control.shutdown(actor, mode, request.force);
-    done.map_err(|error| busy(&error))?;
-    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({"message": "the master is ending"})))
-        .into_response())
+fn message(text: &str) -> Json<MessageView> {
+    Json(MessageView { message: text.to_owned() })
 }
 
-async fn upgrade(State(face): State<Face>, body: axum::body::Bytes) -> Answered {
+async fn shutdown(State(face): State<Face>, body: Bytes) -> Answered {
+    let request: ShutdownRequest = parse(&body)?;
+    let mode = match request.mode {
+        hsu_api::ShutdownMode::StopWorkers => ShutdownMode::StopWorkers,
+        hsu_api::ShutdownMode::KeepWorkers => ShutdownMode::KeepWorkers,
+    };
+    let done = face.answers.control.shutdown(face.actor()?, mode, request.force);
+    done.map_err(|error| unavailable(&error))?;
+    Ok((StatusCode::ACCEPTED, message("the master is ending")).into_response())
+}
+
+async fn upgrade(State(face): State<Face>, body: Bytes) -> Answered {
     let request: UpgradeRequest = parse(&body)?;
-    let actor = face.actor.clone().unwrap_or(Actor::Master);
-    let pending = face.answers.control.upgrade(actor, request.executable.map(Into::into));
-    let answer = pending.map_err(|error| busy(&error))?.await;
-    match answer {
-        Ok(Ok(())) => {
-            let done = serde_json::json!({"message": "another master has taken over"});
-            Ok(Json(done).into_response())
+    let executable = request.executable.map(Into::into);
+    let pending = face.answers.control.upgrade(face.actor()?, executable);
+    match pending.map_err(|error| unavailable(&error))?.await {
+        Ok(Ok(())) => Ok(message("another master has taken over").into_response()),
+        Ok(Err(reason)) => {
+            let title = "the present master goes on";
+            let problem = Problem::new(500, "upgrade-failed", title, reason);
+            let hint = "no worker was disturbed; the master's log has what the other one said";
+            Err(problem.hint(hint).into())
         }
-        Ok(Err(reason)) => Err(refuse(
-            Problem::new(500, "upgrade-failed", "the present master goes on", reason)
-                .hint("no worker was disturbed; see the master's log for what the other one said"),
-        )),
-        Err(_) => Err(busy(&hsu_runtime::control::ControlError::Ending)),
+        Err(_) => Err(unavailable(&ControlError::Ending).into()),
     }
 }
 
