@@ -314,6 +314,29 @@ fn a_wait_ends_when_the_state_is_reached() {
 }
 
 #[test]
+fn nobody_is_told_about_processes_that_are_not_known_yet() {
+    let fake = Fake::new(vec![stopped("web")]);
+    fake.opened.send_replace(false);
+    let served = fake.serve();
+    let patience = Some(Duration::from_millis(100));
+    let mut stream = LocalStream::connect(&served.socket(), patience).unwrap();
+    stream.write_all(b"GET /v1/workers HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(stream.read(&mut [0; 1]).is_err(), "answered before the processes are known");
+    served.fake.set(vec![running("web")]);
+    served.fake.opened.send_replace(true);
+    let mut answer = String::new();
+    while !answer.contains("running") {
+        let mut piece = [0; 512];
+        match stream.read(&mut piece) {
+            Ok(0) => panic!("{answer}"),
+            Ok(length) => answer.push_str(&String::from_utf8_lossy(&piece[..length])),
+            // Not there yet.
+            Err(_) => {}
+        }
+    }
+}
+
+#[test]
 fn only_a_socket_is_replaced_by_a_socket() {
     let fake = Fake::new(Vec::new());
     let path = fake.folder.path().join("precious");

@@ -43,6 +43,7 @@ impl Snapshot {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     version: watch::Sender<u64>,
+    opened: watch::Sender<bool>,
     workers: Mutex<BTreeMap<WorkerId, Entry>>,
     latest: Mutex<Arc<Snapshot>>,
     degraded: Mutex<Option<String>>,
@@ -76,6 +77,16 @@ impl Board {
     /// Rises with every change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// What an earlier life left is known: from now on the board can be believed.
+    pub(crate) fn open(&self) {
+        self.opened.send_if_modified(|opened| !std::mem::replace(opened, true));
+    }
+
+    /// Turns true when the board can be believed.
+    pub(crate) fn opened(&self) -> watch::Receiver<bool> {
+        self.opened.subscribe()
     }
 
     /// Says whether the state can be written.

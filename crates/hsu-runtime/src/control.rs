@@ -82,6 +82,9 @@ pub trait Control: Send + Sync + 'static {
     ) -> Result<Vec<Event>, ControlError>;
     /// Changes whenever anything does.
     fn changes(&self) -> watch::Receiver<u64>;
+    /// Turns true when the processes of an earlier life are known. Before that a
+    /// snapshot tells what that life has written, without its processes.
+    fn opened(&self) -> watch::Receiver<bool>;
     /// The output of workers.
     fn spools(&self) -> Spools;
     /// Ends the master.

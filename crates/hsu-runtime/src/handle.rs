@@ -81,6 +81,10 @@ impl Control for Handle {
         self.board.changes()
     }
 
+    fn opened(&self) -> watch::Receiver<bool> {
+        self.board.opened()
+    }
+
     fn spools(&self) -> Spools {
         self.spools.clone()
     }

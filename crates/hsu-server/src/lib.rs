@@ -37,6 +37,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(200);
 const LAST_RECORD: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long the first answer waits for the processes of an earlier life to be known.
+const OPEN_WITHIN: Duration = Duration::from_secs(2);
 /// The rest after the kernel refused a connection.
 const REFUSED_REST: Duration = Duration::from_millis(50);
 
@@ -145,6 +147,8 @@ async fn accept(
         Ok(listener) => listener,
         Err(error) => return error,
     };
+    // Clients wait in the backlog meanwhile; a keeper that hangs does not hide the master.
+    drop(tokio::time::timeout(OPEN_WITHIN, control.opened().wait_for(|opened| *opened)).await);
     let answers = Arc::new(answers::Answers::new(control));
     let streams = Arc::new(Semaphore::new(STREAMS));
     loop {

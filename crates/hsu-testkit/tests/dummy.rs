@@ -135,7 +135,10 @@ fn the_last_line_can_lack_its_end() {
 fn it_tells_who_it_is() {
     let output = run(&["--print-identity", "--run-duration", "1ms"]);
     let identity: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(identity["session"], rustix::process::getsid(None).unwrap().as_raw_pid());
+    // Zero when the session began outside of this PID namespace.
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap();
+    assert_eq!(identity["session"].to_string(), session);
     assert_eq!(identity["parent"], std::process::id());
     assert_eq!(identity["descriptors"]["0"], "/dev/null");
     assert_eq!(identity["uid"][0], rustix::process::getuid().as_raw());

@@ -34,6 +34,8 @@ pub(crate) struct Fake {
     /// Commands that are never answered; kept, so that their ends stay open.
     open: Mutex<Vec<oneshot::Sender<Answer>>>,
     version: watch::Sender<u64>,
+    /// Whether this master knows what an earlier life left.
+    pub(crate) opened: watch::Sender<bool>,
 }
 
 /// A fake that is served at a socket.
@@ -90,6 +92,7 @@ impl Fake {
             asked: Mutex::default(),
             open: Mutex::default(),
             version: watch::Sender::new(0),
+            opened: watch::Sender::new(true),
         };
         fake.set(statuses);
         fake
@@ -195,6 +198,10 @@ impl Control for Fake {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    fn opened(&self) -> watch::Receiver<bool> {
+        self.opened.subscribe()
     }
 
     fn spools(&self) -> Spools {

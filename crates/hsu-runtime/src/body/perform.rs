@@ -162,16 +162,18 @@ impl Body {
 
     /// Puts the status of changed workers on the board.
     pub(super) fn post(&mut self) {
-        if self.changed.is_empty() {
-            return;
+        if !self.changed.is_empty() {
+            let changed = std::mem::take(&mut self.changed);
+            let (fleet, specs) = (&self.fleet, &self.specs);
+            let entries = changed.into_iter().map(|id| {
+                let entry = specs.get(&id).cloned().zip(fleet.status(&id));
+                (id, entry.map(|(spec, status)| Entry { spec, status: status.into() }))
+            });
+            self.board.post(entries);
         }
-        let changed = std::mem::take(&mut self.changed);
-        let (fleet, specs) = (&self.fleet, &self.specs);
-        let entries = changed.into_iter().map(|id| {
-            let entry = specs.get(&id).cloned().zip(fleet.status(&id));
-            (id, entry.map(|(spec, status)| Entry { spec, status: status.into() }))
-        });
-        self.board.post(entries);
+        if self.settled {
+            self.board.open();
+        }
     }
 }
 
