@@ -224,9 +224,10 @@ impl<'a> Session<'a> {
         (!answer.is_empty()).then(|| String::from_utf8_lossy(&answer).trim().to_owned())
     }
 
+    /// The client ends by itself at the end of its input. Killed, only the door of
+    /// the sandbox would end, and the client be nobody's child.
     fn close(&mut self) {
         drop(self.client.stdin.take());
-        let _ = self.client.kill();
         let _ = self.client.wait();
     }
 }
