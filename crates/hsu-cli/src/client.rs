@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hsu_api::Problem;
 use hsu_sys::local::LocalStream;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::Failure;
@@ -117,7 +118,7 @@ impl Client {
 }
 
 /// Reads JSON that a master wrote.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| Failure::Answer(error.to_string()))
 }
 

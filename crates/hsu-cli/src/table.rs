@@ -1,34 +1,67 @@
 //! Tables: columns as wide as their longest cell, two spaces between them.
 
-/// Rows under a head, ready to print.
-pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = head
-        .iter()
-        .enumerate()
-        .map(|(column, name)| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
-            cells.chain([width(name)]).max().unwrap_or(0)
-        })
-        .collect();
-    let mut out = String::new();
-    let names: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
-    for row in std::iter::once(&names).chain(rows) {
-        let last = row.len().saturating_sub(1);
-        for (column, cell) in row.iter().enumerate() {
-            out.push_str(cell);
-            if column < last {
-                let room = widths.get(column).copied().unwrap_or(0) + 2;
-                out.extend(std::iter::repeat_n(' ', room.saturating_sub(width(cell))));
-            }
-        }
-        out.push('\n');
-    }
-    out
+use std::fmt::{Display, Write as _};
+
+/// Rows of as many cells as the head has, kept in one text: a row costs no allocation.
+#[derive(Debug)]
+pub(crate) struct Table {
+    widths: Vec<usize>,
+    text: String,
+    /// Where each cell ends in the text, and how many columns it takes.
+    cells: Vec<(usize, usize)>,
 }
 
-/// Cells hold ids, words and numbers: one column a character.
-fn width(text: &str) -> usize {
-    text.chars().count()
+impl Table {
+    pub(crate) fn new(head: &[&str]) -> Self {
+        let mut table =
+            Self { widths: vec![0; head.len()], text: String::new(), cells: Vec::new() };
+        for name in head {
+            table.cell(name);
+        }
+        table
+    }
+
+    /// Adds the next cell of the present row.
+    pub(crate) fn cell(&mut self, content: impl Display) {
+        let begin = self.text.len();
+        // A string takes whatever it is given.
+        let _ = write!(self.text, "{content}");
+        // Cells hold ids, words and numbers: one column a character.
+        let width = self.text.get(begin..).unwrap_or_default().chars().count();
+        let column = self.cells.len() % self.widths.len().max(1);
+        if let Some(widest) = self.widths.get_mut(column) {
+            *widest = width.max(*widest);
+        }
+        self.cells.push((self.text.len(), width));
+    }
+
+    /// A cell that may have nothing to show.
+    pub(crate) fn maybe(&mut self, content: Option<impl Display>) {
+        match content {
+            Some(content) => self.cell(content),
+            None => self.cell("-"),
+        }
+    }
+
+    /// The columns side by side, ready to print.
+    pub(crate) fn render(&self) -> String {
+        let columns = self.widths.len().max(1);
+        let line = self.widths.iter().sum::<usize>() + 2 * columns;
+        let mut out = String::with_capacity(line * self.cells.len().div_ceil(columns));
+        let mut begin = 0;
+        for (index, (end, width)) in self.cells.iter().enumerate() {
+            out.push_str(self.text.get(begin..*end).unwrap_or_default());
+            begin = *end;
+            let column = index % columns;
+            if column + 1 == columns {
+                out.push('\n');
+            } else {
+                let room = self.widths.get(column).copied().unwrap_or(0) + 2;
+                out.extend(std::iter::repeat_n(' ', room.saturating_sub(*width)));
+            }
+        }
+        out
+    }
 }
 
 /// A span as a person writes it: `5s`, `3m12s`, `4h05m`, `12d3h`.
@@ -60,12 +93,18 @@ mod tests {
 
     #[test]
     fn columns_stand_under_their_heads() {
-        let rows = [
-            vec!["a".to_owned(), "running".to_owned()],
-            vec!["long-one".to_owned(), "x".to_owned()],
-        ];
-        let expected = "NAME      STATE\na         running\nlong-one  x\n";
-        assert_eq!(table(&["NAME", "STATE"], &rows), expected);
+        let mut table = Table::new(&["NAME", "PID", "STATE"]);
+        for (name, pid, state) in [("a", None, "running"), ("long-one", Some(12_345), "x")] {
+            table.cell(name);
+            table.maybe(pid);
+            table.cell(state);
+        }
+        let expected = "\
+NAME      PID    STATE
+a         -      running
+long-one  12345  x
+";
+        assert_eq!(table.render(), expected);
     }
 
     #[test]
