@@ -17,6 +17,10 @@ use tracing::warn;
 
 use crate::request::{Request, Requests};
 
+/// So many chores come of hundreds of starts or stops, whose requests and answers
+/// have left holes in the heap.
+const BURST: u32 = 512;
+
 /// One piece of work.
 #[derive(Debug)]
 pub(crate) enum Chore {
@@ -84,22 +88,22 @@ impl Chores {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = channel::<Chore>();
         let work = move || {
+            let mut since_trim = 0;
             while let Ok(first) = receiver.recv() {
                 // Whatever has come together is done together: one look at the
                 // processes serves every kill of a mass stop.
                 let mut kills = Vec::new();
                 for chore in std::iter::once(first).chain(receiver.try_iter()) {
+                    since_trim += 1;
                     perform(chore, &mut trees, &mut kills);
                 }
-                if kills.is_empty() {
-                    continue;
+                if !kills.is_empty() {
+                    trees.set_keeper(keeper.load(Ordering::Relaxed));
+                    report(&kills, trees.kill(&kills), &requests);
                 }
-                trees.set_keeper(keeper.load(Ordering::Relaxed));
-                let left = trees.kill(&kills);
-                for (kill, (run, survivors)) in kills.into_iter().zip(left) {
-                    let report = Report { worker: kill.worker, run, survivors };
-                    // A loop that has ended needs no report.
-                    let _ = requests.send(Request::Chore(report));
+                if since_trim >= BURST {
+                    since_trim = 0;
+                    hsu_sys::heap::give_back();
                 }
             }
         };
@@ -127,6 +131,14 @@ impl Drop for Chores {
         {
             warn!("the thread for chores had crashed");
         }
+    }
+}
+
+fn report(kills: &[Kill], left: Vec<(RunId, Vec<u32>)>, requests: &Requests) {
+    for (kill, (run, survivors)) in kills.iter().zip(left) {
+        let report = Report { worker: kill.worker.clone(), run, survivors };
+        // A loop that has ended needs no report.
+        let _ = requests.send(Request::Chore(report));
     }
 }
 

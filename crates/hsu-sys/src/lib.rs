@@ -10,7 +10,7 @@ pub mod clock;
 pub mod datagram;
 pub mod descriptors;
 pub mod files;
-
+pub mod heap;
 pub mod local;
 pub mod lock;
 pub mod notify;
