@@ -42,10 +42,12 @@ mod holding;
 mod perform;
 mod replacement;
 mod requests;
+mod watchdog;
 
 pub(crate) use holding::Holding;
 use perform::Held;
 use requests::Replies;
+use watchdog::Watchdog;
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,7 @@ pub struct Body {
     /// When the run duration is over.
     pub(crate) deadline: Option<Tick>,
     pub(crate) boot: BootId,
+    watchdog: Watchdog,
 }
 
 /// What a body is made of; the rest of it begins empty.
@@ -186,6 +189,7 @@ impl Body {
             stopping: None,
             deadline: parts.deadline,
             boot: parts.boot,
+            watchdog: Watchdog::of_this_process(),
         }
     }
 
@@ -229,6 +233,7 @@ impl Body {
                 self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
             }
             self.contain_due(now);
+            self.watchdog.tend(now);
             if self.holding.tend(now) {
                 // Asked of a keeper that may be gone: the inventory tells. What is
                 // asked from here on is not in it, and not in doubt.
@@ -259,10 +264,9 @@ impl Body {
 
     fn next_deadline(&self) -> Option<Tick> {
         let contain = self.contain_at.front().map(|(due, _)| *due);
-        [self.fleet.next_deadline(), self.holding.next_deadline(), self.deadline, contain]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.deadline, contain, self.watchdog.next_deadline()];
+        let rooms = [self.fleet.next_deadline(), self.holding.next_deadline()];
+        own.into_iter().chain(rooms).flatten().min()
     }
 
     /// Whether nothing is on its way to the store any more.

@@ -19,13 +19,18 @@ use hsu_sys::users::{self, Identity, UserError};
 /// Names the worker to its own processes.
 pub(crate) const WORKER_VARIABLE: &str = "HSU_WORKER_ID";
 /// Variables that are for the master itself and not for workers.
-const PRIVATE: [&str; 6] = [
+const PRIVATE: [&str; 11] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
+    hsu_keeper::RELAUNCHED_VARIABLE,
+    hsu_keeper::CANDIDATE_VARIABLE,
+    RUN_VARIABLE,
+    WORKER_VARIABLE,
+    "HSU_KEEPER",
 ];
 
 /// Why a worker cannot be started as it is declared.
@@ -60,9 +65,8 @@ impl Launcher {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         working_directory: PathBuf,
     ) -> Self {
-        let is_private = |name: &OsString| {
-            name.to_str().is_some_and(|name| PRIVATE.contains(&name) || name.starts_with("HSU_"))
-        };
+        let is_private =
+            |name: &OsString| name.to_str().is_some_and(|name| PRIVATE.contains(&name));
         let environment = environment.into_iter().filter(|(name, _)| !is_private(name)).collect();
         Self { environment, working_directory }
     }
@@ -182,7 +186,10 @@ pub(crate) fn this_program(executable: Option<&Path>) -> std::io::Result<Program
     let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let whole = |bytes: &[u8]| CString::new(bytes).map_err(std::io::Error::other);
     let args = std::env::args_os().map(|word| whole(word.as_encoded_bytes()));
-    let env = std::env::vars_os().map(|(name, value)| {
+    // The service manager is told that the other one is its process now, so what it
+    // expects of this one it expects of the other.
+    let is_ours = |name: &OsString| name != "WATCHDOG_PID";
+    let env = std::env::vars_os().filter(|(name, _)| is_ours(name)).map(|(name, value)| {
         let mut pair = name.as_encoded_bytes().to_vec();
         pair.push(b'=');
         pair.extend_from_slice(value.as_encoded_bytes());

@@ -40,6 +40,7 @@ impl Body {
                 let kind = EventKind::Commanded { verb: "upgrade".to_owned() };
                 self.record(now, None, actor, kind);
                 self.replacement.reply = Some(reply);
+                hsu_sys::notify::reloading();
                 self.holding.queue(ToKeeper::Upgrade { program });
             }
             Err(error) => drop(reply.send(Err(error.to_string()))),
@@ -83,6 +84,7 @@ impl Body {
 
     pub(super) fn upgrade_failed(&mut self, reason: String) {
         warn!(%reason, "the other master did not take over");
+        hsu_sys::notify::ready();
         if let Some(reply) = self.replacement.reply.take() {
             drop(reply.send(Err(reason)));
         }
