@@ -1,9 +1,11 @@
 //! The inventory: what the keeper holds, in a file that outlives it.
 //!
-//! A fixed table of slots in a shared mapping. A child writes its own PID into
-//! its slot before it executes the worker, so there is no instant at which a
-//! worker exists unrecorded, even when the keeper is killed in between. The next
-//! keeper reads the table, and the kernel's page cache is all it has to trust.
+//! A fixed table of slots in a shared mapping. The last thing a child does before
+//! it executes the worker is to claim its slot, with its PID and its start time
+//! in one atomic word. The next keeper withdraws every start that is not claimed,
+//! by the same word: a child that comes too late ends itself. So a worker never
+//! runs unrecorded, whenever the keeper is killed, and nobody waits to find out.
+//! The kernel's page cache is all that is trusted.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,7 +25,7 @@ use crate::kernel;
 pub(crate) const SLOTS: usize = 4096;
 
 /// `HSUINV` and the version of this layout.
-const MAGIC: u64 = 0x4853_5549_4e56_0001;
+const MAGIC: u64 = 0x4853_5549_4e56_0002;
 
 /// What a slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,8 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Slot {
     held: AtomicU32,
-    pub(crate) pid: AtomicU32,
+    name_length: AtomicU32,
+    claim: AtomicU64,
     run: AtomicU64,
     started_at: AtomicU64,
     started_tick: AtomicU64,
@@ -63,11 +66,67 @@ pub(crate) struct Slot {
     ended_wall: AtomicI64,
     exit_kind: AtomicU32,
     exit_number: AtomicI32,
-    name_length: AtomicU32,
+    /// Why the program could not be executed after all: the error number, or 0.
+    failure: AtomicI32,
     name: [AtomicU8; WorkerId::MAX_LENGTH],
 }
 
+/// Who a start belongs to, in one word: ten bits that tell the starts of a slot
+/// apart, 22 bits of PID (0: not claimed), and the low half of the start time.
+// Source: linux/threads.h, PID_MAX_LIMIT is 2^22.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim(u64);
+
+impl Claim {
+    fn pid(self) -> u32 {
+        u32::try_from(self.0 >> 32 & 0x3f_ffff).unwrap_or(0)
+    }
+
+    /// Whether a process that started then may be the one that claimed.
+    pub(crate) fn is_of(self, started_at: u64) -> bool {
+        self.0 & 0xffff_ffff == started_at & 0xffff_ffff
+    }
+
+    fn by(self, pid: u32, started_at: u64) -> Self {
+        Self(self.0 >> 54 << 54 | u64::from(pid & 0x3f_ffff) << 32 | started_at & 0xffff_ffff)
+    }
+
+    fn next(self) -> Self {
+        Self((self.0 >> 54).wrapping_add(1) << 54)
+    }
+}
+
 impl Slot {
+    /// What a child shows when it claims its start.
+    pub(crate) fn claim(&self) -> Claim {
+        Claim(self.claim.load(Ordering::Acquire))
+    }
+
+    /// The child takes its start, unless a keeper has withdrawn it; whether it did.
+    pub(crate) fn take(&self, offered: Claim, pid: u32, started_at: u64) -> bool {
+        self.replace(offered, offered.by(pid, started_at))
+    }
+
+    /// Withdraws a start that is not claimed; whether that was in time.
+    pub(crate) fn withdraw(&self) -> bool {
+        let offered = self.claim();
+        offered.pid() == 0 && self.replace(offered, offered.next())
+    }
+
+    fn replace(&self, old: Claim, new: Claim) -> bool {
+        self.claim.compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// A child that has claimed its start could not execute the program.
+    pub(crate) fn fail(&self, errno: i32) {
+        self.failure.store(errno, Ordering::Release);
+    }
+
+    /// Why the program could not be executed after all.
+    pub(crate) fn failure(&self) -> Option<i32> {
+        Some(self.failure.load(Ordering::Acquire)).filter(|errno| *errno != 0)
+    }
+
     pub(crate) fn held(&self) -> Held {
         Held::from_number(self.held.load(Ordering::Acquire))
     }
@@ -77,10 +136,7 @@ impl Slot {
     }
 
     pub(crate) fn process(&self) -> ProcessKey {
-        ProcessKey {
-            pid: self.pid.load(Ordering::Acquire),
-            started_at: self.started_at.load(Ordering::Relaxed),
-        }
+        ProcessKey { pid: self.claim().pid(), started_at: self.started_at.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn started(&self) -> (Tick, WallTime) {
@@ -116,7 +172,8 @@ impl Slot {
 
     /// A spawn begins.
     pub(crate) fn reserve(&self, run: RunId, worker: &WorkerId) {
-        self.pid.store(0, Ordering::Relaxed);
+        self.claim.store(self.claim().next().0, Ordering::Relaxed);
+        self.failure.store(0, Ordering::Relaxed);
         self.started_at.store(0, Ordering::Relaxed);
         self.run.store(run.0, Ordering::Relaxed);
         let bytes = worker.as_str().as_bytes();

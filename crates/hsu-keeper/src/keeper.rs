@@ -18,15 +18,17 @@ use hsu_model::logs::Stream;
 use crate::KeeperPlan;
 use crate::inventory::{Held, Inventory, SLOTS};
 use crate::kernel::{self, Epoll};
+use crate::spawn::DescriptorLimits;
 
 mod connections;
 mod holding;
 mod masters;
 mod pumps;
+mod upgrade;
 mod workshop;
 
 use connections::Connections;
-use masters::Masters;
+use masters::{Masters, Which};
 use pumps::Pumps;
 use workshop::Workshop;
 
@@ -38,7 +40,7 @@ enum Token {
     Workshop,
     Connection(usize),
     Slot(usize),
-    Master(usize),
+    Master(Which),
     Pump,
 }
 
@@ -50,7 +52,8 @@ impl Token {
             Self::Workshop => (2, 0),
             Self::Connection(place) => (3, place),
             Self::Slot(place) => (4, place),
-            Self::Master(place) => (5, place),
+            Self::Master(Which::Serving) => (5, 0),
+            Self::Master(Which::Candidate) => (5, 1),
             Self::Pump => (6, 0),
         };
         kind << 32 | place as u64
@@ -64,7 +67,8 @@ impl Token {
             2 => Self::Workshop,
             3 => Self::Connection(place),
             4 => Self::Slot(place),
-            5 => Self::Master(place),
+            5 if place == 0 => Self::Master(Which::Serving),
+            5 => Self::Master(Which::Candidate),
             6 => Self::Pump,
             _ => return None,
         })
@@ -76,6 +80,9 @@ impl Token {
 struct Hold {
     handle: OwnedFd,
     kin: Kin,
+    /// When the status of an ended stranger is given up, which its own parent
+    /// has to reap before the kernel tells it.
+    overdue: Option<Instant>,
 }
 
 /// Whether a process is our child.
@@ -101,6 +108,8 @@ struct Keeper {
     workshop: Workshop,
     masters: Masters,
     pumps: Pumps,
+    /// When strangers that have ended are looked at again.
+    strangers_due: Option<Instant>,
     /// Set by the goodbye that stops everything.
     ending: Option<Instant>,
     over: bool,
@@ -110,39 +119,61 @@ struct Keeper {
 /// How long the pump may take to drain what is left at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a keeper that was killed may hold its lock.
+const LOCK_WITHIN: Duration = Duration::from_millis(200);
+
 /// Runs the keeper until its master says that everything is stopped.
 ///
 /// # Errors
 /// The kernel's, when the runtime folder cannot be used, or another keeper has it.
 pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<()> {
-    let limit = crate::spawn::descriptor_limit();
+    let workers = crate::spawn::descriptor_limit();
+    kernel::close_strays();
     crate::spawn::reserve_low_descriptors()?;
     let plan = KeeperPlan::from_arguments(arguments).map_err(io::Error::other)?;
     let children = kernel::take_signals()?;
-    kernel::raise_descriptor_limit();
+    kernel::become_session_leader();
+    let limits = DescriptorLimits { workers, own: kernel::raise_descriptor_limit() };
     kernel::become_subreaper()?;
-    let mut keeper = Keeper::new(plan, children, limit)?;
+    let lock = take_lock(&plan)?;
+    let mut keeper = Keeper::new(plan, children, limits, lock)?;
     while !keeper.over {
         keeper.turn()?;
     }
     Ok(())
 }
 
-impl Keeper {
-    fn new(plan: KeeperPlan, children: OwnedFd, limit: libc::rlimit) -> io::Result<Self> {
-        let lock = File::create(plan.runtime.join("keeper.lock"))?;
+/// Becomes the one keeper of a runtime folder. One that was just killed lets go
+/// of it within a moment, so we wait for that long.
+fn take_lock(plan: &KeeperPlan) -> io::Result<File> {
+    let lock = File::create(plan.runtime.join("keeper.lock"))?;
+    let until = Instant::now() + LOCK_WITHIN;
+    loop {
         match lock.try_lock() {
-            Ok(()) => {}
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             Err(TryLockError::WouldBlock) => {
                 return Err(io::Error::other("another keeper has this runtime folder"));
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
+    }
+}
+
+impl Keeper {
+    fn new(
+        plan: KeeperPlan,
+        children: OwnedFd,
+        limits: DescriptorLimits,
+        lock: File,
+    ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(children.as_fd(), Token::Children.number())?;
         let (inventory, found) = Inventory::open(&plan.runtime.join("inventory"))?;
         let connections = Connections::listen(&plan.socket(), &epoll)?;
-        let workshop = Workshop::open(limit, &epoll)?;
+        let workshop = Workshop::open(limits, &epoll)?;
         let mut keeper = Self {
             pumps: Pumps::new(found),
             plan,
@@ -155,6 +186,7 @@ impl Keeper {
             connections,
             workshop,
             masters: Masters::default(),
+            strangers_due: None,
             ending: None,
             over: false,
             _lock: lock,
@@ -177,20 +209,29 @@ impl Keeper {
                     self.reap_strangers();
                 }
                 Token::Workshop => self.collect_starts(),
-                Token::Master(place) => self.see_master_end(place),
+                Token::Master(which) => self.see_master_end(which),
                 Token::Pump => self.see_pump_end(),
             }
         }
-        self.start_queued();
-        self.tend_masters(Instant::now());
-        self.tend_pump(Instant::now());
+        let now = Instant::now();
+        self.start_waiting(now);
+        self.tend_strangers(now);
+        self.tend_masters(now);
+        self.tend_pump(now);
+        self.connections.tend(now, &self.epoll);
         self.flush();
-        self.end_when_empty(Instant::now());
+        self.end_when_empty(now);
         Ok(())
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let all = [self.masters.deadline(), self.pumps.deadline(), self.ending];
+        let all = [
+            self.masters.deadline(),
+            self.pumps.deadline(),
+            self.connections.deadline(),
+            self.strangers_due,
+            self.ending,
+        ];
         all.into_iter().flatten().min()
     }
 

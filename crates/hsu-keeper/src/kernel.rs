@@ -71,13 +71,29 @@ pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(-group, signal) }.into()).map(drop)
 }
 
-/// When a process started, in clock ticks after boot, and its parent.
-// Source: proc_pid_stat(5), fields 22 and 4; the name in field 2 may hold anything.
-pub(crate) fn stat(pid: u32) -> Option<(u64, u32)> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
-    Some((fields.get(19)?.parse().ok()?, fields.get(1)?.parse().ok()?))
+/// When a process started, in clock ticks after boot.
+pub(crate) fn started_at(pid: u32) -> Option<u64> {
+    started_in(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The start time in the text of `/proc/PID/stat`. Allocates nothing.
+// Source: proc_pid_stat(5), field 22; the name in field 2 may hold anything.
+pub(crate) fn started_in(stat: &[u8]) -> Option<u64> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    let digits = stat.get(name_end + 2..)?.split(|byte| *byte == b' ').nth(19)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether the process behind a hold has ended; its zombie may still stand.
+pub(crate) fn has_ended(handle: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd { fd: handle.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the structure outlives the call, and there is one.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+}
+
+/// Whether the process behind a hold has ended and is reaped.
+pub(crate) fn is_reaped(handle: BorrowedFd<'_>) -> bool {
+    pidfd_signal(handle, 0, false).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))
 }
 
 /// What waitid(2) tells of one child.
@@ -178,6 +194,12 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
     }
 
+    /// Tells each change once. A zombie that a debugger holds back stays readable
+    /// for as long as it likes, and must not keep us awake.
+    pub(crate) fn add_process(&self, handle: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, handle, token, libc::EPOLLIN | libc::EPOLLET)
+    }
+
     /// Also waits for room, while messages wait for it.
     pub(crate) fn want_room(&self, fd: BorrowedFd<'_>, token: u64, want: bool) -> io::Result<()> {
         let events = if want { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
@@ -218,8 +240,29 @@ impl Epoll {
     }
 }
 
-/// Blocks every signal of this thread and those it starts; returns a descriptor for SIGCHLD.
+/// Rust handles these to tell a stack overflow, unless they were ignored before;
+/// executing a program resets what is handled.
+const FAULTS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut action = [0_u64; 4];
+    let none = std::ptr::null::<u64>();
+    // SAFETY: the kernel fills its own structure, which outlives the call.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, action.as_mut_ptr(), 8) };
+    action.first() == Some(&(libc::SIG_IGN as u64))
+}
+
+/// Blocks every signal of this thread and those it starts; returns a descriptor
+/// for SIGCHLD. What we inherited as ignored, workers shall not inherit from us.
 pub(crate) fn take_signals() -> io::Result<OwnedFd> {
+    // All zeroes is the kernel's own structure for the default. The C library's
+    // wrapper would leave out the two signals that it keeps for itself.
+    let default = [0_u64; 4];
+    for signal in (1..=64).filter(|signal| !FAULTS.contains(signal) || is_ignored(*signal)) {
+        let none = std::ptr::null_mut::<u64>();
+        // SAFETY: the structure outlives the call. SIGKILL and SIGSTOP are refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8) };
+    }
     // SAFETY: all zeroes is a valid sigset_t.
     let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set outlives the call.
@@ -263,15 +306,30 @@ pub(crate) fn become_subreaper() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }.into()).map(drop)
 }
 
-/// Lets this process hold as many descriptors as it may.
-pub(crate) fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+/// Lets this process hold as many descriptors as it may; returns how many.
+pub(crate) fn raise_descriptor_limit() -> RawFd {
+    let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
     // SAFETY: the structure outlives the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
-        limit.rlim_cur = limit.rlim_max;
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
         // SAFETY: the structure outlives the call. A refusal leaves the old limit.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            limit = raised;
+        }
     }
+    RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX)
+}
+
+/// Leaves the terminal and the process group of whoever started us.
+pub(crate) fn become_session_leader() {
+    // SAFETY: no memory is passed. It fails only when we lead a group already.
+    unsafe { libc::setsid() };
+}
+
+/// Closes whatever we inherited by mistake.
+pub(crate) fn close_strays() {
+    // SAFETY: no memory is passed; nothing of ours is open yet. An old kernel closes none.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
 /// A pipe whose ends programs do not inherit: the read end never blocks.

@@ -20,7 +20,7 @@ use crate::wire::{Malformed, Reader, Writer};
 mod codec;
 
 /// Rises when a message changes its meaning; both ends refuse another number.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,15 @@ use crate::descriptor::Descriptor;
 use crate::link::Link;
 use crate::protocol::{FromKeeper, Program, Role, ToKeeper, VERSION};
 use crate::pump::{Pump, PumpOptions};
-use crate::{KeeperPlan, Received, kernel};
+use crate::{Flushed, KeeperPlan, Received, kernel};
 
-/// The rest between two attempts to reach a keeper.
+/// The rest between two attempts to reach a keeper that was just lost.
 const RETRY: Duration = Duration::from_millis(5);
+/// The rest once it is lost for longer than [`QUICK_RETRIES`]; less than a keeper
+/// waits for a pump to come back.
+const SLOW_RETRY: Duration = Duration::from_millis(150);
+/// A lost keeper is replaced within this time, if at all soon.
+const QUICK_RETRIES: Duration = Duration::from_secs(1);
 /// Without a keeper and without a pipe there is nothing to live for.
 const LONELY_LIMIT: Duration = Duration::from_secs(10);
 
@@ -29,7 +34,8 @@ pub fn pump_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<()
     let options =
         PumpOptions { spools: plan.spools.clone(), notices: plan.runtime.join("logs.sock") };
     let pump = Pump::open(&options).map_err(io::Error::other)?;
-    let mut pumping = Pumping { plan, pump, link: None, lonely_since: Some(Instant::now()) };
+    let mut pumping =
+        Pumping { plan, pump, link: None, blocked: false, lonely_since: Some(Instant::now()) };
     while pumping.turn()? == Life::GoesOn {}
     Ok(())
 }
@@ -45,6 +51,8 @@ struct Pumping {
     plan: KeeperPlan,
     pump: Pump,
     link: Option<Link>,
+    /// Whether the link takes no more at present.
+    blocked: bool,
     lonely_since: Option<Instant>,
 }
 
@@ -53,16 +61,23 @@ impl Pumping {
         if self.link.is_none() {
             self.connect();
         }
-        let patience = if self.link.is_none() { Some(RETRY) } else { None };
+        let patience = match self.lonely_since {
+            Some(since) if since.elapsed() < QUICK_RETRIES => Some(RETRY),
+            Some(_) => Some(SLOW_RETRY),
+            None => self.blocked.then_some(RETRY),
+        };
         let turn = self.pump.turn(patience)?;
         let mut lost = false;
         if let Some(link) = &mut self.link {
             for (run, spool) in turn.drained {
                 link.queue(ToKeeper::Drained { run, stream: spool.stream });
             }
-            lost = link.flush().is_err();
+            let flushed = link.flush();
+            self.blocked = flushed.as_ref().is_ok_and(|flushed| *flushed == Flushed::Blocked);
+            lost = flushed.is_err();
         }
-        if turn.link && !lost {
+        // A link that is lost may still hold the only copies of pipes.
+        if turn.link || lost {
             match self.hear() {
                 Ok(Life::Over) => return Ok(Life::Over),
                 Ok(Life::GoesOn) => {}
@@ -72,6 +87,7 @@ impl Pumping {
         if lost {
             self.pump.forget_link();
             self.link = None;
+            self.blocked = false;
             self.lonely_since = Some(Instant::now());
         }
         let lonely = self.lonely_since.is_some_and(|since| since.elapsed() > LONELY_LIMIT);
@@ -101,6 +117,8 @@ impl Pumping {
                 pipe,
             });
         }
+        // At once: until the keeper has them, only we do. A failure shows in the next turn.
+        self.blocked = link.flush().is_ok_and(|flushed| flushed == Flushed::Blocked);
         self.link = Some(link);
         self.lonely_since = None;
     }
@@ -133,7 +151,11 @@ impl Pumping {
                 }
                 Ok(Life::GoesOn)
             }
-            FromKeeper::Finish => Ok(Life::Over),
+            FromKeeper::Finish => {
+                // What is in the pipes still reaches the spools.
+                self.pump.turn(Some(Duration::ZERO))?;
+                Ok(Life::Over)
+            }
             FromKeeper::Welcome { .. } => Ok(Life::GoesOn),
             // These are for masters.
             FromKeeper::Spawned { .. }

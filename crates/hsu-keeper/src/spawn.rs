@@ -5,17 +5,19 @@
 //! descriptors, becomes what the request says, and executes. Only raw system
 //! calls happen in between: wrappers of the C library would change every thread
 //! of ours (`setuid`) or take locks. Errors come back through the shared memory.
+//! The last step is to claim the slot in the inventory: a child whose keeper was
+//! killed meanwhile, and whose start was withdrawn, ends instead of executing.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use hsu_model::execution::{Resource, ResourceLimit};
 
-use crate::inventory::Slot;
+use crate::inventory::{Claim, Slot};
 use crate::kernel;
-use crate::protocol::{Capture, Identity, Program, Stage};
+use crate::protocol::{Identity, Program, Stage};
 
 /// The first low descriptor; each spawner has four from here on.
 const LOW: RawFd = 4;
@@ -31,20 +33,37 @@ pub(crate) struct Launch<'a> {
     pub(crate) umask: Option<u32>,
     pub(crate) nice: Option<i32>,
     pub(crate) rlimits: &'a [ResourceLimit],
-    pub(crate) capture: Capture,
-    /// Standard error stays ours, for the master and the pump.
-    pub(crate) own_output: bool,
-    /// Where the child writes its PID.
+    pub(crate) stdout: Output<'a>,
+    pub(crate) stderr: Output<'a>,
+    /// What the child claims before it executes.
     pub(crate) slot: Option<&'static Slot>,
+}
+
+/// Where a stream goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Output<'a> {
+    /// Nowhere.
+    Null,
+    /// Where ours goes: for the master and the pump.
+    Ours,
+    /// Into this pipe.
+    Pipe(BorrowedFd<'a>),
+}
+
+impl<'a> Output<'a> {
+    /// Into a pipe, if there is one.
+    pub(crate) fn to(pipe: Option<&'a OwnedFd>) -> Self {
+        pipe.map_or(Self::Null, |pipe| Self::Pipe(pipe.as_fd()))
+    }
 }
 
 /// What was started.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) pid: u32,
+    /// In clock ticks after boot; 0 when `/proc` does not tell.
+    pub(crate) started_at: u64,
     pub(crate) handle: OwnedFd,
-    pub(crate) stdout: Option<OwnedFd>,
-    pub(crate) stderr: Option<OwnedFd>,
 }
 
 /// Why nothing was started.
@@ -55,7 +74,7 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    fn resources(error: &io::Error) -> Self {
+    pub(crate) fn resources(error: &io::Error) -> Self {
         Self { stage: Stage::Resources, errno: error.raw_os_error().unwrap_or(libc::EAGAIN) }
     }
 }
@@ -65,7 +84,38 @@ impl Failed {
 pub(crate) struct Spawner {
     stack: Vec<u8>,
     low: RawFd,
-    limit: libc::rlimit,
+    limits: DescriptorLimits,
+}
+
+/// How many descriptors workers may have, and how many we may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DescriptorLimits {
+    pub(crate) workers: libc::rlimit,
+    pub(crate) own: RawFd,
+}
+
+/// Descriptors that starts leave free: for those under way, and for connections.
+const SPARE: RawFd = 96;
+/// Four for each place of the table, which takes three at most: room is certain.
+const PLENTY: RawFd = 16 << 10;
+
+impl DescriptorLimits {
+    /// Whether another start fits, by the lowest descriptor that is free.
+    ///
+    /// # Errors
+    /// `EMFILE` when it does not.
+    pub(crate) fn check_room(&self) -> io::Result<()> {
+        if self.own >= PLENTY {
+            return Ok(());
+        }
+        // SAFETY: no memory is passed; the first low descriptor is always open.
+        let free = unsafe { libc::fcntl(LOW, libc::F_DUPFD_CLOEXEC, 0) };
+        let free = kernel::own(free.into())?;
+        if free.as_raw_fd() > self.own.saturating_sub(SPARE) {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        Ok(())
+    }
 }
 
 /// Fills the low descriptors with the null device, before anything else is opened.
@@ -104,15 +154,18 @@ pub(crate) fn descriptor_limit() -> libc::rlimit {
 
 impl Spawner {
     /// The spawner with this number, below [`SPAWNERS`].
-    pub(crate) fn new(number: usize, limit: libc::rlimit) -> Self {
+    pub(crate) fn new(number: usize, limits: DescriptorLimits) -> Self {
         let low = LOW + RawFd::try_from(number * 4).unwrap_or(0);
-        Self { stack: vec![0; STACK], low, limit }
+        Self { stack: vec![0; STACK], low, limits }
     }
 
     /// Starts a process. Returns when the program runs, or could not.
     pub(crate) fn spawn(&mut self, launch: &Launch<'_>) -> Result<Started, Failed> {
-        let (stdout, stdout_write) = self.stream(launch.capture.stdout, 1, launch.own_output)?;
-        let (stderr, stderr_write) = self.stream(launch.capture.stderr, 2, launch.own_output)?;
+        if launch.identity.is_some_and(|identity| !is_somebody(identity)) {
+            return Err(Failed { stage: Stage::Identity, errno: libc::EINVAL });
+        }
+        self.put(launch.stdout, 1).map_err(|error| Failed::resources(&error))?;
+        self.put(launch.stderr, 2).map_err(|error| Failed::resources(&error))?;
         let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
             texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -122,20 +175,23 @@ impl Spawner {
             args: args.as_ptr(),
             env: env.as_ptr(),
             low: self.low,
-            limit: self.limit,
+            limit: self.limits.workers,
+            offered: launch.slot.map(Slot::claim),
+            started_at: AtomicU64::new(0),
             stage: AtomicU32::new(NO_ERROR),
             errno: AtomicI32::new(0),
         };
         let cloned = self.clone_child(&child);
-        drop((stdout_write, stderr_write));
-        self.close_low();
+        self.take_back(launch.stdout, 1);
+        self.take_back(launch.stderr, 2);
         let (pid, handle) = cloned.map_err(|error| Failed::resources(&error))?;
         let stage = child.stage.load(Ordering::Acquire);
         if stage == NO_ERROR {
-            return Ok(Started { pid, handle, stdout, stderr });
+            let started_at = child.started_at.load(Ordering::Relaxed);
+            return Ok(Started { pid, started_at, handle });
         }
         // It never became the program: nobody else shall hear of it.
-        let which = kernel::Which::This(std::os::fd::AsFd::as_fd(&handle));
+        let which = kernel::Which::This(handle.as_fd());
         while matches!(kernel::wait(which, kernel::Reap::Yes), Ok(None)) {
             std::thread::yield_now();
         }
@@ -145,32 +201,21 @@ impl Spawner {
         Err(Failed { stage: stage.unwrap_or(Stage::Execute), errno })
     }
 
-    /// A pipe for one stream; its write end is put at the low descriptor.
-    fn stream(
-        &self,
-        capture: bool,
-        place: RawFd,
-        own: bool,
-    ) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Failed> {
-        let put = |from: RawFd| {
-            // SAFETY: no memory is passed; the low descriptor is ours.
-            let done = unsafe { libc::dup3(from, self.low + place, libc::O_CLOEXEC) };
-            kernel::check(done.into()).map_err(|error| Failed::resources(&error))
+    /// Puts a stream at its low descriptor, where the null device is otherwise.
+    fn put(&self, output: Output<'_>, place: RawFd) -> io::Result<()> {
+        let from = match output {
+            Output::Null => return Ok(()),
+            Output::Ours => place,
+            Output::Pipe(pipe) => pipe.as_raw_fd(),
         };
-        if !capture {
-            if own {
-                put(place)?;
-            }
-            return Ok((None, None));
-        }
-        let (read, write) = kernel::pipe().map_err(|error| Failed::resources(&error))?;
-        put(write.as_raw_fd())?;
-        Ok((Some(read), Some(write)))
+        // SAFETY: no memory is passed; the low descriptor is ours.
+        let done = unsafe { libc::dup3(from, self.low + place, libc::O_CLOEXEC) };
+        kernel::check(done.into()).map(drop)
     }
 
     /// Puts the null device back, so that no write end stays open with us.
-    fn close_low(&self) {
-        for place in 1..=2 {
+    fn take_back(&self, output: Output<'_>, place: RawFd) {
+        if !matches!(output, Output::Null) {
             // SAFETY: no memory is passed; both descriptors are ours.
             unsafe { libc::dup3(self.low, self.low + place, libc::O_CLOEXEC) };
         }
@@ -205,6 +250,8 @@ struct Child<'a> {
     env: *const *const libc::c_char,
     low: RawFd,
     limit: libc::rlimit,
+    offered: Option<Claim>,
+    started_at: AtomicU64,
     stage: AtomicU32,
     errno: AtomicI32,
 }
@@ -213,10 +260,7 @@ extern "C" fn run_child(argument: *mut libc::c_void) -> libc::c_int {
     // SAFETY: the parent passed this and waits until we execute or exit.
     let child = unsafe { &*argument.cast::<Child<'_>>() };
     let stage = become_worker(child);
-    // SAFETY: the C library's error number of the waiting thread, which we share.
-    let place = unsafe { libc::__errno_location() };
-    // SAFETY: the place is that thread's for as long as it lives.
-    let errno = unsafe { place.read() };
+    let errno = errno_of(-1);
     child.errno.store(errno, Ordering::Relaxed);
     child.stage.store(stage as u32, Ordering::Release);
     // SAFETY: ends this process only, without running anything of the parent's.
@@ -224,18 +268,25 @@ extern "C" fn run_child(argument: *mut libc::c_void) -> libc::c_int {
     127
 }
 
+/// The error number of the call that has just returned this.
+fn errno_of(result: libc::c_long) -> i32 {
+    if result >= 0 {
+        return 0;
+    }
+    // SAFETY: the C library's error number of the waiting thread, which we share.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the place is that thread's for as long as it lives.
+    unsafe { place.read() }
+}
+
 /// Returns only when something failed.
 fn become_worker(child: &Child<'_>) -> Stage {
     let launch = child.launch;
     // SAFETY: no memory is passed.
-    let pid = unsafe { libc::syscall(libc::SYS_getpid) };
-    if let Some(slot) = launch.slot {
-        slot.pid.store(u32::try_from(pid).unwrap_or(0), Ordering::Release);
-    }
-    // SAFETY: no memory is passed.
     unsafe { libc::syscall(libc::SYS_setsid) };
     take_descriptors(child.low);
-    reset_signals();
+    let started_at = own_start();
+    child.started_at.store(started_at, Ordering::Relaxed);
     if !set_limits(child) {
         return Stage::Limits;
     }
@@ -250,11 +301,40 @@ fn become_worker(child: &Child<'_>) -> Stage {
     if unsafe { libc::syscall(libc::SYS_chdir, launch.program.cwd.as_ptr()) } < 0 {
         return Stage::Directory;
     }
+    if !take_slot(child, started_at) {
+        return Stage::Resources;
+    }
+    unblock_signals();
     // SAFETY: the program and both lists end with their zeroes.
-    unsafe {
+    let failed = unsafe {
         libc::syscall(libc::SYS_execve, launch.program.executable.as_ptr(), child.args, child.env)
     };
+    if let Some(slot) = launch.slot {
+        slot.fail(errno_of(failed));
+    }
     Stage::Execute
+}
+
+/// Claims the start, unless the next keeper has withdrawn it.
+fn take_slot(child: &Child<'_>, started_at: u64) -> bool {
+    let Some((slot, offered)) = child.launch.slot.zip(child.offered) else {
+        return true;
+    };
+    // SAFETY: no memory is passed.
+    let pid = unsafe { libc::syscall(libc::SYS_getpid) };
+    slot.take(offered, u32::try_from(pid).unwrap_or(0), started_at)
+}
+
+/// When this very process started, in clock ticks after boot.
+fn own_start() -> u64 {
+    let (path, flags) = (c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+    // SAFETY: the path is a constant text with its zero.
+    let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) };
+    let mut text = [0_u8; 512];
+    // SAFETY: the buffer outlives the call, and its length is given.
+    let length = unsafe { libc::syscall(libc::SYS_read, file, text.as_mut_ptr(), text.len()) };
+    let read = usize::try_from(length).ok().and_then(|length| text.get(..length));
+    read.and_then(kernel::started_in).unwrap_or(0)
 }
 
 /// A table of our own with nothing but the three standard descriptors.
@@ -271,13 +351,7 @@ fn take_descriptors(low: RawFd) {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
-fn reset_signals() {
-    // SAFETY: all zeroes is a valid sigaction: the default.
-    let default: libc::sigaction = unsafe { std::mem::zeroed() };
-    for signal in 1..=64 {
-        // SAFETY: the structure outlives the call; the table of actions is ours alone.
-        unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
-    }
+fn unblock_signals() {
     let none = 0_u64;
     // SAFETY: the kernel reads eight bytes of a live variable.
     unsafe {
@@ -326,18 +400,27 @@ fn resource_number(resource: Resource) -> libc::c_uint {
     }
 }
 
+/// The kernel takes the last number as "leave it as it is", which is what we are.
+fn is_somebody(identity: &Identity) -> bool {
+    identity.uid != u32::MAX && identity.gid != u32::MAX
+}
+
 fn take_identity(identity: &Identity) -> bool {
     let (uid, gid) = (identity.uid, identity.gid);
+    // SAFETY: no memory is passed.
+    let own = unsafe { libc::syscall(libc::SYS_geteuid) };
     // SAFETY: the list outlives the call, and its length is given.
     let groups = unsafe {
         libc::syscall(libc::SYS_setgroups, identity.groups.len(), identity.groups.as_ptr())
     };
-    // SAFETY: no memory is passed.
-    let group = unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) };
-    // SAFETY: no memory is passed.
-    let user = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
     // Without privilege only what one is already can be taken; groups stay then.
+    if groups < 0 && own != libc::c_long::from(uid) {
+        return false;
+    }
     // SAFETY: no memory is passed.
-    let is_already = unsafe { libc::geteuid() } == uid;
-    (groups >= 0 || is_already) && group >= 0 && user >= 0
+    if unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) } < 0 {
+        return false;
+    }
+    // SAFETY: no memory is passed.
+    unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) >= 0 }
 }

@@ -1,18 +1,21 @@
 //! Connections: who may connect, and what is queued for whom.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::{Keeper, Token};
 use crate::channel::Channel;
-use crate::kernel::{Epoll, check, own};
+use crate::kernel::{self, Epoll, check, own};
 use crate::link::{address, socket};
 use crate::protocol::{FromKeeper, Role, ToKeeper, VERSION};
 use crate::{Flushed, Received};
 
 /// Connections at most: three roles and a few that come and go.
 const MOST: usize = 16;
+/// How long nobody is let in after the kernel had no descriptor for one.
+const DEAF_FOR: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
@@ -20,7 +23,15 @@ pub(super) struct Connection {
     channel: Channel<FromKeeper, ToKeeper>,
     pub(super) role: Option<Role>,
     pub(super) pid: u32,
+    process: Option<OwnedFd>,
     blocked: bool,
+}
+
+impl Connection {
+    /// A hold on the process that connected; none when it is gone already.
+    pub(super) fn take_process(&mut self) -> Option<OwnedFd> {
+        self.process.take()
+    }
 }
 
 /// All connections, by place.
@@ -28,6 +39,8 @@ pub(super) struct Connection {
 pub(super) struct Connections {
     listener: OwnedFd,
     places: Vec<Option<Connection>>,
+    /// Until when nobody is let in, because no descriptor was free.
+    deaf_until: Option<Instant>,
 }
 
 impl Connections {
@@ -44,14 +57,39 @@ impl Connections {
         // SAFETY: no memory is passed.
         check(unsafe { libc::listen(raw, 16) }.into())?;
         epoll.add(listener.as_fd(), Token::Listener.number())?;
-        Ok(Self { listener, places: std::iter::repeat_with(|| None).take(MOST).collect() })
+        let places = std::iter::repeat_with(|| None).take(MOST).collect();
+        Ok(Self { listener, places, deaf_until: None })
+    }
+
+    fn position(&self, has: impl Fn(usize, &Connection) -> bool) -> Option<usize> {
+        let mut places = self.places.iter().enumerate();
+        places.position(|(place, found)| found.as_ref().is_some_and(|found| has(place, found)))
     }
 
     pub(super) fn find(&self, role: Role) -> Option<usize> {
-        let has = |place: &Option<Connection>| {
-            place.as_ref().is_some_and(|connection| connection.role == Some(role))
-        };
-        self.places.iter().position(has)
+        self.position(|_, found| found.role == Some(role))
+    }
+
+    /// Whoever else plays a role.
+    pub(super) fn find_other(&self, role: Role, except: usize) -> Option<usize> {
+        self.position(|place, found| place != except && found.role == Some(role))
+    }
+
+    /// The connection of a master's process.
+    pub(super) fn find_process(&self, pid: u32) -> Option<usize> {
+        self.position(|_, found| found.role == Some(Role::Master) && found.pid == pid)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deaf_until
+    }
+
+    /// Lets others in again.
+    pub(super) fn tend(&mut self, now: Instant, epoll: &Epoll) {
+        if self.deaf_until.is_some_and(|until| until <= now) {
+            let heard = epoll.add(self.listener.as_fd(), Token::Listener.number());
+            self.deaf_until = heard.is_err().then_some(now + DEAF_FOR);
+        }
     }
 
     pub(super) fn get(&mut self, place: usize) -> Option<&mut Connection> {
@@ -65,48 +103,73 @@ impl Connections {
         connection.map(|connection| connection.channel.queue(message)).is_some()
     }
 
-    fn accept(&self) -> io::Result<Connection> {
+    /// Lets one in. None was there, or it must not come in.
+    fn accept(&self) -> io::Result<Option<Connection>> {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let raw = self.listener.as_raw_fd();
         // SAFETY: no address is asked for.
-        let socket =
-            own(unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) }
-                .into())?;
-        let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
-        let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
-        let (raw, place) = (socket.as_raw_fd(), (&raw mut peer).cast());
-        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-        // SAFETY: the structure outlives the call, and its length is given.
-        let asked = unsafe { libc::getsockopt(raw, level, option, place, &raw mut length) };
-        check(asked.into())?;
+        let accepted =
+            unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+        let socket = match own(accepted.into()) {
+            Ok(socket) => socket,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let nobody = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let peer = option_of(socket.as_fd(), libc::SO_PEERCRED, nobody)?;
         // SAFETY: no memory is passed.
         let own_uid = unsafe { libc::geteuid() };
         if peer.uid != 0 && peer.uid != own_uid {
-            return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+            return Ok(None);
         }
         let pid = u32::try_from(peer.pid).unwrap_or(0);
-        Ok(Connection { channel: Channel::new(socket), role: None, pid, blocked: false })
+        let process = match option_of(socket.as_fd(), SO_PEERPIDFD, -1) {
+            Ok(handle) => own(libc::c_long::from(handle)).ok(),
+            // An older kernel; the PID may be another's by now, but hardly so soon.
+            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                kernel::pidfd_open(pid).ok()
+            }
+            Err(_) => None,
+        };
+        let channel = Channel::new(socket);
+        Ok(Some(Connection { channel, role: None, pid, process, blocked: false }))
     }
+}
+
+// Source: asm-generic/socket.h, Linux 6.5.
+const SO_PEERPIDFD: libc::c_int = 77;
+
+/// Reads an option of a socket that has the type of `value`.
+fn option_of<T>(socket: BorrowedFd<'_>, option: libc::c_int, mut value: T) -> io::Result<T> {
+    let mut length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    let (raw, place) = (socket.as_raw_fd(), (&raw mut value).cast());
+    // SAFETY: the value outlives the call, and its length is given.
+    let asked = unsafe { libc::getsockopt(raw, libc::SOL_SOCKET, option, place, &raw mut length) };
+    check(asked.into())?;
+    Ok(value)
 }
 
 impl Keeper {
     pub(super) fn accept(&mut self) {
         let Some(free) = self.connections.places.iter().position(Option::is_none) else {
-            // Too many: the oldest that never said hello makes room.
-            let idle = |place: &Option<Connection>| {
-                place.as_ref().is_some_and(|connection| connection.role.is_none())
-            };
-            if let Some(place) = self.connections.places.iter().position(idle) {
-                self.hang_up(place);
+            // Too many: one that never said hello makes room, or else the first; a master
+            // or pump that lives comes back.
+            let idle = self.connections.position(|_, found| found.role.is_none());
+            return self.hang_up(idle.unwrap_or(0));
+        };
+        match self.connections.accept() {
+            Ok(None) => {}
+            Ok(Some(connection)) => {
+                let token = Token::Connection(free).number();
+                if self.epoll.add(connection.channel.as_fd(), token).is_ok() {
+                    self.connections.places[free] = Some(connection);
+                }
             }
-            return;
-        };
-        let Ok(connection) = self.connections.accept() else {
-            return;
-        };
-        let token = Token::Connection(free).number();
-        if self.epoll.add(connection.channel.as_fd(), token).is_ok() {
-            self.connections.places[free] = Some(connection);
+            // It still waits at the door, and would wake us again and again.
+            Err(_) => {
+                self.epoll.remove(self.connections.listener.as_fd());
+                self.connections.deaf_until = Some(Instant::now() + DEAF_FOR);
+            }
         }
     }
 
@@ -159,7 +222,9 @@ impl Keeper {
                     self.pipes.entry((run, stream)).or_insert(held);
                 }
             }
-            (Some(Role::Master | Role::Candidate), message) => self.on_order(place, message),
+            (Some(role @ (Role::Master | Role::Candidate)), message) => {
+                self.on_order(place, role, message);
+            }
             // Nobody says anything before hello, and the pump orders nothing.
             (None | Some(Role::Pump), _) => self.hang_up(place),
         }

@@ -1,6 +1,7 @@
 //! Holding: processes, their ends, and what of them is told.
 
 use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
 use hsu_model::exit::{Exit, UnknownExit};
 
@@ -8,8 +9,13 @@ use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
 use crate::inventory::Held;
 use crate::kernel::{self, Reap, Which};
-use crate::protocol::{FromKeeper, Role, SignalScope};
+use crate::protocol::{FromKeeper, Role, SignalScope, Stage};
 use hsu_model::id::RunId;
+
+/// How long the parent of a stranger may take to reap it, before its status is unknown.
+const REAPED_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked at meanwhile: a kernel before 6.9 does not wake us for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Keeper {
     /// Takes over everything that an earlier keeper held.
@@ -17,6 +23,8 @@ impl Keeper {
         for (place, slot) in self.inventory.slots().iter().enumerate() {
             match slot.held() {
                 Held::Free => {}
+                // It could not be executed, which the earlier keeper was about to tell.
+                Held::Ended if slot.failure().is_some() => slot.free(),
                 Held::Ended => drop(self.places.insert(slot.run(), place)),
                 Held::Spawning | Held::Live => self.adopt(place),
             }
@@ -27,74 +35,103 @@ impl Keeper {
         let Some(slot) = self.inventory.slots().get(place) else {
             return;
         };
-        // A child that was just being started writes its PID within a moment.
-        for _ in 0..50 {
-            if slot.process().pid != 0 {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        if slot.held() == Held::Spawning && slot.withdraw() {
+            // It never ran and never will; the master asks for it again.
+            return slot.free();
         }
-        let (run, process) = (slot.run(), slot.process());
-        let handle = (process.pid > 1).then(|| kernel::pidfd_open(process.pid).ok()).flatten();
-        let is_same = || match kernel::stat(process.pid) {
-            Some((started_at, _)) if process.started_at != 0 => started_at == process.started_at,
-            // The earlier keeper was killed before it had noted the start.
-            Some(_) => becomes_run(process.pid, run),
-            None => false,
-        };
+        let (run, pid, noted) = (slot.run(), slot.process().pid, slot.process().started_at);
         // The handle first, then the comparison: what it holds cannot change any more.
-        let Some(handle) = handle.filter(|_| is_same()) else {
-            if slot.held() == Held::Spawning && process.pid == 0 {
-                // It never ran; the master asks for it again.
+        let handle = if pid > 1 { kernel::pidfd_open(pid).ok() } else { None };
+        let started_at = kernel::started_at(pid).filter(|found| match noted {
+            // The earlier keeper was killed before it had noted the start.
+            0 => slot.claim().is_of(*found),
+            noted => noted == *found,
+        });
+        let Some((handle, started_at)) = handle.zip(started_at) else {
+            if slot.failure().is_some() {
                 return slot.free();
             }
             self.places.insert(run, place);
             return slot.end(Exit::Unknown(UnknownExit::KeeperLost));
         };
-        if process.started_at == 0 {
-            slot.occupy(kernel::stat(process.pid).map_or(0, |(started_at, _)| started_at));
-        } else {
-            slot.occupy(process.started_at);
-        }
+        slot.occupy(started_at);
         self.places.insert(run, place);
-        if self.epoll.add(handle.as_fd(), Token::Slot(place).number()).is_ok()
-            && let Some(hold) = self.holds.get_mut(place)
-        {
-            *hold = Some(Hold { handle, kin: Kin::Stranger });
+        // Without this its end is seen when the master signals it, or asks.
+        let _ = self.epoll.add_process(handle.as_fd(), Token::Slot(place).number());
+        if let Some(hold) = self.holds.get_mut(place) {
+            *hold = Some(Hold { handle, kin: Kin::Stranger, overdue: None });
         }
     }
 
     /// The process of a slot has ended.
     pub(super) fn see_end(&mut self, place: usize) {
-        let Some(slot) = self.inventory.slots().get(place) else {
-            return;
-        };
-        let Some(hold) = self.holds.get_mut(place).and_then(Option::take) else {
+        let Some(mut hold) = self.holds.get_mut(place).and_then(Option::take) else {
             return;
         };
         let exit = match hold.kin {
-            Kin::Child => {
-                let which = Which::This(hold.handle.as_fd());
-                match kernel::wait(which, Reap::No) {
-                    Ok(Some(waited)) => {
-                        // While the zombie stands, its group cannot be anybody else's.
-                        let _ = kernel::signal_group(slot.process().pid, libc::SIGKILL);
-                        waited.exit
-                    }
-                    // Not over after all: a thread of it ended.
-                    Ok(None) => {
-                        if let Some(place) = self.holds.get_mut(place) {
-                            *place = Some(hold);
-                        }
-                        return;
-                    }
-                    Err(_) => exit_of_stranger(&hold),
+            Kin::Child => self.end_of_child(place, &hold),
+            Kin::Stranger => self.end_of_stranger(&mut hold),
+        };
+        match exit {
+            Some(exit) => self.note_end(place, &hold, exit),
+            // A token of an earlier process of this slot, or a status that is not told yet.
+            None => {
+                if let Some(place) = self.holds.get_mut(place) {
+                    *place = Some(hold);
                 }
             }
-            Kin::Stranger => {
-                let _ = kernel::pidfd_signal(hold.handle.as_fd(), libc::SIGKILL, true);
-                exit_of_stranger(&hold)
+        }
+    }
+
+    fn end_of_child(&self, place: usize, hold: &Hold) -> Option<Exit> {
+        match kernel::wait(Which::This(hold.handle.as_fd()), Reap::No) {
+            Ok(waited) => {
+                let exit = waited?.exit;
+                if let Some(slot) = self.inventory.slots().get(place) {
+                    // While the zombie stands, its group cannot be anybody else's.
+                    let _ = kernel::signal_group(slot.process().pid, libc::SIGKILL);
+                }
+                Some(exit)
             }
+            Err(_) => Some(told_by(hold)),
+        }
+    }
+
+    /// The kernel tells the status of a stranger once its own parent has reaped it.
+    fn end_of_stranger(&mut self, hold: &mut Hold) -> Option<Exit> {
+        let handle = hold.handle.as_fd();
+        if !kernel::has_ended(handle) {
+            return None;
+        }
+        // A hold keeps the number from being another group's.
+        let _ = kernel::pidfd_signal(handle, libc::SIGKILL, true);
+        let now = Instant::now();
+        let overdue = *hold.overdue.get_or_insert(now + REAPED_WITHIN);
+        if !kernel::is_reaped(handle) && now < overdue {
+            let look = overdue.min(now + LOOK_AGAIN);
+            self.strangers_due = Some(self.strangers_due.map_or(look, |due| due.min(look)));
+            return None;
+        }
+        Some(told_by(hold))
+    }
+
+    /// Looks again at strangers that have ended and were not reaped.
+    pub(super) fn tend_strangers(&mut self, now: Instant) {
+        if self.strangers_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.strangers_due = None;
+        for place in 0..self.holds.len() {
+            let hold = self.holds.get(place).and_then(Option::as_ref);
+            if hold.is_some_and(|hold| hold.overdue.is_some()) {
+                self.see_end(place);
+            }
+        }
+    }
+
+    fn note_end(&mut self, place: usize, hold: &Hold, exit: Exit) {
+        let Some(slot) = self.inventory.slots().get(place) else {
+            return;
         };
         // Recorded before it is reaped: a keeper that dies in between forgets nothing.
         slot.end(exit);
@@ -102,7 +139,15 @@ impl Keeper {
             let _ = kernel::wait(Which::This(hold.handle.as_fd()), Reap::Yes);
         }
         self.epoll.remove(hold.handle.as_fd());
-        self.tell_end(place);
+        let Some(errno) = slot.failure() else {
+            return self.tell_end(place);
+        };
+        // Its keeper was killed before the program could be executed, and it could not.
+        let run = slot.run();
+        slot.free();
+        self.places.remove(&run);
+        let failed = FromKeeper::SpawnFailed { run, stage: Stage::Execute, errno };
+        self.connections.tell(Role::Master, failed);
     }
 
     pub(super) fn tell_end(&mut self, place: usize) {
@@ -215,37 +260,8 @@ impl Keeper {
     }
 }
 
-fn exit_of_stranger(hold: &Hold) -> Exit {
-    // Its new parent reaps it in a moment; the kernel tells the status only then.
-    for _ in 0..200 {
-        if let Some(exit) = kernel::exit_of_gone(hold.handle.as_fd()) {
-            return exit;
-        }
-        std::thread::sleep(std::time::Duration::from_micros(100));
-    }
-    Exit::Unknown(UnknownExit::KeeperLost)
-}
-
-/// Whether a process is this run, or becomes it: a child that has not executed
-/// its program yet still looks like the keeper that made it.
-fn becomes_run(pid: u32, run: RunId) -> bool {
-    let own = std::fs::read_link("/proc/self/exe").ok();
-    let program = format!("/proc/{pid}/exe");
-    for _ in 0..100 {
-        if carries_run(pid, run) {
-            return true;
-        }
-        if std::fs::read_link(&program).ok() != own {
-            return carries_run(pid, run);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    false
-}
-
-/// Whether the environment of a process names this run.
-fn carries_run(pid: u32, run: RunId) -> bool {
-    let wanted = format!("{}={run}", crate::RUN_VARIABLE);
-    std::fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()))
+/// What the kernel tells of a process that somebody else has reaped.
+fn told_by(hold: &Hold) -> Exit {
+    let told = kernel::exit_of_gone(hold.handle.as_fd());
+    told.unwrap_or(Exit::Unknown(UnknownExit::KeeperLost))
 }

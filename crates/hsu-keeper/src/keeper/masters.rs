@@ -1,15 +1,20 @@
-//! Masters: the one that serves, the one that shall take over, and the one that was lost.
+//! Masters: the one that serves, and what becomes of its loss.
+//!
+//! A master that goes without a goodbye is started again as it was; one whose
+//! loop stands still is ended first. How another takes over while this one lives
+//! is in [`super::upgrade`].
 
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::upgrade::Upgrade;
 use super::{DRAIN_LIMIT, Keeper, Token};
 use crate::inventory::Held;
 use crate::kernel;
-use crate::protocol::{Capture, FromKeeper, GoodbyeMode, Program, Role, ToKeeper};
-use crate::spawn::Launch;
+use crate::protocol::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper};
+use crate::spawn::{Launch, Output};
 
 /// How often the master is asked whether its loop lives.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -17,8 +22,6 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(3);
 /// How long it may take to write its core file.
 const CORE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a candidate may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(5);
 /// A lost master is started again at once, as long as no more than this many were lost lately.
 const QUICK_STARTS: usize = 100;
 /// What "lately" is.
@@ -29,23 +32,32 @@ const LONGEST_REST: Duration = Duration::from_secs(5);
 /// What the keeper knows of masters.
 #[derive(Debug, Default)]
 pub(super) struct Masters {
-    serving: Option<Process>,
-    candidate: Option<Process>,
-    /// How to start the serving one again.
-    relaunch: Option<Program>,
+    pub(super) serving: Option<Process>,
+    /// How to start the serving one again; none after its goodbye.
+    pub(super) relaunch: Option<Program>,
+    pub(super) upgrade: Option<Upgrade>,
     /// When the next start is due, after a loss.
     start_at: Option<Instant>,
     rest: Duration,
     /// When masters were lost lately.
     lost_at: VecDeque<Instant>,
     watch: Watch,
-    ready_by: Option<Instant>,
 }
 
+/// A process that is, or shall become, the master.
 #[derive(Debug)]
-struct Process {
-    pid: u32,
-    handle: OwnedFd,
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) handle: OwnedFd,
+}
+
+/// Which of the two masters that can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one that serves.
+    Serving,
+    /// The one that shall take over.
+    Candidate,
 }
 
 /// What is expected of the serving master's loop.
@@ -58,8 +70,11 @@ enum Watch {
     Core(Instant),
 }
 
-const SERVING: usize = 0;
-const CANDIDATE: usize = 1;
+impl Watch {
+    fn begin() -> Self {
+        Self::Ping(Instant::now() + PING_EVERY)
+    }
+}
 
 impl Masters {
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -67,66 +82,76 @@ impl Masters {
             Watch::Nobody => None,
             Watch::Ping(at) | Watch::Pong(at) | Watch::Core(at) => Some(at),
         };
-        [watch, self.start_at, self.ready_by].into_iter().flatten().min()
+        let ready_by = self.upgrade.as_ref().and_then(|upgrade| upgrade.ready_by);
+        [watch, self.start_at, ready_by].into_iter().flatten().min()
     }
-}
 
-fn open(pid: u32) -> Option<Process> {
-    let handle = kernel::pidfd_open(pid).ok()?;
-    Some(Process { pid, handle })
+    /// Somebody serves: nobody has to be started.
+    pub(super) fn serve(&mut self, process: Process) {
+        self.serving = Some(process);
+        self.start_at = None;
+        self.watch = Watch::begin();
+    }
 }
 
 impl Keeper {
+    /// A master says hello. Which of two is the true one is settled before they
+    /// come here, by the lock of the state; so the newest is.
     pub(super) fn welcome_master(&mut self, place: usize, relaunch: Program) {
-        let Some(pid) = self.connections.get(place).map(|connection| connection.pid) else {
+        let Some(connection) = self.connections.get(place) else {
             return;
         };
-        self.masters.relaunch = Some(relaunch);
-        self.masters.start_at = None;
-        self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY);
-        if self.masters.serving.as_ref().is_some_and(|process| process.pid == pid) {
-            return;
+        let (pid, handle) = (connection.pid, connection.take_process());
+        while let Some(earlier) = self.connections.find_other(Role::Master, place) {
+            self.hang_up(earlier);
         }
-        self.masters.serving = open(pid);
-        self.watch_process(SERVING);
+        self.ending = None;
+        self.masters.relaunch = Some(relaunch);
+        let known = self.masters.serving.take().filter(|process| process.pid == pid);
+        if let Some(process) = known {
+            return self.masters.serve(process);
+        }
+        let Some(handle) = handle else {
+            // It said hello and was lost.
+            return self.lose_master();
+        };
+        self.masters.serve(Process { pid, handle });
+        self.watch_process(Which::Serving);
     }
 
-    fn watch_process(&self, which: usize) {
-        let process =
-            if which == SERVING { &self.masters.serving } else { &self.masters.candidate };
+    pub(super) fn watch_process(&self, which: Which) {
+        let process = match which {
+            Which::Serving => self.masters.serving.as_ref(),
+            Which::Candidate => self.masters.upgrade.as_ref().map(|upgrade| &upgrade.candidate),
+        };
         if let Some(process) = process {
-            // Without this the loss of its connection is noticed all the same.
+            // Refused only without memory; the ping finds the loss then.
             let _ = self.epoll.add(process.handle.as_fd(), Token::Master(which).number());
         }
     }
 
-    pub(super) fn welcome_candidate(&mut self, place: usize, relaunch: Program) {
-        let pid = self.connections.get(place).map_or(0, |connection| connection.pid);
-        let expected = self.masters.candidate.as_ref().is_some_and(|process| process.pid == pid);
-        if !expected {
-            return self.hang_up(place);
-        }
-        self.masters.relaunch = Some(relaunch);
-        self.connections.tell(Role::Master, FromKeeper::Yield);
-    }
-
-    /// A master says what shall be done.
-    pub(super) fn on_order(&mut self, place: usize, message: ToKeeper) {
+    /// A master, or one that shall become it, says what shall be done.
+    pub(super) fn on_order(&mut self, place: usize, role: Role, message: ToKeeper) {
         match message {
             ToKeeper::Spawn(request) => self.queue_start(request),
             ToKeeper::Signal { run, signal, scope } => self.signal(run, signal, scope),
             ToKeeper::Acknowledge { run } => self.forget(run),
-            ToKeeper::Inventory => {
-                let role = self.connections.get(place).and_then(|connection| connection.role);
-                self.tell_inventory(role.unwrap_or(Role::Master));
-            }
-            ToKeeper::Pong => self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY),
+            ToKeeper::Inventory => self.tell_inventory(role),
+            ToKeeper::Pong => self.on_pong(role),
             ToKeeper::Upgrade { program } => self.start_candidate(&program),
-            ToKeeper::Yielded => drop(self.connections.tell(Role::Candidate, FromKeeper::Proceed)),
-            ToKeeper::Ready => self.hand_over(),
-            ToKeeper::Goodbye { mode } => self.on_goodbye(mode),
+            ToKeeper::Yielded if role == Role::Master => self.proceed(),
+            ToKeeper::Ready if role == Role::Candidate => self.hand_over(place),
+            ToKeeper::Goodbye { mode } if role == Role::Master => self.on_goodbye(mode),
+            // Said by somebody who has no say in it.
+            ToKeeper::Yielded | ToKeeper::Ready | ToKeeper::Goodbye { .. } => {}
             // Said once per connection, or by the pump only.
             ToKeeper::Hello { .. } | ToKeeper::Drained { .. } | ToKeeper::Have { .. } => {}
+        }
+    }
+
+    fn on_pong(&mut self, role: Role) {
+        if role == Role::Master && matches!(self.masters.watch, Watch::Ping(_) | Watch::Pong(_)) {
+            self.masters.watch = Watch::begin();
         }
     }
 
@@ -134,6 +159,7 @@ impl Keeper {
         self.masters.relaunch = None;
         self.masters.start_at = None;
         self.masters.watch = Watch::Nobody;
+        self.end_candidate();
         if mode == GoodbyeMode::Stop {
             self.ending = Some(Instant::now() + DRAIN_LIMIT);
             let ended: Vec<_> = self
@@ -151,23 +177,31 @@ impl Keeper {
         }
     }
 
-    /// The process of a master has ended.
-    pub(super) fn see_master_end(&mut self, which: usize) {
-        let slot =
-            if which == SERVING { &mut self.masters.serving } else { &mut self.masters.candidate };
-        let Some(process) = slot.take() else { return };
-        self.epoll.remove(process.handle.as_fd());
-        // A child of ours is reaped with the strangers.
-        if which == CANDIDATE {
-            return self.give_up_candidate("it ended before it was ready");
-        }
-        if let Some(place) = self.connections.find(Role::Master) {
-            self.hear(place);
-            let is_same = self.connections.get(place).is_some_and(|c| c.pid == process.pid);
-            if is_same {
-                self.hang_up(place);
+    /// The process of a master may have ended.
+    pub(super) fn see_master_end(&mut self, which: Which) {
+        match which {
+            Which::Candidate => self.see_candidate_end(),
+            Which::Serving => {
+                let has_ended = |process: &mut Process| kernel::has_ended(process.handle.as_fd());
+                let Some(process) = self.masters.serving.take_if(has_ended) else { return };
+                self.epoll.remove(process.handle.as_fd());
+                if let Some(place) = self.connections.find_process(process.pid) {
+                    // Its last words count: a goodbye may be among them.
+                    self.hear(place);
+                    self.hang_up(place);
+                }
+                self.masters.watch = Watch::Nobody;
+                if self.masters.upgrade.is_some() {
+                    // What it held is free by its death.
+                    return self.proceed();
+                }
+                self.lose_master();
             }
         }
+    }
+
+    /// Nobody serves: the last one that did is started again.
+    pub(super) fn lose_master(&mut self) {
         self.masters.watch = Watch::Nobody;
         if self.masters.relaunch.is_none() {
             return;
@@ -205,12 +239,7 @@ impl Keeper {
             }
             Watch::Nobody | Watch::Ping(_) | Watch::Pong(_) | Watch::Core(_) => {}
         }
-        if self.masters.ready_by.is_some_and(|due| due <= now) {
-            if let Some(candidate) = &self.masters.candidate {
-                let _ = kernel::pidfd_signal(candidate.handle.as_fd(), libc::SIGKILL, false);
-            }
-            self.give_up_candidate("it was not ready in time");
-        }
+        self.tend_upgrade(now);
     }
 
     fn signal_master(&self, signal: i32) {
@@ -225,8 +254,9 @@ impl Keeper {
         };
         match self.start_program(&program, crate::RELAUNCHED_VARIABLE) {
             Some(process) => {
-                self.masters.serving = Some(process);
-                self.watch_process(SERVING);
+                // One that never says hello is ended like one that stands still.
+                self.masters.serve(process);
+                self.watch_process(Which::Serving);
             }
             None => {
                 self.masters.rest =
@@ -236,22 +266,8 @@ impl Keeper {
         }
     }
 
-    fn start_candidate(&mut self, program: &Program) {
-        if self.masters.candidate.is_some() {
-            let reason = "another upgrade is under way".to_owned();
-            self.connections.tell(Role::Master, FromKeeper::UpgradeFailed { reason });
-            return;
-        }
-        self.masters.candidate = self.start_program(program, crate::CANDIDATE_VARIABLE);
-        if self.masters.candidate.is_none() {
-            return self.give_up_candidate("it could not be started");
-        }
-        self.masters.ready_by = Some(Instant::now() + READY_WITHIN);
-        self.watch_process(CANDIDATE);
-    }
-
     /// Starts a program that is no worker, with one more variable.
-    fn start_program(&mut self, program: &Program, variable: &str) -> Option<Process> {
+    pub(super) fn start_program(&mut self, program: &Program, variable: &str) -> Option<Process> {
         let mut program = program.clone();
         let ours = [crate::RELAUNCHED_VARIABLE, crate::CANDIDATE_VARIABLE];
         program.env.retain(|pair| {
@@ -265,51 +281,11 @@ impl Keeper {
             umask: None,
             nice: None,
             rlimits: &[],
-            capture: Capture::default(),
-            own_output: true,
+            stdout: Output::Ours,
+            stderr: Output::Ours,
             slot: None,
         });
         let started = started.ok()?;
         Some(Process { pid: started.pid, handle: started.handle })
-    }
-
-    fn give_up_candidate(&mut self, reason: &str) {
-        self.masters.ready_by = None;
-        if let Some(candidate) = self.masters.candidate.take() {
-            self.epoll.remove(candidate.handle.as_fd());
-        }
-        if let Some(place) = self.connections.find(Role::Candidate) {
-            self.hang_up(place);
-        }
-        self.connections.tell(Role::Master, FromKeeper::Resume);
-        let reason = reason.to_owned();
-        self.connections.tell(Role::Master, FromKeeper::UpgradeFailed { reason });
-    }
-
-    /// The candidate serves from now on; the old master is told to end.
-    fn hand_over(&mut self) {
-        self.masters.ready_by = None;
-        let Some(candidate) = self.masters.candidate.take() else {
-            return;
-        };
-        self.epoll.remove(candidate.handle.as_fd());
-        if let Some(old) = self.masters.serving.take() {
-            self.epoll.remove(old.handle.as_fd());
-        }
-        self.connections.tell(Role::Master, FromKeeper::Fenced);
-        self.flush();
-        if let Some(place) = self.connections.find(Role::Master) {
-            self.hang_up(place);
-        }
-        if let Some(place) = self.connections.find(Role::Candidate)
-            && let Some(connection) = self.connections.get(place)
-        {
-            connection.role = Some(Role::Master);
-        }
-        self.masters.serving = Some(candidate);
-        self.watch_process(SERVING);
-        // What happened while nobody served was told to the old master only.
-        self.tell_inventory(Role::Master);
-        self.masters.watch = Watch::Ping(Instant::now() + PING_EVERY);
     }
 }

@@ -7,17 +7,20 @@ use std::time::{Duration, Instant};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::Stream;
 
+use super::connections::Connection;
 use super::{Keeper, Token};
 use crate::descriptor::Descriptor;
 use crate::inventory::Found;
 use crate::kernel;
-use crate::protocol::{Capture, FromKeeper, Program, Role};
-use crate::spawn::Launch;
+use crate::protocol::{FromKeeper, Program, Role};
+use crate::spawn::{Launch, Output};
 
 /// After the loss of a keeper its pump has this long to come back before another is started.
 const COMEBACK: Duration = Duration::from_millis(300);
 /// The rest between two starts of a pump that ends at once.
 const REST: Duration = Duration::from_millis(100);
+/// How long starts wait for a pump, so that two processes hold their pipes.
+const PUMP_WITHIN: Duration = Duration::from_millis(500);
 /// A pump that lived this long is started again at once.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,17 +32,28 @@ pub(super) struct Pumps {
     start_at: Option<Instant>,
     /// Before this time an earlier pump may still come back.
     comeback_until: Option<Instant>,
+    /// Until when starts wait for a pump.
+    awaited_until: Option<Instant>,
+    /// It did not come in time, so that nobody waits until one comes.
+    is_given_up: bool,
 }
 
 impl Pumps {
     pub(super) fn new(found: Found) -> Self {
         let now = Instant::now();
         let comeback_until = (found == Found::Earlier).then_some(now + COMEBACK);
-        Self { process: None, since: now, start_at: None, comeback_until }
+        Self {
+            process: None,
+            since: now,
+            start_at: None,
+            comeback_until,
+            awaited_until: None,
+            is_given_up: false,
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.start_at
+        [self.start_at, self.awaited_until].into_iter().flatten().min()
     }
 }
 
@@ -59,6 +73,22 @@ impl Keeper {
         self.want_pump();
     }
 
+    /// Whether a worker whose output is captured may start: when the pump has its
+    /// pipes too, the loss of the keeper does not break them. A pump that does not
+    /// come holds up nobody for long.
+    pub(super) fn has_pump(&mut self, now: Instant) -> bool {
+        if self.connections.find(Role::Pump).is_some() || self.pumps.is_given_up {
+            return true;
+        }
+        self.want_pump();
+        let until = *self.pumps.awaited_until.get_or_insert(now + PUMP_WITHIN);
+        self.pumps.is_given_up = until <= now;
+        if self.pumps.is_given_up {
+            self.pumps.awaited_until = None;
+        }
+        self.pumps.is_given_up
+    }
+
     fn want_pump(&mut self) {
         let is_there = self.pumps.process.is_some() || self.pumps.start_at.is_some();
         if !is_there {
@@ -70,11 +100,13 @@ impl Keeper {
 
     /// A pump has come: the one that was started, or one that outlived its keeper.
     pub(super) fn welcome_pump(&mut self, place: usize) {
-        let pid = self.connections.get(place).map_or(0, |connection| connection.pid);
+        let handle = self.connections.get(place).and_then(Connection::take_process);
         self.pumps.start_at = None;
         self.pumps.comeback_until = None;
+        self.pumps.awaited_until = None;
+        self.pumps.is_given_up = false;
         if self.pumps.process.is_none()
-            && let Ok(handle) = kernel::pidfd_open(pid)
+            && let Some(handle) = handle
         {
             let _ = self.epoll.add(handle.as_fd(), Token::Pump.number());
             self.pumps.process = Some(handle);
@@ -95,7 +127,8 @@ impl Keeper {
 
     /// The pump has ended. Only now may another one be started.
     pub(super) fn see_pump_end(&mut self) {
-        let Some(handle) = self.pumps.process.take() else {
+        let has_ended = |handle: &mut OwnedFd| kernel::has_ended(handle.as_fd());
+        let Some(handle) = self.pumps.process.take_if(has_ended) else {
             return;
         };
         self.epoll.remove(handle.as_fd());
@@ -136,8 +169,8 @@ impl Keeper {
             umask: None,
             nice: None,
             rlimits: &[],
-            capture: Capture::default(),
-            own_output: true,
+            stdout: Output::Ours,
+            stderr: Output::Ours,
             slot: None,
         });
         match started {

@@ -4,14 +4,19 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
 use crate::inventory::{Held, Slot};
 use crate::kernel::{self, Epoll};
 use crate::protocol::{FromKeeper, Role, SpawnRequest, Stage};
-use crate::spawn::{Failed, Launch, SPAWNERS, Spawner, Started};
+use crate::spawn::{DescriptorLimits, Failed, Launch, Output, SPAWNERS, Spawner, Started};
 use hsu_model::logs::Stream;
+
+/// Starts under way at most. Each has up to five descriptors open here until the
+/// worker and the pump have theirs.
+const WIDTH: usize = 16;
 
 /// A start that is asked for.
 #[derive(Debug)]
@@ -19,6 +24,9 @@ struct Job {
     place: usize,
     slot: &'static Slot,
     request: Box<SpawnRequest>,
+    /// The write ends of what is captured: ours until the worker has them.
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
 }
 
 /// A start that is over.
@@ -33,8 +41,8 @@ struct Product {
 pub(super) struct Workshop {
     bench: Arc<Bench>,
     own: Spawner,
-    queued: Vec<Job>,
-    limit: libc::rlimit,
+    waiting: VecDeque<Job>,
+    limits: DescriptorLimits,
     threads: usize,
     pub(super) under_way: usize,
 }
@@ -52,7 +60,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Workshop {
-    pub(super) fn open(limit: libc::rlimit, epoll: &Epoll) -> io::Result<Self> {
+    pub(super) fn open(limits: DescriptorLimits, epoll: &Epoll) -> io::Result<Self> {
         let done = kernel::event_descriptor()?;
         epoll.add(done.as_fd(), Token::Workshop.number())?;
         let bench = Arc::new(Bench {
@@ -63,9 +71,9 @@ impl Workshop {
         });
         Ok(Self {
             bench,
-            own: Spawner::new(0, limit),
-            queued: Vec::new(),
-            limit,
+            own: Spawner::new(0, limits),
+            waiting: VecDeque::new(),
+            limits,
             threads: 0,
             under_way: 0,
         })
@@ -80,7 +88,7 @@ impl Workshop {
     fn hire(&mut self) {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         while self.threads < cores.clamp(2, SPAWNERS - 1) {
-            let spawner = Spawner::new(self.threads + 1, self.limit);
+            let spawner = Spawner::new(self.threads + 1, self.limits);
             let bench = Arc::clone(&self.bench);
             let thread = std::thread::Builder::new().stack_size(128 << 10);
             if thread.spawn(move || work(&bench, spawner)).is_err() {
@@ -116,8 +124,8 @@ fn make(spawner: &mut Spawner, job: Job) -> Product {
         umask: request.umask,
         nice: request.nice,
         rlimits: &request.rlimits,
-        capture: request.capture,
-        own_output: false,
+        stdout: Output::to(job.stdout.as_ref()),
+        stderr: Output::to(job.stderr.as_ref()),
         slot: Some(job.slot),
     });
     Product { job, result }
@@ -141,24 +149,78 @@ impl Keeper {
         };
         slot.reserve(run, &request.worker);
         self.places.insert(run, place);
-        self.workshop.queued.push(Job { place, slot, request });
+        let job = Job { place, slot, request, stdout: None, stderr: None };
+        self.workshop.waiting.push_back(job);
     }
 
-    /// One start is done on the spot; a burst goes to the threads.
-    pub(super) fn start_queued(&mut self) {
-        let mut queued = std::mem::take(&mut self.workshop.queued);
-        if queued.len() == 1 && self.workshop.under_way == 0 {
-            for job in queued.drain(..) {
+    /// One start is done on the spot; a burst goes to the threads, some at a time.
+    pub(super) fn start_waiting(&mut self, now: Instant) {
+        let is_alone = self.workshop.waiting.len() == 1 && self.workshop.under_way == 0;
+        let mut ready = Vec::new();
+        while self.workshop.under_way + ready.len() < WIDTH {
+            let capture = self.workshop.waiting.front().map(|job| job.request.capture);
+            let Some(capture) = capture else { break };
+            if (capture.stdout || capture.stderr) && !self.has_pump(now) {
+                break;
+            }
+            let Some(job) = self.workshop.waiting.pop_front() else { break };
+            ready.extend(self.give_pipes(job));
+        }
+        if ready.is_empty() {
+            return;
+        }
+        // The pump has the pipes before the workers run: from here on either of us
+        // may be killed.
+        self.flush();
+        if is_alone {
+            for job in ready {
                 let product = make(&mut self.workshop.own, job);
                 self.deliver(product);
             }
-        } else if !queued.is_empty() {
-            self.workshop.hire();
-            self.workshop.under_way += queued.len();
-            lock(&self.workshop.bench.jobs).extend(queued.drain(..));
-            self.workshop.bench.came.notify_all();
+            return;
         }
-        self.workshop.queued = queued;
+        self.workshop.hire();
+        self.workshop.under_way += ready.len();
+        lock(&self.workshop.bench.jobs).extend(ready);
+        self.workshop.bench.came.notify_all();
+    }
+
+    /// Makes the pipes of a start, and shares their read ends with the pump.
+    fn give_pipes(&mut self, mut job: Job) -> Option<Job> {
+        let capture = job.request.capture;
+        let make = |wanted: bool| if wanted { kernel::pipe().map(Some) } else { Ok(None) };
+        let made = self
+            .workshop
+            .limits
+            .check_room()
+            .and_then(|()| Ok((make(capture.stdout)?, make(capture.stderr)?)));
+        let (stdout, stderr) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.fail(&job, Failed::resources(&error));
+                return None;
+            }
+        };
+        for (stream, pipe) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+            let Some((read, write)) = pipe else { continue };
+            self.hold_pipe(job.request.run, job.request.worker.clone(), stream, read);
+            match stream {
+                Stream::Stdout => job.stdout = Some(write),
+                Stream::Stderr => job.stderr = Some(write),
+            }
+        }
+        Some(job)
+    }
+
+    /// Nothing was started: nothing is left of it.
+    fn fail(&mut self, job: &Job, Failed { stage, errno }: Failed) {
+        let run = job.request.run;
+        job.slot.free();
+        self.places.remove(&run);
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.pipes.remove(&(run, stream));
+        }
+        self.connections.tell(Role::Master, FromKeeper::SpawnFailed { run, stage, errno });
     }
 
     pub(super) fn collect_starts(&mut self) {
@@ -179,29 +241,17 @@ impl Keeper {
         let (place, slot, run) = (job.place, job.slot, job.request.run);
         let started = match result {
             Ok(started) => started,
-            Err(Failed { stage, errno }) => {
-                slot.free();
-                self.places.remove(&run);
-                let failed = FromKeeper::SpawnFailed { run, stage, errno };
-                self.connections.tell(Role::Master, failed);
-                return;
-            }
+            Err(failed) => return self.fail(&job, failed),
         };
-        slot.occupy(kernel::stat(started.pid).map_or(0, |(started_at, _)| started_at));
+        slot.occupy(started.started_at);
         // The handle goes to the master too: its hold outlives ours.
-        let copy = started.handle.try_clone().ok().map(Descriptor::new);
-        let message = FromKeeper::Spawned { run, process: slot.process(), handle: copy };
-        self.connections.tell(Role::Master, message);
-        let streams = [(Stream::Stdout, started.stdout), (Stream::Stderr, started.stderr)];
-        for (stream, pipe) in streams {
-            if let Some(pipe) = pipe {
-                self.hold_pipe(run, job.request.worker.clone(), stream, pipe);
-            }
-        }
+        let handle = started.handle.try_clone().ok().map(Descriptor::new);
+        let process = slot.process();
+        self.connections.tell(Role::Master, FromKeeper::Spawned { run, process, handle });
         let token = Token::Slot(place).number();
-        let watched = self.epoll.add(started.handle.as_fd(), token);
+        let watched = self.epoll.add_process(started.handle.as_fd(), token);
         if let Some(hold) = self.holds.get_mut(place) {
-            *hold = Some(Hold { handle: started.handle, kin: Kin::Child });
+            *hold = Some(Hold { handle: started.handle, kin: Kin::Child, overdue: None });
         }
         if watched.is_err() {
             // It cannot be waited for: SIGCHLD finds its end instead.

@@ -1,0 +1,139 @@
+//! Starting: one or many at once, captured or not, and how long it takes.
+
+use std::time::{Duration, Instant};
+
+use hsu_keeper::{Capture, FromKeeper, SpawnRequest, ToKeeper};
+use hsu_model::exit::Exit;
+use hsu_model::id::RunId;
+
+use crate::fixture::{Folder, eventually, kill, request, shell, sleeper, worker};
+use crate::isolation::isolated;
+
+#[test]
+fn the_same_order_twice_is_one_start() {
+    isolated("starting::the_same_order_twice_is_one_start", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        master.spawn(sleeper(1));
+        master.spawn(sleeper(1));
+        let pid = master.started(1);
+        master.spawn(sleeper(1));
+        assert_eq!(master.inventory(), [(1, pid)]);
+    });
+}
+
+#[test]
+fn captured_streams_are_kept_apart_and_reach_their_spools() {
+    isolated("starting::captured_streams_are_kept_apart_and_reach_their_spools", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        let both = Capture { stdout: true, stderr: true };
+        let line = "echo out; echo err >&2; printf last";
+        master.spawn(SpawnRequest { capture: both, worker: worker("both"), ..shell(1, line) });
+        let quiet = SpawnRequest { worker: worker("quiet"), ..shell(2, line) };
+        master.spawn(quiet);
+        master.exited(1);
+        master.exited(2);
+        eventually("the spools are filled", || {
+            let (out, err) = (folder.spooled("both", "stdout"), folder.spooled("both", "stderr"));
+            (out == b"out\nlast" && err == b"err\n").then_some(())
+        });
+        assert!(!folder.plan().spools.join("quiet").exists(), "nobody asked for that");
+    });
+}
+
+#[test]
+fn a_burst_of_a_thousand_starts_and_ends() {
+    isolated("starting::a_burst_of_a_thousand_starts_and_ends", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        let begin = Instant::now();
+        for run in 1..=1000 {
+            master.queue_spawn(request(run, &["/bin/true"]));
+        }
+        master.flush();
+        for run in 1..=1000 {
+            master.exited(run);
+            master.link.queue(ToKeeper::Acknowledge { run: RunId(run) });
+        }
+        println!("1,000 starts and ends in {:?}", begin.elapsed());
+        master.flush();
+        assert_eq!(master.inventory(), []);
+    });
+}
+
+#[test]
+fn each_of_two_hundred_instant_exits_is_told_once_and_after_its_start() {
+    isolated(
+        "starting::each_of_two_hundred_instant_exits_is_told_once_and_after_its_start",
+        || {
+            let folder = Folder::new();
+            let mut master = folder.master();
+            let code = |run: u64| i32::try_from(run % 250).unwrap();
+            for run in 1..=200 {
+                master.queue_spawn(shell(run, &format!("exit {}", code(run))));
+            }
+            master.flush();
+            // Everything that is ever said, in its order.
+            let mut said = Vec::new();
+            let is_exit = |message: &&FromKeeper| matches!(message, FromKeeper::Exited { .. });
+            eventually("two hundred exits", || {
+                master.hear(Duration::from_millis(10));
+                said.append(&mut master.heard);
+                (said.iter().filter(is_exit).count() >= 200).then_some(())
+            });
+            for run in 1..=200 {
+                master.link.queue(ToKeeper::Acknowledge { run: RunId(run) });
+            }
+            assert_eq!(master.inventory(), [], "all of them are forgotten");
+            said.append(&mut master.heard);
+            for wanted in 1..=200 {
+                let of_run: Vec<_> = said
+                    .iter()
+                    .filter_map(|message| match message {
+                        FromKeeper::Spawned { run, .. } if run.0 == wanted => Some(None),
+                        FromKeeper::Exited { run, exit, .. } if run.0 == wanted => {
+                            Some(Some(*exit))
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(of_run, [None, Some(Exit::Code(code(wanted)))], "run {wanted}");
+            }
+            assert_eq!(said.len(), 400, "nothing else was said");
+        },
+    );
+}
+
+/// Kills a worker and starts the next as soon as its end is told; the half and
+/// the hundredth part that take longest take at least this long.
+fn measure_restarts(capture: Capture, name: &str) {
+    let folder = Folder::new();
+    let mut master = folder.master();
+    let next = |run| SpawnRequest { capture, ..sleeper(run) };
+    master.spawn(next(1));
+    let mut pid = master.started(1);
+    let mut spans = Vec::new();
+    for run in 2..=1001 {
+        let begin = Instant::now();
+        kill(pid, libc::SIGKILL);
+        master.exited(run - 1);
+        master.link.queue(ToKeeper::Acknowledge { run: RunId(run - 1) });
+        master.spawn(next(run));
+        pid = master.started(run);
+        spans.push(begin.elapsed());
+    }
+    spans.sort();
+    println!("{name}: half {:?}, one in a hundred {:?}", spans[500], spans[990]);
+}
+
+#[test]
+#[ignore = "measures the path from an end to the next start, 1,000 times each"]
+fn an_end_is_followed_by_the_next_start() {
+    isolated("starting::an_end_is_followed_by_the_next_start", || {
+        for _ in 0..3 {
+            measure_restarts(Capture::default(), "not captured");
+            measure_restarts(Capture { stdout: true, stderr: true }, "captured");
+        }
+    });
+}
