@@ -112,7 +112,8 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let (fleet, specs, unknown) = revive(&options, &loaded);
     let board = Arc::new(Board::default());
     let keeper = Arc::new(AtomicU32::new(0));
-    let trees = Trees::detect(&tree_name(&state));
+    let name = tree_name(&state);
+    let trees = Trees::detect(&name);
     info!(
         workers = specs.len(),
         descriptors,
@@ -132,7 +133,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     });
     holding.await_keeper().map_err(|source| no_keeper(&options, source))?;
     let environment = std::env::vars_os();
-    let launcher = Launcher::new(environment, std::env::current_dir()?);
+    let launcher = Launcher::new(environment, std::env::current_dir()?, &name);
     let mut body = Body::assemble(Parts {
         reactor,
         requests: receiver,
@@ -245,7 +246,7 @@ fn revive(options: &Options, loaded: &Loaded) -> (Fleet, Specs, UnknownExit) {
     (fleet, specs, unknown)
 }
 
-/// Tells the cgroups of several masters of one host apart.
+/// Tells the processes and cgroups of several masters of one host apart.
 fn tree_name(state: &Path) -> String {
     let bytes = state.as_os_str().as_encoded_bytes();
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

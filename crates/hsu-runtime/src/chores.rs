@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
-use hsu_sys::tree::{Kill, Trees};
+use hsu_sys::tree::{Kill, Tree, Trees};
 use tracing::warn;
 
 use crate::request::{Request, Requests};
@@ -40,6 +40,8 @@ pub(crate) enum Chore {
     Contain {
         /// Its worker.
         worker: WorkerId,
+        /// The run.
+        run: RunId,
         /// Its process.
         process: ProcessKey,
     },
@@ -92,15 +94,16 @@ impl Chores {
             while let Ok(first) = receiver.recv() {
                 // Whatever has come together is done together: one look at the
                 // processes serves every kill of a mass stop.
-                let mut kills = Vec::new();
+                let (mut kills, mut contained) = (Vec::new(), Vec::new());
                 for chore in std::iter::once(first).chain(receiver.try_iter()) {
                     since_trim += 1;
-                    perform(chore, &mut trees, &mut kills);
+                    perform(chore, &mut kills, &mut contained);
                 }
+                trees.set_keeper(keeper.load(Ordering::Relaxed));
                 if !kills.is_empty() {
-                    trees.set_keeper(keeper.load(Ordering::Relaxed));
                     report(&kills, trees.kill(&kills), &requests);
                 }
+                trees.contain(&contained);
                 if since_trim >= BURST {
                     since_trim = 0;
                     hsu_sys::heap::give_back();
@@ -142,7 +145,7 @@ fn report(kills: &[Kill], left: Vec<(RunId, Vec<u32>)>, requests: &Requests) {
     }
 }
 
-fn perform(chore: Chore, trees: &mut Trees, kills: &mut Vec<Kill>) {
+fn perform(chore: Chore, kills: &mut Vec<Kill>, contained: &mut Vec<Tree>) {
     match chore {
         Chore::WritePidFile { path, pid } => {
             if let Err(error) = hsu_sys::files::write_pid_file(&path, pid) {
@@ -154,7 +157,7 @@ fn perform(chore: Chore, trees: &mut Trees, kills: &mut Vec<Kill>) {
                 warn!(path = %path.display(), %error, "cannot remove a PID file");
             }
         }
-        Chore::Contain { worker, process } => trees.contain(&worker, process),
+        Chore::Contain { worker, run, process } => contained.push(Tree { worker, run, process }),
         Chore::KillTree { worker, run, process, whole } => {
             kills.push(Kill { worker, run, process, whole });
         }

@@ -14,12 +14,13 @@ use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::worker::Managed;
 use hsu_sys::path::{self, LookupError};
+use hsu_sys::tree::MASTER_VARIABLE;
 use hsu_sys::users::{self, Identity, UserError};
 
 /// Names the worker to its own processes.
 pub(crate) const WORKER_VARIABLE: &str = "HSU_WORKER_ID";
 /// Variables that are for the master itself and not for workers.
-const PRIVATE: [&str; 11] = [
+const PRIVATE: [&str; 12] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -30,6 +31,7 @@ const PRIVATE: [&str; 11] = [
     hsu_keeper::CANDIDATE_VARIABLE,
     RUN_VARIABLE,
     WORKER_VARIABLE,
+    MASTER_VARIABLE,
     "HSU_KEEPER",
 ];
 
@@ -60,14 +62,18 @@ pub(crate) struct Launcher {
 }
 
 impl Launcher {
-    /// Takes the master's own environment, without what is private to it.
+    /// Takes the master's own environment, without what is private to it, and the
+    /// name by which its workers are told from another master's.
     pub(crate) fn new(
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         working_directory: PathBuf,
+        master: &str,
     ) -> Self {
         let is_private =
             |name: &OsString| name.to_str().is_some_and(|name| PRIVATE.contains(&name));
-        let environment = environment.into_iter().filter(|(name, _)| !is_private(name)).collect();
+        let own = [(MASTER_VARIABLE.into(), master.into())];
+        let inherited = environment.into_iter().filter(|(name, _)| !is_private(name));
+        let environment = inherited.chain(own).collect();
         Self { environment, working_directory }
     }
 

@@ -25,6 +25,8 @@ pub const RUN_VARIABLE: &str = "HSU_RUN_ID";
 /// The environment variable that names the master of a process: what
 /// [`Trees::detect`] is given.
 pub const MASTER_VARIABLE: &str = "HSU_MASTER_ID";
+/// How often processes are moved until none is found outside.
+const MOST_MOVES: u32 = 4;
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The rest between two looks at what was killed.
@@ -50,6 +52,17 @@ pub struct Kill {
     pub process: Option<ProcessKey>,
     /// Whether the worker has no other run, so that its cgroup goes too.
     pub whole: bool,
+}
+
+/// One run that lives.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Its worker.
+    pub worker: WorkerId,
+    /// The run.
+    pub run: RunId,
+    /// Its first process.
+    pub process: ProcessKey,
 }
 
 /// What finds and kills trees.
@@ -84,10 +97,30 @@ impl Trees {
         self.cgroups.is_available()
     }
 
-    /// Puts a process and its descendants into the cgroup of its worker, where there is one.
-    pub fn contain(&mut self, worker: &WorkerId, process: ProcessKey) {
-        if self.cgroups.is_available() {
-            self.cgroups.add(worker, &family::descendants(process));
+    /// Puts everything that belongs to these runs into the cgroups of their workers,
+    /// where there are any. From then on a look at its cgroup tells whether anything
+    /// of such a run is left, whatever its processes do.
+    pub fn contain(&mut self, trees: &[Tree]) {
+        if !self.cgroups.is_available() || trees.is_empty() {
+            return;
+        }
+        let runs = trees.iter().map(|tree| tree.run).collect();
+        let roots = trees.iter().map(|tree| (tree.process, tree.run)).collect();
+        let mut moved = BTreeSet::new();
+        for _ in 0..MOST_MOVES {
+            let found = self.family.find(&runs, &roots);
+            let mut is_complete = true;
+            for tree in trees {
+                let members = found.get(&tree.run).into_iter().flatten().map(|(key, _)| *key);
+                let new: Vec<ProcessKey> = members.filter(|key| moved.insert(*key)).collect();
+                is_complete &= new.is_empty();
+                self.cgroups.add(&tree.worker, &new);
+            }
+            // Whatever was born meanwhile was born inside.
+            if is_complete {
+                trees.iter().for_each(|tree| self.cgroups.complete(&tree.worker, tree.run));
+                return;
+            }
         }
     }
 
@@ -95,6 +128,14 @@ impl Trees {
     ///
     /// Takes one second at most; usually the time that the kernel needs.
     pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
+        let is_open = |kill: &&Kill| kill.whole || !self.cgroups.is_clear(&kill.worker, kill.run);
+        let open: Vec<Kill> = kills.iter().filter(is_open).cloned().collect();
+        let left = if open.is_empty() { Found::new() } else { self.kill_open(&open) };
+        kills.iter().map(|kill| (kill.run, self.finish(kill, &left))).collect()
+    }
+
+    /// Kills what a look at the cgroups could not tell to be gone.
+    fn kill_open(&mut self, kills: &[Kill]) -> Found {
         // The first look comes before the first kill: orphans that have cleared
         // their environment are known by their parents only.
         let mut killed = Killed::new();
@@ -119,7 +160,7 @@ impl Trees {
             }
             left = self.find(kills, &killed);
         }
-        kills.iter().map(|kill| (kill.run, self.finish(kill, &left))).collect()
+        left
     }
 
     /// Everything that lives of these runs, and of what was killed already.
@@ -128,7 +169,8 @@ impl Trees {
         let root = |kill: &Kill| kill.process.map(|process| (process, kill.run));
         let roots: BTreeMap<ProcessKey, RunId> = kills.iter().filter_map(root).collect();
         let mut found = self.family.find(&runs, &roots);
-        for kill in kills.iter().filter(|kill| kill.whole) {
+        let is_its_own = |kill: &&Kill| kill.whole || self.cgroups.holds(&kill.worker, kill.run);
+        for kill in kills.iter().filter(is_its_own) {
             for member in self.cgroups.members(&kill.worker) {
                 found.entry(kill.run).or_default().insert(member.key, member);
             }

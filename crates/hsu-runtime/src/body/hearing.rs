@@ -43,7 +43,7 @@ impl Body {
                 self.spawning.remove(&run);
                 if let Some(worker) = self.fleet.worker_of(run).cloned() {
                     self.hold(run, worker, process, handle);
-                    self.contain_at.push_back((now.tick.after(CONTAIN_AFTER), run));
+                    self.contain_at.push_back((contain_after(now.tick), run));
                 }
                 self.step(now, Input::Spawned { run, process });
             }
@@ -127,6 +127,7 @@ impl Body {
         }
         if !self.live.contains_key(&run) {
             self.hold(run, worker.clone(), process, handle);
+            self.contain_at.push_back((contain_after(now.tick), run));
         }
         self.adopted += 1;
         self.step(now, Input::Adopted { worker, run, process, started });
@@ -168,10 +169,17 @@ impl Body {
             self.contain_at.pop_front();
             if let Some(live) = self.live.get(&run) {
                 let (worker, process) = (live.worker.clone(), live.process);
-                self.chores.add(Chore::Contain { worker, process });
+                self.chores.add(Chore::Contain { worker, run, process });
             }
         }
     }
+}
+
+/// The first full second of the clock after [`CONTAIN_AFTER`]: those of one second
+/// are looked for together, which costs as much as looking for one.
+fn contain_after(started: Tick) -> Tick {
+    const SECOND: u64 = 1_000_000_000;
+    Tick(started.after(CONTAIN_AFTER).0.next_multiple_of(SECOND))
 }
 
 /// What the kernel's error means to a person, and whether waiting helps.

@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hsu_model::id::WorkerId;
+use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 
 use super::family::Member;
@@ -57,7 +57,15 @@ struct Base {
 #[derive(Debug)]
 pub(super) struct Cgroups {
     base: Result<Base, String>,
-    workers: BTreeMap<WorkerId, PathBuf>,
+    workers: BTreeMap<WorkerId, Group>,
+}
+
+/// The group of one worker.
+#[derive(Debug)]
+struct Group {
+    folder: PathBuf,
+    /// The run that is in it as a whole, so that nothing of it is elsewhere.
+    holds: Option<RunId>,
 }
 
 impl Cgroups {
@@ -98,27 +106,45 @@ impl Cgroups {
             // One that has ended meanwhile needs no group.
             drop(base.put(&folder, *process));
         }
-        self.workers.insert(worker.clone(), folder);
+        self.workers.insert(worker.clone(), Group { folder, holds: None });
+    }
+
+    /// Says that everything of a run is in the group of its worker.
+    pub(super) fn complete(&mut self, worker: &WorkerId, run: RunId) {
+        if let Some(group) = self.workers.get_mut(worker) {
+            group.holds = Some(run);
+        }
+    }
+
+    /// Whether everything of a run is in the group of its worker.
+    pub(super) fn holds(&self, worker: &WorkerId, run: RunId) -> bool {
+        self.workers.get(worker).is_some_and(|group| group.holds == Some(run))
+    }
+
+    /// Whether nothing is left of a run, as far as one look at its group tells.
+    pub(super) fn is_clear(&self, worker: &WorkerId, run: RunId) -> bool {
+        let group = self.workers.get(worker).filter(|group| group.holds == Some(run));
+        group.is_some_and(|group| is_empty(&group.folder))
     }
 
     /// Kills whatever is in the group of a worker and removes the group.
     pub(super) fn kill(&mut self, worker: &WorkerId) {
-        if let (Ok(base), Some(folder)) = (&self.base, self.workers.get(worker)) {
-            base.kill(folder);
+        if let (Ok(base), Some(group)) = (&self.base, self.workers.get(worker)) {
+            base.kill(&group.folder);
         }
         self.remove(worker);
     }
 
     /// The processes in the group of a worker.
     pub(super) fn members(&self, worker: &WorkerId) -> Vec<Member> {
-        let folder = self.workers.get(worker);
-        folder.map(|folder| members(folder)).unwrap_or_default()
+        let group = self.workers.get(worker);
+        group.map(|group| members(&group.folder)).unwrap_or_default()
     }
 
     /// Removes the group of a worker; one that is not empty yet stays until later.
     pub(super) fn remove(&mut self, worker: &WorkerId) {
-        if let Some(folder) = self.workers.get(worker)
-            && is_removed(folder)
+        if let Some(group) = self.workers.get(worker)
+            && is_removed(&group.folder)
         {
             self.workers.remove(worker);
         }
@@ -132,7 +158,7 @@ impl Cgroups {
             if let Some(worker) = name.and_then(|name| WorkerId::new(name).ok())
                 && !is_removed(&folder)
             {
-                self.workers.insert(worker, folder);
+                self.workers.insert(worker, Group { folder, holds: None });
             }
         }
     }
@@ -140,8 +166,8 @@ impl Cgroups {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        for folder in self.workers.values() {
-            drop(fs::remove_dir(folder));
+        for group in self.workers.values() {
+            drop(fs::remove_dir(&group.folder));
         }
         if let Ok(base) = &self.base {
             // Refused while workers go on in it.
@@ -207,6 +233,22 @@ fn is_removed(folder: &Path) -> bool {
     match fs::remove_dir(folder) {
         Ok(()) => true,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Whether no process is in a group or below it. What cannot be read is not empty.
+fn is_empty(folder: &Path) -> bool {
+    match fs::read_to_string(folder.join("cgroup.events")) {
+        Ok(text) => text.lines().any(|line| line == "populated 0"),
+        // Version 1 tells of one folder only.
+        Err(_) => {
+            let has_folders = || {
+                let mut inside = fs::read_dir(folder).into_iter().flatten().flatten();
+                inside.any(|entry| entry.path().is_dir())
+            };
+            fs::read_to_string(folder.join("cgroup.procs")).is_ok_and(|text| text.is_empty())
+                && !has_folders()
+        }
     }
 }
 

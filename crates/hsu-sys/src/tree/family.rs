@@ -288,26 +288,5 @@ fn read_children(pid: u32) -> Option<BTreeSet<u32>> {
     told.then_some(children)
 }
 
-/// A process and everything below it that was there at this moment.
-pub(super) fn descendants(root: ProcessKey) -> Vec<ProcessKey> {
-    let mut all: Vec<ProcessKey> = Vec::new();
-    let mut open = vec![(root.pid, None)];
-    while let Some((pid, parent)) = open.pop() {
-        let Ok(process) = Seen::look(pid) else {
-            continue;
-        };
-        let is_right = match parent {
-            None => process.key == root,
-            Some(parent) => process.parent == parent,
-        };
-        if is_right && !all.contains(&process.key) {
-            all.push(process.key);
-            let below = children_of(pid).unwrap_or_default();
-            open.extend(below.into_iter().map(|child| (child, Some(pid))));
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,17 @@ fn kill_of(run: u64, process: Option<ProcessKey>) -> Kill {
     Kill { worker: WorkerId::new("x").unwrap(), run: RunId(run), process, whole: true }
 }
 
+/// What is found of a run.
+fn members(trees: &mut Trees, run: u64, first: ProcessKey) -> Vec<ProcessKey> {
+    let (runs, roots) = ([RunId(run)].into(), [(first, RunId(run))].into());
+    let found = trees.family.find(&runs, &roots);
+    found.into_values().flat_map(BTreeMap::into_keys).collect()
+}
+
+fn lives(key: &ProcessKey) -> bool {
+    ProcessHandle::open(*key).is_ok_and(|handle| !handle.has_exited())
+}
+
 /// Kills what a test started, also when the test fails.
 struct Guard(Vec<Child>);
 
@@ -63,13 +74,38 @@ fn a_child_that_cleared_its_environment_and_left_its_session_is_killed_with_its_
     let script = "setsid env -i sleep 1000 & echo x; wait";
     let guard = Guard(vec![start(script, "918273650", Some("t2"))]);
     let parent = identify(guard.0[0].id()).unwrap();
-    let all = family::descendants(parent);
+    let mut trees = trees("t2");
+    let all = members(&mut trees, 918_273_650, parent);
     assert!(all.len() >= 2, "{all:?}");
-    let left = trees("t2").kill(&[kill_of(918_273_650, Some(parent))]);
+    let left = trees.kill(&[kill_of(918_273_650, Some(parent))]);
     assert_eq!(left[0].1, Vec::<u32>::new());
-    let lives =
-        |key: &&ProcessKey| ProcessHandle::open(**key).is_ok_and(|handle| !handle.has_exited());
-    assert_eq!(all.iter().find(lives), None);
+    assert_eq!(all.into_iter().find(lives), None);
+}
+
+#[test]
+fn of_a_contained_run_the_group_tells_what_is_left() {
+    let name = format!("test-{}-contained", std::process::id());
+    let mut trees = Trees { cgroups: Cgroups::detect(&name), ..trees(&name) };
+    if !trees.is_complete() {
+        return;
+    }
+    let run = 918_273_710;
+    let script = "setsid env -i sleep 1000 & echo x; wait";
+    let mut guard = Guard(vec![start(script, &run.to_string(), None)]);
+    let first = identify(guard.0[0].id()).unwrap();
+    let all = members(&mut trees, run, first);
+    let worker = kill_of(run, None).worker;
+    trees.contain(&[Tree { worker: worker.clone(), run: RunId(run), process: first }]);
+    assert!(trees.cgroups.holds(&worker, RunId(run)));
+    assert!(!trees.cgroups.is_clear(&worker, RunId(run)));
+    guard.0[0].kill().unwrap();
+    guard.0[0].wait().unwrap();
+    let ended = Kill { whole: false, ..kill_of(run, None) };
+    assert_eq!(trees.kill(&[ended]), [(RunId(run), vec![])]);
+    assert_eq!(all.into_iter().find(lives), None);
+    assert!(trees.cgroups.is_clear(&worker, RunId(run)));
+    assert!(!trees.cgroups.is_clear(&worker, RunId(run + 1)), "nothing is known of another run");
+    trees.kill(&[kill_of(run, None)]);
 }
 
 #[test]

@@ -35,15 +35,6 @@ fn what_is_no_number_names_no_run() {
     assert_eq!(Mark::of(b"HSU_RUN_ID=18446744073709551616").run, None);
 }
 
-#[test]
-fn this_process_descends_from_its_parent() {
-    let own = Seen::look(std::process::id()).unwrap();
-    let parent = Seen::look(own.parent).unwrap();
-    assert!(descendants(parent.key).contains(&own.key));
-    let other = ProcessKey { started_at: parent.key.started_at + 1, ..parent.key };
-    assert_eq!(descendants(other), []);
-}
-
 proptest! {
     #[test]
     fn no_environment_makes_the_reader_panic(environ: Vec<u8>) {
