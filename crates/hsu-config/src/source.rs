@@ -61,7 +61,10 @@ pub enum ReadError {
         limit: usize,
     },
     /// Others may write it, and the master runs as root.
-    #[error("{} can be written by others ({reason}), and root runs what it says", path.display())]
+    #[error(
+        "{} can be written by others ({reason}), and root runs what it says (hint: chown root, chmod o-w)",
+        path.display()
+    )]
     Untrusted {
         /// The file.
         path: PathBuf,
@@ -75,8 +78,22 @@ pub enum ReadError {
 /// # Errors
 /// See [`ReadError`]. A pipe or a device is refused without waiting for it.
 pub fn read(path: &Path) -> Result<Source, ReadError> {
-    let opened = File::open_if_regular(path)?;
-    read_opened(path, opened, Limits::default().bytes)
+    read_through(path, |path| Ok(Opened { file: fs::File::open(path)?, access: None }))
+}
+
+/// Reads a configuration file of at most 1 MiB that `open` opens, for a caller that
+/// knows how not to wait for a pipe that takes the place of the file meanwhile.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_through(
+    path: &Path,
+    open: impl FnOnce(&Path) -> io::Result<Opened>,
+) -> Result<Source, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    // Before opening: a pipe would make us wait.
+    refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
+    read_opened(path, open(path).map_err(io)?, Limits::default().bytes)
 }
 
 /// A file that is open, and what decides whether it can be trusted.
@@ -121,19 +138,6 @@ pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, 
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(Source { name: path.display().to_string(), text })
-}
-
-/// Opening, where only the standard library is at hand.
-struct File;
-
-impl File {
-    fn open_if_regular(path: &Path) -> Result<Opened, ReadError> {
-        let io = |source| ReadError::Io { path: path.to_owned(), source };
-        // Before opening: a pipe would make us wait.
-        refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
-        let file = fs::File::open(path).map_err(io)?;
-        Ok(Opened { file, access: None })
-    }
 }
 
 fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
