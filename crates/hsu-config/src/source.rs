@@ -37,7 +37,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum ReadError {
     /// The system refused.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", named(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A folder, a pipe, a socket or a device.
-    #[error("{} is {kind}, not a regular file", path.display())]
+    #[error("{} is {kind}, not a regular file", named(path))]
     NotAFile {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum ReadError {
         kind: &'static str,
     },
     /// More bytes than allowed.
-    #[error("{} has more than {limit} bytes", path.display())]
+    #[error("{} has more than {limit} bytes", named(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub enum ReadError {
     /// Others may write it, and the master runs as root.
     #[error(
         "{} can be written by others ({reason}), and root runs what it says (hint: chown root, chmod o-w)",
-        path.display()
+        named(path)
     )]
     Untrusted {
         /// The file.
@@ -137,7 +137,7 @@ pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, 
     if text.len() > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
-    Ok(Source { name: path.display().to_string(), text })
+    Ok(Source { name: named(path), text })
 }
 
 fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
@@ -159,4 +159,14 @@ fn refuse_untrusted(path: &Path, access: Access) -> Result<(), ReadError> {
         Access { owner, .. } if owner != 0 => untrusted("it belongs to another user"),
         Access { .. } => Ok(()),
     }
+}
+
+/// A path as messages name it: bytes that are no text are shown as `\xff`.
+fn named(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        name.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    name
 }
