@@ -133,9 +133,8 @@ fn named(id: &str) -> String {
 fn managed(text: &str) -> Managed {
     let outcome = load(text.as_bytes());
     let shown = outcome.diagnostics.render(&source(text.as_bytes()), false);
-    let mut workers = outcome.fleet.unwrap_or_else(|| panic!("{text}\n{shown}")).workers;
-    match workers.remove(0).unit {
-        Unit::Managed(managed) => managed,
-        other => panic!("{other:?}"),
-    }
+    assert!(outcome.fleet.is_some(), "{text}\n{shown}");
+    let unit = outcome.fleet.unwrap().workers.remove(0).unit;
+    let Unit::Managed(managed) = unit else { unreachable!("{unit:?}") };
+    managed
 }

@@ -206,10 +206,9 @@ fn load(file: &str) -> Outcome {
 
 /// The first worker.
 fn managed(fleet: &FleetSpec) -> &Managed {
-    match &fleet.workers.first().unwrap().unit {
-        Unit::Managed(managed) => managed,
-        other => panic!("{other:?}"),
-    }
+    let unit = &fleet.workers.first().unwrap().unit;
+    let Unit::Managed(managed) = unit else { unreachable!("{unit:?}") };
+    managed
 }
 
 /// Anything as a text to compare.

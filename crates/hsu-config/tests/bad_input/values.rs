@@ -148,10 +148,9 @@ fn decimal_and_binary_sizes_are_told_apart_and_none_overflows() {
     ]);
     for (text, bytes) in [("1GB", 1_000_000_000), ("1GiB", 1 << 30), ("1048576", 1 << 20)] {
         let logs = managed(&sized(text)).logs;
-        match &logs.stdout.outputs.first().unwrap().target {
-            LogTarget::File { rotation, .. } => assert_eq!(rotation.max_size.0, bytes, "row 23"),
-            other => panic!("{other:?}"),
-        }
+        let target = &logs.stdout.outputs.first().unwrap().target;
+        let LogTarget::File { rotation, .. } = target else { unreachable!("{target:?}") };
+        assert_eq!(rotation.max_size.0, bytes, "row 23: {text}");
     }
 }
 

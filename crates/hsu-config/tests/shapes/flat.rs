@@ -5,6 +5,12 @@ use super::{At, Shape, cause, debug, holds, load, managed, older};
 const FLAT: &str = "`control` is an old form";
 
 pub(crate) fn shapes() -> Vec<Shape> {
+    let mut all = controls();
+    all.extend(flat_sections());
+    all
+}
+
+fn controls() -> Vec<Shape> {
     use At::{Flat, FlatControl};
     vec![
         older(
@@ -49,6 +55,12 @@ pub(crate) fn shapes() -> Vec<Shape> {
             "N",
             &["an old form"],
         ),
+    ]
+}
+
+fn flat_sections() -> Vec<Shape> {
+    use At::Flat;
+    vec![
         older(
             Flat,
             "restart_policy: { strategy: always, max_attempts: 7, restart_delay: 2s, backoff_multiplier: 3 }",

@@ -7,17 +7,20 @@ use super::{At, Shape, built, debug, holds, later, managed, older};
 
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut all = switches();
+    all.extend(workers());
     all.extend(targets());
+    all.extend(templates_and_rotations());
+    all.extend(unbuilt_targets());
     all.extend(unbuilt());
     all
 }
 
 /// An output in one line: where, how, and what is before each line.
 fn shown(output: &LogOutput) -> String {
-    let target = match &output.target {
-        LogTarget::File { path, .. } => path.clone(),
-        other => debug(other),
-    };
+    let mut target = debug(&output.target);
+    if let LogTarget::File { path, .. } = &output.target {
+        target.clone_from(path);
+    }
     format!("{target} {:?} {:?}", output.format, output.prefix)
 }
 
@@ -42,18 +45,15 @@ fn captured(fleet: &FleetSpec) -> String {
 }
 
 fn rotation(fleet: &FleetSpec) -> String {
-    match &fleet.aggregation.outputs[0].target {
-        LogTarget::File { rotation, .. } => {
-            format!("{} {} {:?}", rotation.max_size.0, rotation.max_files, rotation.max_age)
-        }
-        other => debug(other),
-    }
+    let target = &fleet.aggregation.outputs.first().unwrap().target;
+    let LogTarget::File { rotation, .. } = target else { unreachable!("{target:?}") };
+    format!("{} {} {:?}", rotation.max_size.0, rotation.max_files, rotation.max_age)
 }
 
 const FOLDER: &str = "/home/u/.local/share/logs/hsu-master/logs";
 
 fn switches() -> Vec<Shape> {
-    use At::{Control, Logs, Worker};
+    use At::Logs;
     vec![
         built(
             Logs,
@@ -81,6 +81,12 @@ fn switches() -> Vec<Shape> {
         ),
         built(Logs, "enabled: false", captured, "(false, false)"),
         built(Logs, "global_aggregation: { enabled: false }", together, ""),
+    ]
+}
+
+fn workers() -> Vec<Shape> {
+    use At::{Control, Logs, Worker};
+    vec![
         built(Logs, "default_worker: { capture_stderr: false }", captured, "(true, false)"),
         built(Logs, "default: { capture_stdout: false }", captured, "(false, true)"),
         built(Logs, "default_worker: { enabled: false }", captured, "(false, false)"),
@@ -148,6 +154,12 @@ fn targets() -> Vec<Shape> {
         own("type: stderr", "MasterStderr EnhancedPlain \"\""),
         own("type: master_stderr", "MasterStderr EnhancedPlain \"\""),
         own("type: process_manager_stderr", "MasterStderr EnhancedPlain \"\""),
+    ]
+}
+
+fn templates_and_rotations() -> Vec<Shape> {
+    use At::Target;
+    vec![
         built(
             Target,
             "type: file, path: \"/{worker_id}.log\"",
@@ -188,6 +200,12 @@ fn targets() -> Vec<Shape> {
             rotation,
             "18446744073709551615 0 None",
         ),
+    ]
+}
+
+fn unbuilt_targets() -> Vec<Shape> {
+    use At::Target;
+    vec![
         later(
             Target,
             "type: syslog, facility: local0, severity: error",

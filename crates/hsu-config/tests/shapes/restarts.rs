@@ -5,6 +5,7 @@ use super::{At, Shape, built, cause, debug, holds, later, managed, older};
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut all = policies();
     all.extend(aware());
+    all.extend(factors_and_times());
     all.extend(older_restarts());
     all.extend(limits());
     all
@@ -95,6 +96,13 @@ fn aware() -> Vec<Shape> {
             |f| cause(managed(f).restart.resource_violations),
             "5 60s 1.5",
         ),
+    ]
+}
+
+fn factors_and_times() -> Vec<Shape> {
+    use At::Aware;
+    let own = |text, look, means| built(Aware, text, look, means);
+    vec![
         own(
             "severity_multipliers: { warning: 1, critical: 2.5 }",
             |f| debug(&managed(f).restart.severity_multipliers),

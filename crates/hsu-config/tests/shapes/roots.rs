@@ -4,14 +4,17 @@ use super::{At, Shape, built, debug, holds, later, managed, older};
 
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut all = masters();
+    all.extend(master_folders());
+    all.extend(master_sections());
     all.extend(entries());
     all.extend(executions());
+    all.extend(identities());
     all.extend(process_files());
     all
 }
 
 fn masters() -> Vec<Shape> {
-    use At::{Master, Root};
+    use At::Master;
     vec![
         Shape {
             look: |f| debug(f.master.port),
@@ -61,66 +64,78 @@ fn masters() -> Vec<Shape> {
             |f| f.master.directories.runtime.clone(),
             "/srv/there",
         ),
+    ]
+}
+
+fn master_folders() -> Vec<Shape> {
+    use At::Master;
+    vec![
         built(
             Master,
             "service_context: system",
-            |f| folders(f),
+            folders,
             "/run/hsu-master /var/log/hsu-master/logs",
         ),
         built(
             Master,
             "service_context: daemon",
-            |f| folders(f),
+            folders,
             "/run/hsu-master /var/log/hsu-master/logs",
         ),
         built(
             Master,
             "service_context: service",
-            |f| folders(f),
+            folders,
             "/run/hsu-master /var/log/hsu-master/logs",
         ),
         built(
             Master,
             "service_context: user",
-            |f| folders(f),
+            folders,
             "/tmp/hsu-master /home/u/.local/share/logs/hsu-master/logs",
         ),
         built(
             Master,
             "scenario: personal",
-            |f| folders(f),
+            folders,
             "/tmp/hsu-master /home/u/.local/share/logs/hsu-master/logs",
         ),
         built(
             Master,
             "scenario: session",
-            |f| folders(f),
+            folders,
             "/run/user/1000/hsu-master /run/user/1000/logs/logs",
         ),
         built(
             Master,
             "scenario: desktop",
-            |f| folders(f),
+            folders,
             "/run/user/1000/hsu-master /run/user/1000/logs/logs",
         ),
         built(
             Master,
             "scenario: development",
-            |f| folders(f),
+            folders,
             "/tmp/hsu-master-dev /tmp/hsu-master-dev/logs/logs",
         ),
         built(
             Master,
             "scenario: dev",
-            |f| folders(f),
+            folders,
             "/tmp/hsu-master-dev /tmp/hsu-master-dev/logs/logs",
         ),
         built(
             Master,
             "scenario: test",
-            |f| folders(f),
+            folders,
             "/tmp/hsu-master-dev /tmp/hsu-master-dev/logs/logs",
         ),
+    ]
+}
+
+fn master_sections() -> Vec<Shape> {
+    use At::{Master, Root};
+    vec![
         built(
             Master,
             "start_rate: { per_second: 2, burst: 3 }",
@@ -241,6 +256,13 @@ fn executions() -> Vec<Shape> {
             |f| debug(&managed(f).execution.working_directory),
             "At(\"/srv\")",
         ),
+    ]
+}
+
+fn identities() -> Vec<Shape> {
+    use At::{Execution, Managed};
+    let own = |text, look, means| built(Execution, text, look, means);
+    vec![
         later(Execution, "executable_path: w, wait_delay: 10s", &["`wait_delay` is not built yet"]),
         own(
             "executable_path: w, user: www-data, group: 33",
