@@ -90,10 +90,10 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A program with 128 MiB of address space and two seconds of CPU time.
+/// A program with 64 MiB of address space and two seconds of CPU time.
 fn bounded(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -v 131072; ulimit -t 2; exec \"$0\" \"$@\""]).arg(program);
+    command.args(["-c", "ulimit -v 65536; ulimit -t 2; exec \"$0\" \"$@\""]).arg(program);
     command
 }
 
