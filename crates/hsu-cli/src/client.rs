@@ -91,7 +91,12 @@ impl Client {
         let mut bytes = Vec::new();
         while self.read(&mut answer, &mut bytes)? {}
         let problem = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            Problem::new(status, "http", "refused", String::from_utf8_lossy(&bytes))
+            // Refused before any route was asked: the body, if any, is no problem of ours.
+            let detail = match bytes.as_slice() {
+                [] => format!("the master refuses the request with HTTP status {status}"),
+                text => String::from_utf8_lossy(text).into_owned(),
+            };
+            Problem::new(status, "http", "refused", detail)
         });
         Err(Failure::Problem(Box::new(problem)))
     }

@@ -1,10 +1,12 @@
 //! Exit codes and failures; `--help` lists the codes.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hsu_api::Problem;
+
+use crate::screen::escaped;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +38,13 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// There is no socket in any usual place.
-    #[error("no master found; looked at {}", tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[error("no master found; looked at {}", tried.iter().map(|p| named(p)).collect::<Vec<_>>().join(", "))]
     NoSocket { tried: Vec<PathBuf> },
     /// The socket does not answer.
-    #[error("cannot reach the master at {}: {source}", path.display())]
+    #[error("cannot reach the master at {}: {source}", named(path))]
     Unreachable { path: PathBuf, source: io::Error },
     /// The answer did not come in time.
-    #[error("the master at {} does not answer in time", path.display())]
+    #[error("the master at {} does not answer in time", named(path))]
     Silent { path: PathBuf },
     /// What came is no answer of a master that we understand.
     #[error("the master's answer is not understood: {0}")]
@@ -54,7 +56,7 @@ pub(crate) enum Failure {
     #[error("the master has ended the conversation")]
     Ended,
     /// A configuration that is needed has errors.
-    #[error("{} has errors", path.display())]
+    #[error("{} has errors", named(path))]
     Configuration { path: PathBuf },
     /// Our own input is wrong.
     #[error("{0}")]
@@ -79,7 +81,7 @@ impl Failure {
             }
             Self::Ended => "it is ending or being replaced; try again in a moment",
             Self::Configuration { path } => {
-                return Some(format!("`hsu-master-cli validate {}` shows them", path.display()));
+                return Some(format!("`hsu-master-cli validate {}` shows them", named(path)));
             }
             Self::Silent { .. } => "its keeper restarts a master that hangs; try again in a minute",
             Self::Answer(_) => {
@@ -107,6 +109,11 @@ impl Failure {
             },
         }
     }
+}
+
+/// A path as messages name it: bytes that are no text are shown as `\xff`.
+fn named(path: &Path) -> String {
+    escaped(path.as_os_str().as_encoded_bytes())
 }
 
 /// An error with everything that led to it.

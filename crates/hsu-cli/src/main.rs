@@ -15,14 +15,18 @@ mod screen;
 mod showing;
 mod socket;
 mod table;
+mod usage;
 
 use arguments::{Arguments, MasterVerb, Verb};
 use client::Client;
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
+    let done = match Arguments::try_parse() {
+        Ok(arguments) => run(&arguments),
+        Err(error) => usage::explain(&error),
+    };
+    match done {
         Ok(exit) => exit.into(),
         // Whoever read us has seen enough.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {

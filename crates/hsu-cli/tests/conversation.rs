@@ -10,6 +10,9 @@ use hsu_model::status::{Desired, WorkerState, WorkerStatus};
 use hsu_sys::local::LocalStream;
 
 #[cfg(test)]
+#[path = "conversation/bad_commands.rs"]
+mod bad_commands;
+#[cfg(test)]
 #[path = "conversation/fake.rs"]
 mod fake;
 

@@ -34,6 +34,7 @@ pub(crate) fn compose<'s>(
     };
     options.set_emit_comments(false);
     let mut composer = Composer {
+        text,
         parser: Parser::new_from_str_with_options(text, options),
         limits,
         findings,
@@ -55,6 +56,7 @@ pub(crate) fn compose<'s>(
 struct Stop;
 
 struct Composer<'s, 'a> {
+    text: &'s str,
     parser: Parser<'s, StrInput<'s>>,
     limits: &'a Limits,
     findings: &'a mut Findings,
@@ -102,7 +104,7 @@ impl<'s> Composer<'s, '_> {
     fn run(&mut self) -> Result<(), Stop> {
         while let Some(next) = self.parser.next_event() {
             let (event, span) = next.map_err(|error| {
-                syntax::report(&error, self.limits, self.findings);
+                syntax::report(&error, self.text, self.limits, self.findings);
                 Stop
             })?;
             match event {

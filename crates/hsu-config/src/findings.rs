@@ -172,7 +172,8 @@ impl Findings {
         let hidden = |count: usize| count.saturating_sub(Self::MOST);
         let (errors, warnings) = (hidden(self.errors), hidden(self.warnings));
         let mut problems = self.problems;
-        problems.sort_by_key(|problem| (problem.place, problem.severity));
+        // What has no place, such as a list of workers that is not there, follows from the rest.
+        problems.sort_by_key(|p| (p.place.is_none(), p.place, p.severity));
         // An aliased value is read as often as it is used, and is wrong once.
         problems.dedup();
         let lines = Lines::new(text, base);

@@ -29,7 +29,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Related, Severity, Span};
 pub use feature::{Feature, features};
 pub use reference::reference;
-pub use source::{Access, Limits, Opened, ReadError, Source, read, read_opened};
+pub use source::{Access, Limits, Opened, ReadError, Source, read, read_opened, read_through};
 pub use summary::summary;
 pub use surroundings::{Os, Surroundings};
 

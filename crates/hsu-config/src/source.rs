@@ -37,7 +37,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum ReadError {
     /// The system refused.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", named(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A folder, a pipe, a socket or a device.
-    #[error("{} is {kind}, not a regular file", path.display())]
+    #[error("{} is {kind}, not a regular file", named(path))]
     NotAFile {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum ReadError {
         kind: &'static str,
     },
     /// More bytes than allowed.
-    #[error("{} has more than {limit} bytes", path.display())]
+    #[error("{} has more than {limit} bytes", named(path))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,10 @@ pub enum ReadError {
         limit: usize,
     },
     /// Others may write it, and the master runs as root.
-    #[error("{} can be written by others ({reason}), and root runs what it says", path.display())]
+    #[error(
+        "{} can be written by others ({reason}), and root runs what it says (hint: chown root, chmod o-w)",
+        named(path)
+    )]
     Untrusted {
         /// The file.
         path: PathBuf,
@@ -75,8 +78,22 @@ pub enum ReadError {
 /// # Errors
 /// See [`ReadError`]. A pipe or a device is refused without waiting for it.
 pub fn read(path: &Path) -> Result<Source, ReadError> {
-    let opened = File::open_if_regular(path)?;
-    read_opened(path, opened, Limits::default().bytes)
+    read_through(path, |path| Ok(Opened { file: fs::File::open(path)?, access: None }))
+}
+
+/// Reads a configuration file of at most 1 MiB that `open` opens, for a caller that
+/// knows how not to wait for a pipe that takes the place of the file meanwhile.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_through(
+    path: &Path,
+    open: impl FnOnce(&Path) -> io::Result<Opened>,
+) -> Result<Source, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    // Before opening: a pipe would make us wait.
+    refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
+    read_opened(path, open(path).map_err(io)?, Limits::default().bytes)
 }
 
 /// A file that is open, and what decides whether it can be trusted.
@@ -120,20 +137,7 @@ pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, 
     if text.len() > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
-    Ok(Source { name: path.display().to_string(), text })
-}
-
-/// Opening, where only the standard library is at hand.
-struct File;
-
-impl File {
-    fn open_if_regular(path: &Path) -> Result<Opened, ReadError> {
-        let io = |source| ReadError::Io { path: path.to_owned(), source };
-        // Before opening: a pipe would make us wait.
-        refuse_special(path, fs::metadata(path).map_err(io)?.file_type())?;
-        let file = fs::File::open(path).map_err(io)?;
-        Ok(Opened { file, access: None })
-    }
+    Ok(Source { name: named(path), text })
 }
 
 fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
@@ -155,4 +159,14 @@ fn refuse_untrusted(path: &Path, access: Access) -> Result<(), ReadError> {
         Access { owner, .. } if owner != 0 => untrusted("it belongs to another user"),
         Access { .. } => Ok(()),
     }
+}
+
+/// A path as messages name it: bytes that are no text are shown as `\xff`.
+fn named(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        name.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    name
 }

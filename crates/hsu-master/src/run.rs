@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hsu_config::{LoadOptions, Surroundings};
+use hsu_config::{Access, LoadOptions, Opened, Surroundings};
 use hsu_model::master::FleetSpec;
 use hsu_runtime::{Ending, Options, StartError};
 use hsu_server::Socket;
+use hsu_sys::files::Ownership;
 use tracing::{error, info};
 
 use crate::arguments::RunArguments;
@@ -68,7 +69,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
 
 /// Reads a configuration and prints what is wrong with it; none when it cannot be run.
 fn load(config: &Path, enable_log: bool) -> Option<FleetSpec> {
-    let source = match hsu_config::read(config) {
+    let source = match hsu_config::read_through(config, open) {
         Ok(source) => source,
         Err(error) => {
             write_error(&with_causes(&error));
@@ -82,6 +83,13 @@ fn load(config: &Path, enable_log: bool) -> Option<FleetSpec> {
         write_text(&text);
     }
     outcome.fleet
+}
+
+/// Opens what is going to be obeyed, so that root obeys only what root wrote.
+fn open(config: &Path) -> std::io::Result<Opened> {
+    let (file, ownership) = hsu_sys::files::open_with_ownership(config)?;
+    let access = ownership.map(|Ownership { mode, owner, reader }| Access { mode, owner, reader });
+    Ok(Opened { file, access })
 }
 
 fn write_error(text: &str) {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::Path;
 
-use hsu_config::{LoadOptions, Surroundings};
+use hsu_config::{LoadOptions, ReadError, Surroundings};
 
 use crate::arguments::Output;
 use crate::exit::Exit;
@@ -13,7 +13,7 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> anyhow:
     let source = match hsu_config::read(file) {
         Ok(source) => source,
         Err(error) => {
-            report_unreadable(&error, output)?;
+            report_unreadable(file, &error, output)?;
             return Ok(Exit::Invalid);
         }
     };
@@ -36,13 +36,17 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> anyhow:
     Ok(if outcome.fleet.is_some() { Exit::Success } else { Exit::Invalid })
 }
 
-fn report_unreadable(error: &hsu_config::ReadError, output: Output) -> anyhow::Result<()> {
+/// The same shape as for a file that could be read.
+fn report_unreadable(file: &Path, error: &ReadError, output: Output) -> anyhow::Result<()> {
     let text = with_causes(error);
     let mut out = stdout().lock();
     match output {
         Output::Json => {
             let problem = serde_json::json!({
+                "file": file.display().to_string(),
                 "valid": false,
+                "errors": 1,
+                "warnings": 0,
                 "diagnostics": [{"severity": "error", "code": "unreadable", "message": text}],
             });
             serde_json::to_writer_pretty(&mut out, &problem)?;

@@ -47,6 +47,26 @@ pub enum PidFileError {
     Malformed,
 }
 
+/// Who may write a file, and who is about to believe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// Type and permissions, as `stat` gives them.
+    pub mode: u32,
+    /// The owner's user id.
+    pub owner: u32,
+    /// The effective user id of this process.
+    pub reader: u32,
+}
+
+/// Opens a file to read it, and tells who may write what was opened; none where the
+/// system has no such modes. Follows links; waits for no writer of a pipe.
+///
+/// # Errors
+/// The kernel's.
+pub fn open_with_ownership(path: &Path) -> io::Result<(fs::File, Option<Ownership>)> {
+    os::open_with_ownership(path)
+}
+
 /// Whether a replaced file has to outlive the loss of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {

@@ -5,11 +5,11 @@ use granit_parser::{ErrorKind, ScanError};
 use crate::findings::{Findings, Place};
 use crate::source::Limits;
 
-/// Reports a complaint of the parser.
+/// Reports a complaint of the parser about `text`.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the parser has a hundred kinds of errors")]
-pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings) {
-    let at = super::offset(error.marker());
-    let at = Place::new(at, at + 1);
+pub(super) fn report(error: &ScanError, text: &str, limits: &Limits, findings: &mut Findings) {
+    let start = super::offset(error.marker());
+    let mut at = Place::new(start, start + 1);
     // The parser's kinds are many and grow; only those that need better words are named.
     let (message, hint) = match error.kind() {
         ErrorKind::RecursionLimitExceeded => return report_depth(at, limits, findings),
@@ -20,6 +20,7 @@ pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings
         | ErrorKind::TabInPlainScalar
         | ErrorKind::InvalidBlockEntryWhitespace
         | ErrorKind::InvalidMappingValueWhitespace => {
+            at = tab(text, start);
             (String::from("a tab cannot be indentation"), "indent with spaces")
         }
         ErrorKind::UnknownAnchor => (
@@ -48,6 +49,20 @@ pub(super) fn report(error: &ScanError, limits: &Limits, findings: &mut Findings
         _ => (error.info(), "check the indentation and the quotes around here"),
     };
     findings.error("syntax", at, message).hint(hint);
+}
+
+/// Where the tab is that the parser complains of: at `at`, or in the indentation of the
+/// next line, since the parser stands at the end of what precedes it.
+fn tab(text: &str, at: usize) -> Place {
+    let rest = text.get(at..).unwrap_or_default();
+    let in_indentation = || {
+        let (_, next) = rest.split_once('\n')?;
+        let indentation = next.find(|c: char| c != ' ')?;
+        let is_tab = next.as_bytes().get(indentation) == Some(&b'\t');
+        is_tab.then_some(text.len() - next.len() + indentation)
+    };
+    let at = if rest.starts_with('\t') { at } else { in_indentation().unwrap_or(at) };
+    Place::new(at, at + 1)
 }
 
 /// Reports a value that is nested too deep.

@@ -4,13 +4,17 @@ use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::path::Path;
 
-use super::{Others, PidFileError};
+use super::{Others, Ownership, PidFileError};
 
 pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
     if !std::fs::symlink_metadata(path)?.is_file() {
         return Err(PidFileError::NotAFile);
     }
     Ok(File::open(path)?)
+}
+
+pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Ownership>)> {
+    Ok((File::open(path)?, None))
 }
 
 pub(super) fn foreign_owner(_: &Metadata) -> Option<u32> {

@@ -6,26 +6,27 @@ use super::*;
 
 #[test]
 fn only_one_decimal_number_greater_than_one_is_a_pid() {
-    for bad in [
-        "",
-        " ",
-        "0",
-        "1",
-        "-1",
-        "abc",
-        "12 34",
-        "99999999999999999999",
-        "0x10",
-        "12\0",
-        "12\r\n",
-        "\n12",
-        "12\n\n",
-        "+12",
-        "2147483648",
-        "4294967295",
-        "\u{0661}\u{0662}",
+    // Rows of the catalogue of bad inputs.
+    for (row, bad) in [
+        (71, ""),
+        (71, " "),
+        (71, "0"),
+        (72, "1"),
+        (71, "-1"),
+        (71, "abc"),
+        (71, "12 34"),
+        (71, "99999999999999999999"),
+        (71, "0x10"),
+        (71, "12\0"),
+        (71, "12\r\n"),
+        (71, "\n12"),
+        (71, "12\n\n"),
+        (71, "+12"),
+        (71, "2147483648"),
+        (71, "4294967295"),
+        (71, "\u{0661}\u{0662}"),
     ] {
-        assert_eq!(parse_pid(bad.as_bytes()), None, "{bad:?}");
+        assert_eq!(parse_pid(bad.as_bytes()), None, "row {row}: {bad:?}");
     }
     assert_eq!(parse_pid(b"12"), Some(12));
     assert_eq!(parse_pid(b"12\n"), Some(12));
@@ -153,6 +154,22 @@ mod on_unix {
         assert_eq!(fs::read(&secret).unwrap(), b"secret");
         assert_eq!(read_pid_file(&path).unwrap(), 42);
         assert_eq!(mode(&path), 0o644);
+    }
+
+    #[test]
+    fn whoever_may_write_a_file_is_known_when_it_is_opened_and_a_pipe_is_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let [path, link, pipe] = ["file", "link", "pipe"].map(|name| root.path().join(name));
+        fs::write(&path, "text").unwrap();
+        set_mode(&path, 0o602);
+        symlink(&path, &link).unwrap();
+        let (_, ownership) = open_with_ownership(&link).unwrap();
+        let ownership = ownership.unwrap();
+        assert_eq!(ownership.mode & 0o777, 0o602);
+        assert_eq!(ownership.owner, ownership.reader);
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert!(open_with_ownership(&pipe).unwrap().1.is_some());
     }
 
     #[test]

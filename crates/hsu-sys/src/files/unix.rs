@@ -7,7 +7,7 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
-use super::{Others, PidFileError};
+use super::{Others, Ownership, PidFileError};
 
 /// Opens a file to read it; follows no link at its end and waits for no writer of a pipe.
 pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
@@ -18,6 +18,15 @@ pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
         Some(libc::ELOOP | libc::ENXIO) => PidFileError::NotAFile,
         _ => PidFileError::Io(error),
     })
+}
+
+pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Ownership>)> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    // SAFETY: no memory is passed.
+    let reader = unsafe { libc::geteuid() };
+    Ok((file, Some(Ownership { mode: found.mode(), owner: found.uid(), reader })))
 }
 
 /// The owner, when it is neither us nor root.
