@@ -46,7 +46,7 @@ pub enum Effect {
         /// Whether the worker has no other run, so that everything of it goes.
         whole: bool,
     },
-    /// Answer a command; exactly one for each ticket.
+    /// Answer a command, once the records before it are durable; exactly one for each ticket.
     Reply {
         /// Which command.
         ticket: Ticket,

@@ -19,10 +19,9 @@ use crate::answer::{Answer, Refusal};
 use crate::effect::Effect;
 use crate::input::{Command, Input, ShutdownMode, Ticket};
 use crate::rate::Limiter;
-use crate::reason::Reason;
 use crate::record::{Resume, Transition, WorkerRecord};
 use crate::restart::Cause;
-use crate::worker::{Context, State, Then, Worker};
+use crate::worker::{Context, Phase, Worker};
 
 mod check;
 
@@ -48,6 +47,8 @@ pub struct Fleet {
     limiter: Limiter,
     next_run: u64,
     deadlines: BTreeSet<(Tick, WorkerId)>,
+    /// Whether everything that an earlier life left is known.
+    settled: bool,
     ending: Option<Ending>,
 }
 
@@ -55,8 +56,17 @@ pub struct Fleet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ending {
     mode: ShutdownMode,
-    force_at: Option<Tick>,
+    haste: Haste,
     told: bool,
+}
+
+/// How long the stop of everything waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Haste {
+    /// As long as each worker may, but not beyond this time.
+    Until(Tick),
+    /// Whatever still runs is killed.
+    Now,
 }
 
 impl Fleet {
@@ -70,6 +80,7 @@ impl Fleet {
             limiter: Limiter::new(settings.start_rate),
             next_run: settings.next_run.max(1),
             deadlines: BTreeSet::new(),
+            settled: false,
             ending: None,
         }
     }
@@ -105,18 +116,29 @@ impl Fleet {
                 });
             }
             Input::Exited { worker, run, exit, at, wall } => {
+                self.see_run(run);
                 let known = self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
                     w.on_exited(c, run, exit, at, wall);
                 });
                 if !known {
                     // A worker that is not configured any more: nobody waits for it.
+                    out.push(Effect::KillTree { worker, run, whole: true });
                     out.push(Effect::Acknowledge { run });
                 }
             }
             Input::Adopted { worker, run, process, started } => {
-                self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+                self.see_run(run);
+                let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_adopted(c, run, process, started);
                 });
+                if !known {
+                    // Nobody would ever stop it.
+                    out.push(Effect::KillTree { worker, run, whole: true });
+                }
+            }
+            Input::Pending { worker, run } => {
+                self.see_run(run);
+                self.with(now, entropy, &worker, Actor::Master, out, |w, c| w.on_pending(c, run));
             }
             Input::Survivors { worker, run, pids } => {
                 self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
@@ -124,8 +146,11 @@ impl Fleet {
                 });
             }
             Input::Settled { unknown } => {
+                self.settled = true;
+                let mut entropy = entropy;
                 for id in self.ids() {
                     self.with(now, entropy, &id, Actor::Master, out, |w, c| w.settle(c, unknown));
+                    entropy = scatter(entropy);
                 }
             }
             Input::HealthFailed { run, severity } => {
@@ -151,7 +176,12 @@ impl Fleet {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let first = self.deadlines.first().map(|(due, _)| *due);
-        let force = self.ending.and_then(|ending| ending.force_at);
+        let force = match self.ending {
+            // Nothing is waited for any more.
+            Some(Ending { told: true, .. }) => return None,
+            Some(Ending { haste: Haste::Until(due), .. }) => Some(due),
+            Some(Ending { haste: Haste::Now, .. }) | None => None,
+        };
         first.into_iter().chain(force).min()
     }
 
@@ -190,6 +220,22 @@ impl Fleet {
         self.runs.get(&run)
     }
 
+    /// A run number that the keeper knows is never given again, even when the record
+    /// that it was given once was lost.
+    fn see_run(&mut self, run: RunId) {
+        self.next_run = self.next_run.max(run.0.saturating_add(1));
+    }
+
+    fn phase(&self) -> Phase {
+        match self.ending {
+            Some(Ending { mode: ShutdownMode::KeepWorkers, .. }) => Phase::Leaving,
+            Some(Ending { haste: Haste::Until(_), .. }) => Phase::Stopping,
+            Some(Ending { haste: Haste::Now, .. }) => Phase::Killing,
+            None if self.settled => Phase::Serving,
+            None => Phase::Settling,
+        }
+    }
+
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().cloned().collect()
     }
@@ -204,6 +250,7 @@ impl Fleet {
         out: &mut Vec<Effect>,
         change: impl FnOnce(&mut Worker, &mut Context<'_>),
     ) -> bool {
+        let phase = self.phase();
         let Some(worker) = self.workers.get_mut(id) else {
             return false;
         };
@@ -213,7 +260,7 @@ impl Fleet {
             entropy,
             limiter: &mut self.limiter,
             next_run: &mut self.next_run,
-            ending: self.ending.is_some(),
+            phase,
             actor,
             out,
         };
@@ -249,8 +296,8 @@ impl Fleet {
             self.runs.remove(&old);
         }
         if let Some(run) = run {
+            self.see_run(run);
             self.runs.insert(run, id.clone());
-            self.next_run = self.next_run.max(run.0 + 1);
         }
         if let Some(old) = old_deadline
             && deadline != old_deadline
@@ -279,33 +326,39 @@ impl Fleet {
         let Some(worker) = self.workers.get(&id) else {
             return refuse(Refusal::Unknown { worker: id }, out);
         };
-        let starts = matches!(command, Command::Start | Command::Restart { .. });
-        if starts && self.ending.is_some() {
+        let refused = match self.phase() {
+            Phase::Settling | Phase::Serving => false,
+            Phase::Stopping | Phase::Killing => command.starts(),
+            // Nobody would be left to see it done.
+            Phase::Leaving => command.starts() || command.stops(),
+        };
+        if refused {
             return refuse(Refusal::ShuttingDown, out);
         }
         if command == Command::Remove {
+            if !self.settled {
+                let state = worker.visible();
+                let hint = "the master is still learning what runs; try again in a moment";
+                return refuse(Refusal::Conflict { state, operation: "remove", hint }, out);
+            }
             if worker.run().is_some() {
                 let state = worker.visible();
                 let hint = "`stop` it first";
                 return refuse(Refusal::Conflict { state, operation: "remove", hint }, out);
             }
-            return self.remove(ticket, &actor, id, out);
+            return self.remove(ticket, actor, id, out);
         }
         self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
     }
 
-    fn remove(&mut self, ticket: Ticket, actor: &Actor, id: WorkerId, out: &mut Vec<Effect>) {
+    fn remove(&mut self, ticket: Ticket, actor: Actor, id: WorkerId, out: &mut Vec<Effect>) {
         let Some(worker) = self.workers.remove(&id) else {
             return;
         };
         if let Some(due) = worker.deadline() {
             self.deadlines.remove(&(due, id.clone()));
         }
-        out.push(Effect::Event {
-            worker: Some(id.clone()),
-            actor: actor.clone(),
-            kind: EventKind::Removed,
-        });
+        out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
         out.push(Effect::Persist { workers: alloc::vec![id] });
         out.push(Effect::Reply { ticket, answer: worker.done("removed") });
     }
@@ -317,7 +370,9 @@ impl Fleet {
         for id in due {
             self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
         }
-        if self.ending.and_then(|ending| ending.force_at).is_some_and(|due| due <= now.tick) {
+        if let Some(Ending { haste: Haste::Until(due), .. }) = self.ending
+            && due <= now.tick
+        {
             self.force(now, entropy, out);
         }
     }
@@ -330,22 +385,10 @@ impl Fleet {
         actor: &Actor,
         out: &mut Vec<Effect>,
     ) {
-        let stops = mode == ShutdownMode::StopWorkers;
-        let force_at = stops.then(|| now.tick.after(self.settings.force_shutdown_timeout));
-        self.ending = Some(Ending { mode, force_at, told: false });
-        if !stops {
-            return;
-        }
+        let haste = Haste::Until(now.tick.after(self.settings.force_shutdown_timeout));
+        self.ending = Some(Ending { mode, haste, told: false });
         for id in self.ids() {
-            self.with(now, entropy, &id, actor.clone(), out, |worker, context| {
-                worker.begin_stop(context, Then::Stay, Reason::Shutdown);
-                if matches!(worker.state, State::BackingOff { .. }) {
-                    worker.enter(context, State::Stopped, Reason::Shutdown);
-                }
-                if let State::Stopping(stopping) = &mut worker.state {
-                    stopping.then = Then::Stay;
-                }
-            });
+            self.with(now, entropy, &id, actor.clone(), out, Worker::on_shutdown);
         }
     }
 
@@ -353,7 +396,7 @@ impl Fleet {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        ending.force_at = None;
+        ending.haste = Haste::Now;
         if ending.mode == ShutdownMode::KeepWorkers {
             return;
         }
@@ -369,12 +412,29 @@ impl Fleet {
         };
         let over = match ending.mode {
             ShutdownMode::KeepWorkers => true,
-            ShutdownMode::StopWorkers => self.runs.is_empty(),
+            // What cannot be killed is named in its status, and not waited for.
+            ShutdownMode::StopWorkers => {
+                let workers = &self.workers;
+                self.settled
+                    && self
+                        .runs
+                        .values()
+                        .all(|id| workers.get(id).is_some_and(Worker::is_unkillable))
+            }
         };
         if over && !ending.told {
             ending.told = true;
-            ending.force_at = None;
             out.push(Effect::AllStopped);
         }
     }
+}
+
+/// The next of a row of random numbers, so that workers that lose their
+/// processes in the same step do not rest for the same time.
+// Source: Vigna, "splitmix64", public domain.
+fn scatter(entropy: u64) -> u64 {
+    let mixed = entropy.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

@@ -114,6 +114,13 @@ pub enum Input {
         /// When it started.
         started: (Tick, WallTime),
     },
+    /// A spawn that an earlier life asked for is not answered yet; the answer follows.
+    Pending {
+        /// Its worker.
+        worker: WorkerId,
+        /// Its run.
+        run: RunId,
+    },
     /// After a kill: what is left of the tree of a run; nothing when all is gone.
     Survivors {
         /// The worker.

@@ -16,6 +16,8 @@ pub enum Reason {
     Configured,
     /// It shall run.
     Wanted,
+    /// It shall not run.
+    Unwanted,
     /// An operator asked for it.
     Operator(&'static str),
     /// The master is ending.
@@ -68,6 +70,7 @@ impl fmt::Display for Reason {
             Self::Earlier(text) => f.write_str(text),
             Self::Configured => f.write_str("named by the configuration"),
             Self::Wanted => f.write_str("it shall run"),
+            Self::Unwanted => f.write_str("it shall not run"),
             Self::Operator(verb) => write!(f, "an operator asked for {verb}"),
             Self::Shutdown => f.write_str("the master is ending"),
             Self::Started => f.write_str("its process runs"),

@@ -23,7 +23,7 @@ use hsu_model::worker::{Unit, WorkerSpec};
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
-use crate::input::Ticket;
+use crate::input::{Command, Ticket};
 use crate::rate::Limiter;
 use crate::reason::Reason;
 use crate::record::{Resume, Transition, WorkerRecord};
@@ -48,7 +48,8 @@ pub(crate) enum State {
     /// A process was asked to end, or killed.
     Stopping(Stopping),
     /// The process has ended; what it left behind is being killed.
-    Clearing { run: RunId, then: Then, exit: hsu_model::exit::Exit },
+    /// `kills` reports are awaited: the last one tells what is left.
+    Clearing { run: RunId, then: Then, exit: hsu_model::exit::Exit, kills: u32 },
     /// Ended as wanted.
     Stopped,
     /// Rests before the next attempt.
@@ -58,7 +59,7 @@ pub(crate) enum State {
     /// Could not be started, or ended for good with a failure.
     Failed,
     /// Was running or starting when the last master ended; the keeper will tell.
-    Unsettled { run: RunId, was: WorkerState },
+    Unsettled { run: RunId, was: WorkerState, started: Option<(Tick, WallTime)> },
 }
 
 /// Whether the start rate has been asked.
@@ -88,6 +89,8 @@ pub(crate) struct Stopping {
     pub(crate) started: (Tick, WallTime),
     pub(crate) ladder: Ladder,
     pub(crate) then: Then,
+    /// Kills that were asked for and are not reported yet.
+    pub(crate) kills: u32,
 }
 
 /// How far a stop has come.
@@ -112,14 +115,47 @@ pub(crate) enum Then {
     Decide(crate::restart::Cause),
 }
 
+/// What the master is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It learns what an earlier life left. Nothing is started: it may run already.
+    Settling,
+    /// It does what it is for.
+    Serving,
+    /// It ends, and its workers go on.
+    Leaving,
+    /// It ends, and stops its workers.
+    Stopping,
+    /// It ends, and kills its workers.
+    Killing,
+}
+
+impl Phase {
+    /// Whether no worker shall run any more.
+    pub(crate) fn stops_workers(self) -> bool {
+        matches!(self, Self::Stopping | Self::Killing)
+    }
+
+    /// Whether the master is ending.
+    pub(crate) fn is_end(self) -> bool {
+        matches!(self, Self::Leaving | Self::Stopping | Self::Killing)
+    }
+}
+
+/// The command that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) ticket: Ticket,
+    pub(crate) command: Command,
+}
+
 /// What a worker needs from its fleet for one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) entropy: u64,
     pub(crate) limiter: &'a mut Limiter,
     pub(crate) next_run: &'a mut u64,
-    /// Whether the master is ending, so that nothing is started.
-    pub(crate) ending: bool,
+    pub(crate) phase: Phase,
     pub(crate) actor: Actor,
     pub(crate) out: &'a mut Vec<Effect>,
 }
@@ -137,11 +173,13 @@ pub(crate) struct Worker {
     pub(crate) restarts: u64,
     pub(crate) latest_run: Option<RunId>,
     pub(crate) accounted: Option<RunId>,
+    /// The latest run that an earlier master accounted for: what it left behind may live.
+    pub(crate) uncleared: Option<RunId>,
     pub(crate) last_exit: Option<LastExit>,
     pub(crate) survivors: Vec<u32>,
     pub(crate) history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
-    /// The command that is under way, and its name.
-    pub(crate) pending: Option<(Ticket, &'static str)>,
+    /// The command that is under way.
+    pub(crate) pending: Option<Pending>,
     /// The next start is a restart that was asked for or follows an exit.
     pub(crate) counts_as_restart: bool,
 }
@@ -159,6 +197,7 @@ impl Worker {
             restarts: 0,
             latest_run: None,
             accounted: None,
+            uncleared: None,
             last_exit: None,
             survivors: Vec::new(),
             history: VecDeque::new(),
@@ -235,6 +274,28 @@ impl Worker {
         }
     }
 
+    /// When the process of the run that is not over started, as far as it is known.
+    pub(crate) fn started(&self) -> Option<(Tick, WallTime)> {
+        match &self.state {
+            State::Unsettled { started, .. } => *started,
+            State::Running(Running { started, .. }) | State::Stopping(Stopping { started, .. }) => {
+                Some(*started)
+            }
+            State::Starting { .. }
+            | State::Clearing { .. }
+            | State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => None,
+        }
+    }
+
+    /// Whether an operator and the configuration let it run.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.desired == Desired::Running && self.is_enabled()
+    }
+
     /// When the worker wants to be woken.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         match &self.state {
@@ -263,9 +324,6 @@ impl Worker {
         let from = self.visible();
         self.state = state;
         let to = self.visible();
-        if from == to && self.reason == reason {
-            return;
-        }
         if from != to {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
@@ -298,7 +356,7 @@ impl Worker {
 
     /// Answers the command that is under way.
     pub(crate) fn resolve(&mut self, context: &mut Context<'_>, answer: Answer) {
-        if let Some((ticket, _)) = self.pending.take() {
+        if let Some(Pending { ticket, .. }) = self.pending.take() {
             context.out.push(Effect::Reply { ticket, answer });
         }
     }
@@ -343,11 +401,11 @@ impl Worker {
             desired: self.desired,
             enabled: self.enabled,
             removed: false,
-            state: self.visible(),
+            state: self.durable_state(),
             reason: self.reason.to_string(),
             run: self.latest_run,
             accounted: self.accounted,
-            started: self.process().map(|(_, started)| started),
+            started: self.started(),
             restarts: self.restarts,
             attempts: self.attempts,
             breaker: self.breaker,
@@ -358,6 +416,24 @@ impl Worker {
             },
             last_exit: self.last_exit,
             history: self.transitions().collect(),
+        }
+    }
+
+    /// What the end of the master stopped is started by the next one, whatever
+    /// became of this one before it had stopped everything.
+    fn durable_state(&self) -> WorkerState {
+        match self.state {
+            State::Stopped if self.reason == Reason::Shutdown => WorkerState::Registered,
+            State::Registered
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. }
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. } => self.visible(),
         }
     }
 
@@ -376,6 +452,7 @@ impl Worker {
         self.restarts = record.restarts;
         self.latest_run = record.run;
         self.accounted = record.accounted;
+        self.uncleared = record.accounted;
         self.last_exit = record.last_exit;
         let unless_stopped = self.restart().is_some_and(|restart| {
             restart.policy == hsu_model::restart::RestartPolicy::UnlessStopped
@@ -396,7 +473,9 @@ impl Worker {
                     admitted: Admitted::No,
                 },
                 was @ (WorkerState::Starting | WorkerState::Running | WorkerState::Stopping) => {
-                    record.run.map_or(State::Registered, |run| State::Unsettled { run, was })
+                    let started = record.started;
+                    let unsettled = |run| State::Unsettled { run, was, started };
+                    record.run.map_or(State::Registered, unsettled)
                 }
             };
             self.reason = Reason::Earlier(record.reason.clone());
@@ -405,6 +484,6 @@ impl Worker {
 
     /// The time that a run has lasted.
     pub(crate) fn lasted(&self, until: Tick) -> Duration {
-        self.process().map_or(Duration::ZERO, |(_, (started, _))| until.since(started))
+        self.started().map_or(Duration::ZERO, |(started, _)| until.since(started))
     }
 }

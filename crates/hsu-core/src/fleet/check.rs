@@ -28,7 +28,8 @@ impl Fleet {
                 demand(self.runs.get(&run) == Some(id), "I1: the index knows every run")?;
                 demand(run.0 < self.next_run, "I27: run numbers only rise")?;
                 let open = worker.accounted.is_none_or(|accounted| accounted < run);
-                let clearing = matches!(worker.state, State::Clearing { .. });
+                let clearing =
+                    matches!(worker.state, State::Clearing { .. } | State::Unsettled { .. });
                 demand(open || clearing, "I3: an accounted run is over")?;
             }
             let visible = worker.visible();
@@ -39,6 +40,12 @@ impl Fleet {
             let open = matches!(worker.breaker, Breaker::Open { .. });
             demand(!tripped || open, "I8: a tripped worker has an open breaker")?;
             demand(!open || worker.run().is_none(), "I8: an open breaker starts nothing")?;
+            let tries = worker.run().is_some()
+                || matches!(worker.state, State::Registered | State::BackingOff { .. });
+            let half_open = worker.breaker == Breaker::HalfOpen;
+            demand(!half_open || tries, "I8: a half-open breaker has a trial")?;
+            let waits = worker.run().is_some() || !self.settled;
+            demand(worker.pending.is_none() || waits, "L3: a command waits for something")?;
             demand(worker.history.len() <= 16, "I20: the history is bounded")?;
             let due = worker.deadline();
             let filed = due.is_none_or(|due| self.deadlines.contains(&(due, id.clone())));

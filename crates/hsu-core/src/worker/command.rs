@@ -6,7 +6,7 @@
 use hsu_model::event::EventKind;
 use hsu_model::status::Desired;
 
-use super::{Context, State, Then, Worker};
+use super::{Context, Pending, State, Then, Worker};
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::{Effect, Scope};
@@ -33,6 +33,23 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it may end with a process that was started.
+    pub(crate) fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::Restart { .. })
+    }
+
+    /// Whether it ends with a worker that does not run.
+    pub(crate) fn stops(self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::Disable)
+    }
+
+    /// Whether it shall not wait for a process to end by itself.
+    pub(crate) fn is_forced(self) -> bool {
+        matches!(self, Self::Stop { force: true } | Self::Restart { force: true })
+    }
+}
+
 impl Worker {
     /// Does what an operator asks, answers at once or keeps the ticket until it is done.
     /// `Remove` is the fleet's.
@@ -43,7 +60,10 @@ impl Worker {
         command: Command,
     ) {
         let verb = command.verb();
-        if !matches!(command, Command::Signal(_) | Command::ResetBreaker | Command::Enable) {
+        if let Some(answer) = self.refusal(command) {
+            return context.out.push(Effect::Reply { ticket, answer });
+        }
+        if command.starts() || command.stops() {
             self.supersede(context, verb);
         }
         self.tell(context, EventKind::Commanded { verb: verb.into() });
@@ -56,6 +76,10 @@ impl Worker {
             Command::Restart { force } => self.restart_wanted(context, force),
             Command::Signal(number) => Some(self.signal_wanted(context, number)),
             Command::Enable => {
+                if !self.is_enabled() {
+                    // It may run: that it shall is another wish.
+                    self.desired = Desired::Stopped;
+                }
                 self.enabled = Some(true);
                 Some(self.done("enabled; `start` runs it"))
             }
@@ -70,12 +94,28 @@ impl Worker {
         self.persist(context);
         match answer {
             Some(answer) => context.out.push(Effect::Reply { ticket, answer }),
-            None => self.pending = Some((ticket, verb)),
+            None => self.pending = Some(Pending { ticket, command }),
         }
     }
 
     fn supersede(&mut self, context: &mut Context<'_>, by: &'static str) {
         self.resolve(context, Answer::Refused(Refusal::Superseded { by }));
+    }
+
+    /// Why a command cannot even be begun; what is under way goes on undisturbed.
+    fn refusal(&self, command: Command) -> Option<Answer> {
+        if command.starts() && !self.is_enabled() {
+            return Some(
+                self.conflict(command.verb(), "the worker is disabled; `enable` it first"),
+            );
+        }
+        if command == (Command::Restart { force: false }) && self.state == State::Tripped {
+            return Some(self.conflict(
+                "restart",
+                "its breaker is open; `reset` closes it, `restart --force` ignores it",
+            ));
+        }
+        None
     }
 
     fn conflict(&self, operation: &'static str, hint: &'static str) -> Answer {
@@ -84,19 +124,19 @@ impl Worker {
 
     /// None means that the answer comes later.
     fn start_wanted(&mut self, context: &mut Context<'_>) -> Option<Answer> {
-        if !self.is_enabled() {
-            return Some(self.conflict("start", "the worker is disabled; `enable` it first"));
-        }
         self.desired = Desired::Running;
         match &mut self.state {
             State::Running(_) => Some(self.done("it runs already")),
             State::Starting { .. } | State::Unsettled { .. } => None,
             State::Stopping(stopping) => {
                 stopping.then = Then::StartAgain;
+                self.forget_failures(context);
+                self.kill_again(context);
                 None
             }
             State::Clearing { then, .. } => {
                 *then = Then::StartAgain;
+                self.forget_failures(context);
                 None
             }
             State::Registered
@@ -118,9 +158,15 @@ impl Worker {
         verb: &'static str,
     ) -> Option<Answer> {
         match &mut self.state {
-            State::Registered | State::Stopped => Some(self.done("it does not run")),
+            State::Stopped => Some(self.done("it does not run")),
+            State::Registered => {
+                // A start may have been waiting for the keeper's inventory.
+                self.forget_failures(context);
+                Some(self.done("it does not run"))
+            }
             State::BackingOff { .. } | State::Tripped | State::Failed => {
                 self.forget_failures(context);
+                self.counts_as_restart = false;
                 self.enter(context, State::Stopped, Reason::Operator(verb));
                 Some(self.done("stopped"))
             }
@@ -138,6 +184,7 @@ impl Worker {
                 if force {
                     self.kill_now(context);
                 }
+                self.kill_again(context);
                 None
             }
             State::Clearing { then, .. } => {
@@ -148,14 +195,7 @@ impl Worker {
     }
 
     fn restart_wanted(&mut self, context: &mut Context<'_>, force: bool) -> Option<Answer> {
-        if !self.is_enabled() {
-            return Some(self.conflict("restart", "the worker is disabled; `enable` it first"));
-        }
         match &mut self.state {
-            State::Tripped if !force => Some(self.conflict(
-                "restart",
-                "its breaker is open; `reset` closes it, `restart --force` ignores it",
-            )),
             State::Running(_) => {
                 self.desired = Desired::Running;
                 self.forget_failures(context);
@@ -209,14 +249,18 @@ impl Worker {
     fn reset(&mut self, context: &mut Context<'_>) -> Answer {
         self.forget_failures(context);
         let waits = matches!(self.state, State::Tripped | State::BackingOff { .. });
-        if waits && self.desired == Desired::Running && self.is_enabled() && !context.ending {
+        if waits && self.is_wanted() && !context.phase.is_end() {
             self.counts_as_restart = true;
             self.begin_start(context, Reason::Operator("reset"));
+        } else if self.state == State::Tripped {
+            let reason =
+                if context.phase.is_end() { Reason::Shutdown } else { Reason::Operator("reset") };
+            self.enter(context, State::Stopped, reason);
         }
         self.done("its breaker is closed and its failures are forgotten")
     }
 
-    fn forget_failures(&mut self, context: &mut Context<'_>) {
+    pub(super) fn forget_failures(&mut self, context: &mut Context<'_>) {
         self.attempts = 0;
         self.set_breaker(context, Breaker::Closed);
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use hsu_model::event::EventKind;
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
-use hsu_model::status::{Desired, LastExit};
+use hsu_model::status::LastExit;
 use hsu_model::time::{Tick, WallTime};
 
 use super::{Admitted, Context, State, Then, Worker};
@@ -37,9 +37,41 @@ impl Worker {
         if self.run() == Some(run) {
             self.on_end_of_run(context, run, exit, lasted);
         } else {
-            // A run that was spawned and ended between two masters; a later one
-            // is already known, or the worker rests.
-            self.persist(context);
+            self.on_end_of_unknown_run(context, run, exit);
+        }
+    }
+
+    /// A run ended that the record does not know: a master spawned it, and was lost
+    /// before that was durable. It counts as any other.
+    fn on_end_of_unknown_run(&mut self, context: &mut Context<'_>, run: RunId, exit: Exit) {
+        let is_latest = self.latest_run.is_none_or(|latest| run > latest);
+        match &self.state {
+            State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. }
+                if is_latest =>
+            {
+                self.latest_run = Some(run);
+                if self.state == State::Tripped {
+                    self.set_breaker(context, Breaker::HalfOpen);
+                }
+                context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: false });
+                self.decide(context, exit, Cause::Exit);
+            }
+            // A later run is known, and it decides.
+            State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. }
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. } => self.persist(context),
         }
     }
 
@@ -52,10 +84,17 @@ impl Worker {
     ) {
         match &self.state {
             State::Stopping(stopping) => {
-                let then = stopping.then;
-                self.state = State::Clearing { run, then, exit };
-                context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: true });
+                let (then, kills) = (stopping.then, stopping.kills);
+                self.clear(context, run, then, exit, kills);
+            }
+            // A later run may still turn up: it is cleared when everything is known.
+            State::Unsettled { .. } if !self.is_wanted() || context.phase.stops_workers() => {
                 self.persist(context);
+            }
+            State::Starting { .. } | State::Running(_)
+                if !self.is_wanted() || context.phase.stops_workers() =>
+            {
+                self.clear(context, run, Then::Stay, exit, 0);
             }
             State::Starting { .. } | State::Running(_) | State::Unsettled { .. } => {
                 // Whatever it left behind must not live beside the next run.
@@ -73,6 +112,21 @@ impl Worker {
         }
     }
 
+    /// Kills what an ended run left behind, and waits until all kills are reported: one
+    /// that is still under way would hit the next run too.
+    pub(super) fn clear(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        then: Then,
+        exit: Exit,
+        kills: u32,
+    ) {
+        self.state = State::Clearing { run, then, exit, kills: kills.saturating_add(1) };
+        context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: true });
+        self.persist(context);
+    }
+
     /// A run that lasted long enough closes the breaker.
     fn forget_failures_after(&mut self, context: &mut Context<'_>, lasted: Duration) {
         if self.restart().is_some_and(|restart| lasted >= restart.reset_after) {
@@ -83,11 +137,8 @@ impl Worker {
 
     /// What follows an exit, by policy. The worker has no process.
     pub(super) fn decide(&mut self, context: &mut Context<'_>, exit: Exit, cause: Cause) {
-        let stopped = self.desired == Desired::Stopped || !self.is_enabled() || context.ending;
-        if stopped {
-            self.enter(context, State::Stopped, Reason::Ended(exit));
-            let answer = self.done("stopped");
-            return self.resolve(context, answer);
+        if !self.is_wanted() || context.phase.stops_workers() {
+            return self.rest_in_peace(context, exit);
         }
         let Some(restart) = self.restart() else {
             return;
@@ -98,11 +149,19 @@ impl Worker {
             Verdict::Final => {
                 let state = if exit.is_success() { State::Stopped } else { State::Failed };
                 let reason = Reason::Final(exit);
+                // Nothing will be restarted, so there is nothing to hold back.
+                self.forget_failures(context);
                 self.tell(
                     context,
                     EventKind::RestartRefused { reason: alloc::format!("{reason}") },
                 );
                 self.enter(context, state, reason);
+                let answer = if exit.is_success() {
+                    self.done(alloc::format!("started, and ended: {exit}"))
+                } else {
+                    Self::failed(alloc::format!("started, and ended: {exit}"))
+                };
+                self.resolve(context, answer);
             }
             Verdict::GiveUp => self.trip(context, exit),
             // A failed trial opens the breaker again, whatever the limit says.
@@ -111,24 +170,51 @@ impl Worker {
                 self.attempts = attempt;
                 self.counts_as_restart = true;
                 self.tell(context, EventKind::RestartScheduled { attempt, limit, delay });
+                self.resolve(context, Self::failed(alloc::format!("started, and ended: {exit}")));
                 self.rest(context, exit, attempt, delay);
             }
         }
     }
 
+    /// Ended, as it shall be.
+    pub(super) fn rest_in_peace(&mut self, context: &mut Context<'_>, exit: Exit) {
+        let by_shutdown = self.is_wanted() && context.phase.stops_workers();
+        let reason = if by_shutdown { Reason::Shutdown } else { Reason::Ended(exit) };
+        self.forget_failures(context);
+        self.counts_as_restart = false;
+        self.enter(context, State::Stopped, reason);
+        let answer = self.done("stopped");
+        self.resolve(context, answer);
+    }
+
     fn rest(&mut self, context: &mut Context<'_>, exit: Exit, attempt: u32, delay: Duration) {
         if delay.is_zero() {
-            let turn = context.limiter.reserve(context.now.tick);
-            if turn <= context.now.tick {
-                self.begin_start(context, Reason::RestartAtOnce(exit));
-            } else {
-                let state = State::BackingOff { due: turn, admitted: Admitted::Yes };
-                self.enter(context, state, Reason::StartRate);
-            }
+            self.start_in_turn(context, Reason::RestartAtOnce(exit));
         } else {
             let due = context.now.tick.after(delay);
             let state = State::BackingOff { due, admitted: Admitted::No };
             self.enter(context, state, Reason::Rest { exit, attempt, delay });
+        }
+    }
+
+    /// Starts it now, or when the start rate of the whole master gives it its turn.
+    fn start_in_turn(&mut self, context: &mut Context<'_>, reason: Reason) {
+        let turn = context.limiter.reserve(context.now.tick);
+        if turn <= context.now.tick {
+            self.begin_start(context, reason);
+        } else {
+            let state = State::BackingOff { due: turn, admitted: Admitted::Yes };
+            self.enter(context, state, Reason::StartRate);
+        }
+    }
+
+    /// Puts off what is due, for as long as this master may still live.
+    fn postpone(&mut self) {
+        if let State::BackingOff { due, .. } = &mut self.state {
+            *due = Tick(u64::MAX);
+        }
+        if let Breaker::Open { trial_at } = &mut self.breaker {
+            *trial_at = None;
         }
     }
 
@@ -139,22 +225,22 @@ impl Worker {
         let reason = Reason::TooManyFailures { exit, attempts: self.attempts };
         self.tell(context, EventKind::RestartRefused { reason: alloc::format!("{reason}") });
         self.enter(context, State::Tripped, reason);
+        self.resolve(context, Self::failed(alloc::format!("started, and ended: {exit}")));
     }
 
     /// A rest, a stable run, a trial or a stop is due.
     pub(crate) fn on_due(&mut self, context: &mut Context<'_>) {
+        let waits = matches!(self.state, State::BackingOff { .. } | State::Tripped);
+        if waits && context.phase.is_end() {
+            // The next master goes on from the record.
+            return self.postpone();
+        }
         match &self.state {
             State::BackingOff { admitted: Admitted::Yes, .. } => {
                 self.begin_start(context, Reason::RestOver);
             }
             State::BackingOff { admitted: Admitted::No, .. } => {
-                let turn = context.limiter.reserve(context.now.tick);
-                if turn <= context.now.tick {
-                    self.begin_start(context, Reason::RestOver);
-                } else {
-                    let state = State::BackingOff { due: turn, admitted: Admitted::Yes };
-                    self.enter(context, state, Reason::StartRate);
-                }
+                self.start_in_turn(context, Reason::RestOver);
             }
             State::Running(_) => {
                 self.attempts = 0;
@@ -167,7 +253,7 @@ impl Worker {
             State::Tripped => {
                 self.set_breaker(context, Breaker::HalfOpen);
                 self.counts_as_restart = true;
-                self.begin_start(context, Reason::Trial);
+                self.start_in_turn(context, Reason::Trial);
             }
             State::Stopping(_) => self.climb(context),
             // These set no deadline.
@@ -187,7 +273,7 @@ impl Worker {
         };
         let grace = self.restart().map_or(Duration::ZERO, |restart| restart.startup_grace);
         let in_grace = context.now.tick.since(running.started.0) < grace;
-        if running.run != run || in_grace {
+        if running.run != run || in_grace || context.phase.is_end() {
             return;
         }
         let reason = match cause {

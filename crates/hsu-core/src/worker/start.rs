@@ -7,12 +7,13 @@ use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::RunId;
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::RestartContext;
-use hsu_model::status::{Desired, WorkerState};
+use hsu_model::status::WorkerState;
 use hsu_model::time::{Tick, WallTime};
 
-use super::{Admitted, Context, Running, State, Then, Worker};
+use super::{Admitted, Context, Phase, Running, State, Then, Worker};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
+use crate::input::Command;
 use crate::reason::Reason;
 
 /// The rest after a spawn that failed for want of something that comes back.
@@ -25,8 +26,13 @@ impl Worker {
             self.run().is_none_or(|run| self.accounted.is_some_and(|accounted| run <= accounted)),
             "I1: at most one run that is not over"
         );
-        if context.ending {
-            return;
+        match context.phase {
+            Phase::Serving => {}
+            // It may run already, and is started when everything is known; or the
+            // next master starts it.
+            Phase::Settling | Phase::Leaving | Phase::Stopping | Phase::Killing => {
+                return self.enter(context, State::Registered, reason);
+            }
         }
         let run = RunId(*context.next_run);
         *context.next_run += 1;
@@ -38,8 +44,7 @@ impl Worker {
 
     /// Starts what shall run, is allowed to, and has not been started yet.
     pub(crate) fn reconcile(&mut self, context: &mut Context<'_>) {
-        let wanted = self.desired == Desired::Running && self.is_enabled();
-        if wanted && self.state == State::Registered {
+        if self.is_wanted() && self.state == State::Registered {
             self.begin_start(context, Reason::Wanted);
         }
     }
@@ -72,12 +77,21 @@ impl Worker {
         let started = (context.now.tick, context.now.wall);
         self.tell(context, EventKind::Spawned { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Started);
-        if self.desired == Desired::Stopped || context.ending {
-            // Stopped while it was being started.
-            self.begin_stop(context, Then::Stay, Reason::Wanted);
-        } else {
+        if self.is_wanted() && !context.phase.stops_workers() {
             let answer = self.done("started");
             self.resolve(context, answer);
+        } else {
+            // Stopped while it was being started.
+            self.begin_stop(context, Then::Stay, Reason::Unwanted);
+            self.hurry(context);
+        }
+    }
+
+    /// Kills at once what shall not get the time to end by itself.
+    fn hurry(&mut self, context: &mut Context<'_>) {
+        let forced = self.pending.is_some_and(|pending| pending.command.is_forced());
+        if forced || context.phase == Phase::Killing {
+            self.kill_now(context);
         }
     }
 
@@ -113,7 +127,10 @@ impl Worker {
         self.accounted = Some(run);
         self.tell(context, EventKind::SpawnFailed { run, error: error.clone() });
         let reason = Reason::NotStarted(error.to_string());
-        if self.desired == Desired::Stopped || context.ending {
+        if !self.is_wanted() || context.phase.stops_workers() {
+            let by_shutdown = self.is_wanted();
+            let reason = if by_shutdown { Reason::Shutdown } else { reason };
+            self.forget_failures(context);
             self.enter(context, State::Stopped, reason);
             let answer = self.done("stopped before it had started");
             self.resolve(context, answer);
@@ -123,6 +140,7 @@ impl Worker {
             self.resolve(context, Self::failed(error));
         } else {
             // What is missing does not come by itself: an operator's start tries again.
+            self.forget_failures(context);
             self.enter(context, State::Failed, reason);
             self.resolve(context, Self::failed(error));
         }
@@ -143,6 +161,10 @@ impl Worker {
         process: ProcessKey,
         started: (Tick, WallTime),
     ) {
+        if self.accounted.is_some_and(|accounted| run <= accounted) {
+            // A stale report: the run it names is already over.
+            return;
+        }
         let was = match &self.state {
             State::Unsettled { was, .. } => *was,
             State::Starting { run: asked } if *asked == run => WorkerState::Starting,
@@ -158,15 +180,50 @@ impl Worker {
             | State::Clearing { .. } => return,
         };
         self.latest_run = Some(run);
+        self.try_on(context);
         self.tell(context, EventKind::Adopted { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Adopted);
-        let unwanted = self.desired == Desired::Stopped || !self.is_enabled();
-        if unwanted || was == WorkerState::Stopping {
-            let then = if unwanted { Then::Stay } else { Then::StartAgain };
-            self.begin_stop(context, then, Reason::Wanted);
+        let restarts =
+            self.pending.is_some_and(|pending| matches!(pending.command, Command::Restart { .. }));
+        if !self.is_wanted() || context.phase.stops_workers() {
+            self.begin_stop(context, Then::Stay, Reason::Unwanted);
+            self.hurry(context);
+        } else if restarts || was == WorkerState::Stopping {
+            self.begin_stop(context, Then::StartAgain, Reason::Operator("restart"));
+            self.hurry(context);
         } else {
             let answer = self.done("started");
             self.resolve(context, answer);
+        }
+    }
+
+    /// An earlier life asked for this run, and the keeper has not answered yet.
+    pub(crate) fn on_pending(&mut self, context: &mut Context<'_>, run: RunId) {
+        if self.accounted.is_some_and(|accounted| run <= accounted) {
+            return;
+        }
+        match &self.state {
+            State::Unsettled { .. }
+            | State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => {}
+            // It is known already: the keeper was replaced, not the master.
+            State::Starting { .. }
+            | State::Running(_)
+            | State::Stopping(_)
+            | State::Clearing { .. } => return,
+        }
+        self.latest_run = Some(run);
+        self.try_on(context);
+        self.enter(context, State::Starting { run }, Reason::Wanted);
+    }
+
+    /// A run that an earlier life began although the breaker is open was its trial.
+    fn try_on(&mut self, context: &mut Context<'_>) {
+        if matches!(self.breaker, Breaker::Open { .. }) {
+            self.set_breaker(context, Breaker::HalfOpen);
         }
     }
 
@@ -177,7 +234,7 @@ impl Worker {
         unknown: hsu_model::exit::UnknownExit,
     ) {
         let missing = match &self.state {
-            State::Unsettled { run, was } => Some((*run, *was)),
+            State::Unsettled { run, was, .. } => Some((*run, *was)),
             State::Registered
             | State::Starting { .. }
             | State::Running(_)
@@ -189,30 +246,45 @@ impl Worker {
             | State::Failed => None,
         };
         match missing {
-            // It was never spawned, so nothing failed: it is simply started.
-            Some((run, WorkerState::Starting)) => {
-                self.accounted = Some(run);
-                self.state = State::Registered;
-            }
             // Its exit is accounted; only what it left behind is not known to be gone.
             Some((run, _)) if self.accounted.is_some_and(|accounted| run <= accounted) => {
                 let last = self.last_exit.map(|last| last.exit);
                 let exit = last.unwrap_or(hsu_model::exit::Exit::Unknown(unknown));
-                let wanted = self.desired == Desired::Running && self.is_enabled();
-                let then = if wanted { Then::StartAgain } else { Then::Stay };
-                self.state = State::Clearing { run, then, exit };
-                let worker = self.id().clone();
-                context.out.push(Effect::KillTree { worker, run, whole: true });
+                let then = if self.is_wanted() { Then::StartAgain } else { Then::Stay };
+                self.clear(context, run, then, exit, 0);
+            }
+            // It was never spawned, so nothing failed: it is simply started.
+            Some((_, WorkerState::Starting)) => {
+                self.state = State::Registered;
+                if !self.is_wanted() {
+                    self.forget_failures(context);
+                    self.enter(context, State::Stopped, Reason::Unwanted);
+                    let answer = self.done("stopped before it had started");
+                    self.resolve(context, answer);
+                }
             }
             Some((run, _)) => {
                 let exit = hsu_model::exit::Exit::Unknown(unknown);
                 let (tick, wall) = (context.now.tick, context.now.wall);
                 self.on_exited(context, run, exit, tick, wall);
             }
-            None => {}
+            None => self.settle_at_rest(context),
+        }
+        // The master that was lost may not have come to it.
+        if let Some(run) = self.uncleared.take() {
+            context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: false });
         }
         let actor = core::mem::replace(&mut context.actor, Actor::Configuration);
         self.reconcile(context);
         context.actor = actor;
+    }
+
+    /// A worker without a process goes on resting only while it shall run.
+    fn settle_at_rest(&mut self, context: &mut Context<'_>) {
+        let rests = matches!(self.state, State::BackingOff { .. } | State::Tripped);
+        if rests && !self.is_wanted() {
+            self.forget_failures(context);
+            self.enter(context, State::Stopped, Reason::Unwanted);
+        }
     }
 }

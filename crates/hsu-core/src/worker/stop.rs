@@ -5,10 +5,11 @@ use core::time::Duration;
 
 use hsu_model::event::EventKind;
 use hsu_model::execution::Stop;
+use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
-use hsu_model::status::Desired;
 
 use super::{Context, Ladder, Running, State, Stopping, Then, Worker};
+use crate::answer::{Answer, Refusal};
 use crate::effect::{Effect, Scope};
 use crate::reason::Reason;
 
@@ -27,7 +28,7 @@ impl Worker {
         let Stop { signal, graceful_timeout } = self.stop_settings();
         let kill_at = context.now.tick.after(graceful_timeout);
         let ladder = Ladder::Asked { kill_at };
-        let stopping = Stopping { run, process, started, ladder, then };
+        let stopping = Stopping { run, process, started, ladder, then, kills: 0 };
         self.enter(context, State::Stopping(stopping), reason);
         for signal in [signal, SIGCONT] {
             context.out.push(Effect::Signal { run, signal, scope: Scope::Tree });
@@ -44,9 +45,53 @@ impl Worker {
             return;
         }
         stopping.ladder = Ladder::Killed { report_at: context.now.tick.after(UNKILLABLE_AFTER) };
+        stopping.kills += 1;
         let run = stopping.run;
         self.tell(context, EventKind::Killed { run });
         context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: true });
+    }
+
+    /// A process that a kill did not end is killed once more for whoever asks again.
+    pub(super) fn kill_again(&mut self, context: &mut Context<'_>) {
+        if let State::Stopping(stopping) = &mut self.state
+            && stopping.ladder == Ladder::Unkillable
+        {
+            stopping.ladder = Ladder::Asked { kill_at: context.now.tick };
+            self.kill_now(context);
+        }
+    }
+
+    /// Whether it was killed, is still there, and nobody waits for it any more.
+    pub(crate) fn is_unkillable(&self) -> bool {
+        matches!(&self.state, State::Stopping(stopping) if stopping.ladder == Ladder::Unkillable)
+    }
+
+    /// The master is ending.
+    pub(crate) fn on_shutdown(&mut self, context: &mut Context<'_>) {
+        let stops = context.phase.stops_workers();
+        if self.pending.is_some_and(|pending| !stops || pending.command.starts()) {
+            self.resolve(context, Answer::Refused(Refusal::ShuttingDown));
+        }
+        if !stops {
+            return;
+        }
+        self.begin_stop(context, Then::Stay, Reason::Shutdown);
+        match &mut self.state {
+            State::BackingOff { .. } => {
+                self.forget_failures(context);
+                self.enter(context, State::Stopped, Reason::Shutdown);
+            }
+            State::Stopping(stopping) => stopping.then = Then::Stay,
+            State::Clearing { then, .. } => *then = Then::Stay,
+            // These have no process, or the answer of the keeper goes on from here.
+            State::Registered
+            | State::Starting { .. }
+            | State::Running(_)
+            | State::Stopped
+            | State::Tripped
+            | State::Failed
+            | State::Unsettled { .. } => {}
+        }
     }
 
     /// A stop's deadline is due.
@@ -77,12 +122,26 @@ impl Worker {
 
     /// What is left after a kill is known.
     pub(crate) fn on_survivors(&mut self, context: &mut Context<'_>, run: RunId, pids: Vec<u32>) {
-        let cleared = match &self.state {
-            State::Clearing { run: ours, then, exit } if *ours == run => Some((*then, *exit)),
+        if !pids.is_empty() {
+            let count = u32::try_from(pids.len()).unwrap_or(u32::MAX);
+            self.tell(context, EventKind::Survived { run, count });
+            self.survivors = pids;
+        }
+        match &mut self.state {
+            State::Clearing { run: ours, then, exit, kills } if *ours == run => {
+                *kills = kills.saturating_sub(1);
+                if *kills == 0 {
+                    let (then, exit) = (*then, *exit);
+                    self.on_cleared(context, then, exit);
+                }
+            }
             // The kill of a process that still runs: its exit decides.
-            State::Stopping(_) => None,
+            State::Stopping(stopping) if stopping.run == run => {
+                stopping.kills = stopping.kills.saturating_sub(1);
+            }
             // Leftovers of an earlier run were looked for while another run goes on.
-            State::Clearing { .. }
+            State::Stopping(_)
+            | State::Clearing { .. }
             | State::Registered
             | State::Starting { .. }
             | State::Running(_)
@@ -90,29 +149,23 @@ impl Worker {
             | State::BackingOff { .. }
             | State::Tripped
             | State::Failed
-            | State::Unsettled { .. } => None,
-        };
-        if !pids.is_empty() {
-            let count = u32::try_from(pids.len()).unwrap_or(u32::MAX);
-            self.tell(context, EventKind::Survived { run, count });
-            self.survivors = pids;
+            | State::Unsettled { .. } => {}
         }
-        let Some((then, exit)) = cleared else { return };
+    }
+
+    /// Nothing is left of a run, or what is left is named.
+    fn on_cleared(&mut self, context: &mut Context<'_>, then: Then, exit: Exit) {
+        let wanted = self.is_wanted() && !context.phase.stops_workers();
         match then {
-            Then::Stay => {
-                self.enter(context, State::Stopped, Reason::Ended(exit));
-                let answer = self.done("stopped");
-                self.resolve(context, answer);
-            }
-            Then::StartAgain if self.desired == Desired::Running && !context.ending => {
+            Then::StartAgain if wanted => {
                 self.counts_as_restart = true;
                 self.begin_start(context, Reason::Operator("restart"));
             }
-            Then::StartAgain => self.enter(context, State::Stopped, Reason::Ended(exit)),
-            Then::Decide(cause) => {
+            Then::Decide(cause) if wanted => {
                 self.state = State::Stopped;
                 self.decide(context, exit, cause);
             }
+            Then::Stay | Then::StartAgain | Then::Decide(_) => self.rest_in_peace(context, exit),
         }
     }
 }

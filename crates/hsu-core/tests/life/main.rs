@@ -1,0 +1,9 @@
+//! Lives of fleets in simulated time.
+
+mod breaker;
+mod commands;
+mod masters;
+mod restarts;
+mod schedules;
+mod stopping;
+mod world;

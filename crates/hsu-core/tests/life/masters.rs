@@ -1,0 +1,323 @@
+//! Masters: what one leaves, the next one takes up, in each state.
+
+use std::time::Duration;
+
+use hsu_core::answer::Answer;
+use hsu_core::effect::Effect;
+use hsu_core::input::{Command, Input, ShutdownMode};
+use hsu_core::record::Resume;
+use hsu_model::exit::Exit;
+use hsu_model::process::ProcessKey;
+use hsu_model::restart::{RestartContext, RestartPolicy};
+use hsu_model::status::WorkerState;
+use hsu_model::time::{Tick, WallTime};
+
+use crate::world::keeper::{Outcome, Temper};
+use crate::world::specs::{GRACE, STEADY, plain, restart, worker};
+use crate::world::{Loss, Pace, World, id, settings};
+
+const STOP: Command = Command::Stop { force: false };
+const ONE: Exit = Exit::Code(1);
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Brings the worker `web` of a world into a state.
+fn world_in(state: WorkerState) -> World {
+    let mut restart = restart(RestartPolicy::OnFailure);
+    let retries = if state == WorkerState::Tripped { 1 } else { 3 };
+    restart.default = RestartContext { max_retries: retries, ..STEADY };
+    let mut spec = worker("web", restart);
+    spec.enabled = state != WorkerState::Registered;
+    let mut world = World::of(spec);
+    match state {
+        WorkerState::Registered | WorkerState::Running => {}
+        WorkerState::Starting => {
+            world.ask("web", STOP);
+            world.keeper.holds_spawns = true;
+            world.ask("web", Command::Start);
+        }
+        WorkerState::Stopping => {
+            let run = world.live_run("web").expect("it runs");
+            world.keeper.harden(run);
+            world.command("web", STOP);
+        }
+        WorkerState::Stopped => drop(world.ask("web", STOP)),
+        WorkerState::BackingOff => world.exit("web", ONE),
+        WorkerState::Tripped => {
+            world.exit("web", ONE);
+            world.advance(seconds(5));
+            world.exit("web", ONE);
+        }
+        WorkerState::Failed => {
+            world.ask("web", STOP);
+            world.next_spawn(Outcome::Fails { transient: false });
+            world.ask("web", Command::Start);
+        }
+    }
+    assert_eq!(world.state("web"), state);
+    world
+}
+
+#[test]
+fn a_worker_in_each_state_goes_on_under_the_next_master() {
+    for state in WorkerState::ALL {
+        for loss in [Loss::Orders, Loss::Nothing] {
+            let mut world = world_in(state);
+            let (before, starts) = (world.status("web"), world.starts());
+            world.crash(loss);
+            let after = world.status("web");
+            assert_eq!(after.state, state, "{loss:?}");
+            assert_eq!(
+                (after.run, after.process, after.attempts, after.breaker, after.next_attempt),
+                (before.run, before.process, before.attempts, before.breaker, before.next_attempt),
+                "{state:?}"
+            );
+            assert_eq!((after.last_exit, world.starts()), (before.last_exit, starts), "{state:?}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_in_each_state_ends_as_it_would_have_without_the_loss() {
+    for state in WorkerState::ALL {
+        let finish = |mut world: World| {
+            world.keeper.holds_spawns = false;
+            world.settle();
+            world.advance(seconds(100));
+            (world.state("web"), world.starts(), world.keeper.processes.len())
+        };
+        let mut lost = world_in(state);
+        lost.crash(Loss::Orders);
+        assert_eq!(finish(lost), finish(world_in(state)), "{state:?}");
+    }
+}
+
+#[test]
+fn recovery_twice_is_recovery_once() {
+    for state in WorkerState::ALL {
+        let mut world = world_in(state);
+        world.crash(Loss::Orders);
+        let once = (world.status("web"), world.starts());
+        world.crash(Loss::Orders);
+        let twice = (world.status("web"), world.starts());
+        assert_eq!((once.0.state, once.0.run, once.1), (twice.0.state, twice.0.run, twice.1));
+    }
+}
+
+#[test]
+fn a_record_survives_export_and_import_in_each_state() {
+    for state in WorkerState::ALL {
+        let mut world = world_in(state);
+        let before = world.fleet.export(&id("web")).expect("a record");
+        world.replace(Loss::Orders, Resume::Continue);
+        let after = world.fleet.export(&id("web")).expect("a record");
+        assert_eq!(after.started, before.started, "{state:?}");
+        let plain = |mut record: hsu_core::record::WorkerRecord| {
+            record.history.clear();
+            record
+        };
+        assert_eq!(plain(after), plain(before), "{state:?}");
+    }
+}
+
+#[test]
+fn a_run_keeps_its_age_over_the_loss_of_the_master() {
+    let mut world = World::of(plain("web"));
+    world.exit("web", ONE);
+    world.advance(seconds(5));
+    world.advance(seconds(40));
+    let run = world.live_run("web").expect("it runs");
+    world.replace(Loss::Orders, Resume::Continue);
+    world.advance(seconds(40));
+    // It ends before the new master has heard of it at all.
+    world.keeper.messages.clear();
+    world.keeper.end(run, ONE, world.now);
+    world.keeper.messages.clear();
+    world.keeper.tell_inventory();
+    world.settle();
+    let status = world.status("web");
+    assert_eq!(status.last_exit.map(|last| last.lasted), Some(seconds(80)));
+    assert_eq!(status.attempts, 1, "a run that lasted forgets the earlier failure");
+}
+
+#[test]
+fn a_fresh_master_forgets_failures_and_keeps_what_the_operator_said() {
+    for (policy, runs) in [(RestartPolicy::Always, true), (RestartPolicy::UnlessStopped, false)] {
+        let mut world = World::of(worker("web", restart(policy)));
+        world.ask("web", STOP);
+        world.shut_down(ShutdownMode::StopWorkers);
+        world.replace(Loss::Nothing, Resume::Fresh);
+        world.settle();
+        assert_eq!(world.state("web") == WorkerState::Running, runs, "{policy:?}");
+    }
+    let mut world = World::of(plain("web"));
+    world.ask("web", Command::Disable);
+    world.replace(Loss::Nothing, Resume::Fresh);
+    world.settle();
+    assert_eq!((world.live_run("web"), world.status("web").enabled), (None, false));
+}
+
+#[test]
+fn a_run_that_was_never_recorded_is_adopted_and_not_doubled() {
+    let mut restart = restart(RestartPolicy::Always);
+    restart.default.retry_delay = Duration::ZERO;
+    let mut world = World::new(settings(), vec![worker("web", restart)], Pace::Patient);
+    world.rush();
+    let run = world.live_run("web").expect("it runs");
+    world.keeper.end(run, ONE, world.now);
+    // The exit is decided, the next run is spawned, and none of it becomes durable.
+    world.deliver();
+    world.keeper.obey(world.now);
+    world.keeper.finish_spawn(0, world.now);
+    let second = world.live_run("web").expect("it runs again");
+    world.replace(Loss::Orders, Resume::Continue);
+    world.rush();
+    assert_eq!((world.live_run("web"), world.starts()), (Some(second), 2));
+    assert_eq!(world.status("web").run, Some(second));
+}
+
+#[test]
+fn a_spawn_that_is_still_under_way_is_waited_for_and_not_doubled() {
+    let mut world = World::new(settings(), vec![plain("web")], Pace::Patient);
+    world.deliver();
+    world.keeper.obey(world.now);
+    world.replace(Loss::Orders, Resume::Continue);
+    world.keeper.holds_spawns = true;
+    world.rush();
+    assert_eq!(world.state("web"), WorkerState::Starting);
+    world.keeper.holds_spawns = false;
+    world.rush();
+    assert_eq!((world.state("web"), world.starts()), (WorkerState::Running, 1));
+}
+
+#[test]
+fn a_run_number_that_the_keeper_knows_is_never_given_again() {
+    let mut world = World::new(settings(), vec![plain("web")], Pace::Patient);
+    world.deliver();
+    // Nothing is durable when the master is lost: not even that a number was given.
+    world.keeper.obey(world.now);
+    world.keeper.finish_spawn(0, world.now);
+    let run = world.live_run("web").expect("it runs");
+    world.keeper.end(run, ONE, world.now);
+    world.replace(Loss::Orders, Resume::Continue);
+    world.rush();
+    world.advance(seconds(5));
+    world.rush();
+    assert!(world.live_run("web") > Some(run), "{}", world.story());
+}
+
+#[test]
+fn a_job_that_ended_unrecorded_is_not_done_twice() {
+    let spec = worker("web", restart(RestartPolicy::OnFailure));
+    let mut world = World::new(settings(), vec![spec], Pace::Patient);
+    world.deliver();
+    world.keeper.obey(world.now);
+    world.keeper.finish_spawn(0, world.now);
+    let run = world.live_run("web").expect("it runs");
+    world.keeper.end(run, Exit::Code(0), world.now);
+    world.replace(Loss::Orders, Resume::Continue);
+    world.rush();
+    assert_eq!((world.state("web"), world.starts()), (WorkerState::Stopped, 1));
+}
+
+#[test]
+fn what_a_crashed_run_left_is_killed_by_the_next_master_when_the_last_one_could_not() {
+    let mut world = World::of(plain("web"));
+    let run = world.live_run("web").expect("it runs");
+    world.keeper.retemper(run, Temper::Messy);
+    world.keeper.holds_kills = true;
+    world.exit("web", ONE);
+    world.replace(Loss::Orders, Resume::Continue);
+    world.keeper.holds_kills = false;
+    assert_eq!(world.keeper.leftovers.len(), 1);
+    world.settle();
+    assert!(world.keeper.leftovers.is_empty());
+}
+
+#[test]
+fn a_worker_that_was_disabled_in_the_configuration_does_not_come_back_from_its_rest() {
+    let mut world = World::of(plain("web"));
+    world.exit("web", ONE);
+    let mut spec = plain("web");
+    spec.enabled = false;
+    world.configure(vec![spec]);
+    world.crash(Loss::Orders);
+    world.advance(seconds(1000));
+    assert_eq!((world.state("web"), world.starts()), (WorkerState::Stopped, 1));
+}
+
+#[test]
+fn a_master_that_is_lost_while_it_ends_starts_again_what_it_had_stopped() {
+    let mut world = World::new(settings(), vec![plain("fast"), plain("slow")], Pace::Prompt);
+    let slow = world.live_run("slow").expect("it runs");
+    world.keeper.harden(slow);
+    world.shut_down(ShutdownMode::StopWorkers);
+    assert_eq!(world.state("fast"), WorkerState::Stopped);
+    world.crash(Loss::Orders);
+    world.advance(GRACE);
+    assert_eq!(world.state("fast"), WorkerState::Running);
+    assert_eq!(world.state("slow"), WorkerState::Running);
+}
+
+#[test]
+fn a_stop_under_way_is_finished_and_a_restart_under_way_starts_again() {
+    for (command, state) in
+        [(STOP, WorkerState::Stopped), (Command::Restart { force: false }, WorkerState::Running)]
+    {
+        let mut world = World::of(plain("web"));
+        let run = world.live_run("web").expect("it runs");
+        world.keeper.harden(run);
+        world.command("web", command);
+        world.crash(Loss::Orders);
+        world.advance(GRACE);
+        assert_eq!(world.state("web"), state, "{command:?}");
+    }
+}
+
+#[test]
+fn a_restart_before_the_inventory_restarts_what_is_found() {
+    let mut world = World::of(plain("web"));
+    let run = world.live_run("web").expect("it runs");
+    world.replace(Loss::Orders, Resume::Continue);
+    let ticket = world.command("web", Command::Restart { force: false });
+    assert!(matches!(world.answer(ticket), Some(Answer::Done { .. })));
+    assert!(world.live_run("web") > Some(run));
+}
+
+#[test]
+fn a_process_of_an_unknown_worker_is_killed_and_its_exit_forgotten() {
+    let mut world = World::of(plain("web"));
+    let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));
+    let process = ProcessKey { pid: 7, started_at: 7 };
+    let started = (Tick(1), WallTime(1));
+    let worker_of_it = worker.clone();
+    let adopted = world.step(Input::Adopted { worker, run, process, started });
+    let worker = worker_of_it.clone();
+    assert_eq!(adopted, [Effect::KillTree { worker, run, whole: true }]);
+    let (worker, wall) = (worker_of_it, WallTime(2));
+    let exited = world.step(Input::Exited { worker, run, exit: ONE, at: Tick(2), wall });
+    assert!(exited.contains(&Effect::Acknowledge { run }));
+}
+
+#[test]
+fn reports_of_runs_that_are_over_change_nothing() {
+    let mut world = World::of(plain("web"));
+    let run = world.live_run("web").expect("it runs");
+    world.exit("web", ONE);
+    world.advance(seconds(5));
+    let process = ProcessKey { pid: 7, started_at: 7 };
+    let (worker, started) = (id("web"), (Tick(1), WallTime(1)));
+    for stale in [
+        Input::Spawned { run, process },
+        Input::SpawnFailed { run, error: "late".to_owned(), transient: false },
+        Input::Adopted { worker: worker.clone(), run, process, started },
+        Input::Pending { worker: worker.clone(), run },
+        Input::HealthFailed { run, severity: hsu_core::input::Severity::Emergency },
+        Input::Survivors { worker, run, pids: vec![] },
+        Input::Wake,
+    ] {
+        assert_eq!(world.step(stale.clone()), [], "{stale:?}");
+    }
+}
