@@ -95,6 +95,8 @@ pub struct Body {
     pub(crate) batch: Batch,
     /// What waits until a batch is durable.
     pub(crate) held: Waiting<Held>,
+    /// The batches that hold the latest wishes of operators, until they are durable.
+    pub(crate) wishes: BTreeMap<WorkerId, u64>,
     /// Spawns that the keeper has not answered.
     pub(crate) spawning: BTreeSet<RunId>,
     /// Spawns among them that a lost keeper may or may not have carried out.
@@ -170,6 +172,7 @@ impl Body {
             changed: BTreeSet::new(),
             batch: Batch::default(),
             held: Waiting::default(),
+            wishes: BTreeMap::new(),
             spawning: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             seen: BTreeSet::new(),

@@ -51,7 +51,7 @@ impl<T> Default for Waiting<T> {
 }
 
 impl<T> Waiting<T> {
-    /// Holds a thing until `number` is durable. Numbers never fall.
+    /// Holds a thing until `number` is durable, and whatever was held before it is released.
     pub(crate) fn hold(&mut self, number: u64, thing: T) {
         self.queue.push_back((number, thing));
     }

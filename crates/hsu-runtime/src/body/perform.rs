@@ -35,7 +35,7 @@ impl Body {
     }
 
     /// Makes an operator's wish durable first; what it asks for waits until it is.
-    pub(super) fn perform_wish(&mut self, now: Now) {
+    pub(super) fn perform_wish(&mut self, now: Now, worker: WorkerId) {
         let effects = std::mem::take(&mut self.effects);
         let (books, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_bookkeeping);
         for effect in books {
@@ -43,6 +43,7 @@ impl Body {
         }
         self.batch.durability = Durability::Synced;
         let number = self.submit();
+        self.wishes.insert(worker, number);
         for effect in deeds {
             self.held.hold(number, Held::Effect(effect));
         }
@@ -51,6 +52,7 @@ impl Body {
     /// Does what has waited for batches that are durable by now.
     pub(super) fn release_durable(&mut self) {
         let durable = self.store.durable();
+        self.wishes.retain(|_, number| *number > durable);
         self.board.set_degraded(self.store.health());
         let now = hsu_sys::clock::now();
         for held in self.held.release(durable) {
@@ -61,7 +63,26 @@ impl Body {
         }
     }
 
+    /// The batch that must be durable before an effect: one that tells of a wish, or
+    /// starts what was wished for, in a later step than the wish itself.
+    fn awaited(&self, effect: &Effect) -> Option<u64> {
+        let number = match effect {
+            Effect::Reply { .. } => self.wishes.values().max(),
+            Effect::Spawn { worker, .. } => self.wishes.get(worker),
+            Effect::Signal { .. }
+            | Effect::KillTree { .. }
+            | Effect::Event { .. }
+            | Effect::Persist { .. }
+            | Effect::Acknowledge { .. }
+            | Effect::AllStopped => None,
+        };
+        number.copied().filter(|number| *number > self.store.durable())
+    }
+
     fn perform(&mut self, now: Now, effect: Effect) {
+        if let Some(number) = self.awaited(&effect) {
+            return self.held.hold(number, Held::Effect(effect));
+        }
         match effect {
             Effect::Spawn { worker, run } => self.spawn(worker, run),
             Effect::Signal { run, signal, scope } => {

@@ -63,8 +63,9 @@ impl Body {
                 // What came before goes its own way: only the wish waits.
                 self.perform_all(now);
                 let ticket = self.replies.expect(reply);
+                let wished = worker.clone();
                 self.step(now, Input::Command { ticket, actor, worker, command });
-                self.perform_wish(now);
+                self.perform_wish(now, wished);
             }
             Request::Shutdown { actor, mode, force } => {
                 self.shut_down(now, mode, actor.clone());
