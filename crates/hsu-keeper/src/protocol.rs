@@ -244,6 +244,8 @@ pub enum FromKeeper {
     Pending {
         /// The run.
         run: RunId,
+        /// Its worker.
+        worker: WorkerId,
     },
     /// The inventory is complete.
     InventoryEnd,

@@ -252,7 +252,9 @@ impl Keeper {
                     self.connections.tell(role, message);
                 }
                 Held::Spawning | Held::Free => {
-                    self.connections.tell(role, FromKeeper::Pending { run });
+                    if let Some(worker) = slot.worker() {
+                        self.connections.tell(role, FromKeeper::Pending { run, worker });
+                    }
                 }
             }
         }

@@ -18,6 +18,9 @@ use hsu_model::logs::Stream;
 /// worker and the pump have theirs.
 const WIDTH: usize = 16;
 
+/// The orders of so many starts leave megabytes of holes in the heap.
+const BURST: usize = 256;
+
 /// A start that is asked for.
 #[derive(Debug)]
 struct Job {
@@ -45,6 +48,8 @@ pub(super) struct Workshop {
     limits: DescriptorLimits,
     threads: usize,
     pub(super) under_way: usize,
+    /// Starts that were done since nothing waited.
+    burst: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,7 @@ impl Workshop {
             limits,
             threads: 0,
             under_way: 0,
+            burst: 0,
         })
     }
 
@@ -227,12 +233,19 @@ impl Keeper {
         kernel::drain(self.workshop.bench.done.as_fd());
         let products = std::mem::take(&mut *lock(&self.workshop.bench.products));
         self.workshop.under_way -= products.len();
+        self.workshop.burst += products.len();
         for product in products {
             self.deliver(product);
         }
         if self.workshop.under_way == 0 {
             // Strangers were not looked at while a child could be unknown.
             self.reap_strangers();
+        }
+        if self.workshop.under_way == 0 && self.workshop.waiting.is_empty() {
+            if self.workshop.burst >= BURST {
+                kernel::give_back_heap();
+            }
+            self.workshop.burst = 0;
         }
     }
 

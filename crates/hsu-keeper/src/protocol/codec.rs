@@ -154,9 +154,10 @@ impl Message for FromKeeper {
                 out.u8(u8::from(handle.is_some()));
                 return handle.take();
             }
-            Self::Pending { run } => {
+            Self::Pending { run, worker } => {
                 out.u8(6);
                 out.run(*run);
+                out.worker(worker);
             }
             Self::UpgradeFailed { reason } => {
                 out.u8(14);
@@ -197,7 +198,7 @@ impl Message for FromKeeper {
                 started: take_times(from)?,
                 handle: take_descriptor(from, beside)?,
             },
-            6 => Self::Pending { run: from.run()? },
+            6 => Self::Pending { run: from.run()?, worker: from.worker()? },
             kind @ 7..=13 => bare(kind)?,
             14 => Self::UpgradeFailed { reason: from.text()? },
             15 => Self::Stream {

@@ -62,7 +62,7 @@ impl Body {
                 self.spawning.remove(&run);
                 self.on_held(now, worker, run, process, started, handle);
             }
-            FromKeeper::Pending { run } => self.on_pending(now, run),
+            FromKeeper::Pending { run, worker } => self.on_pending(now, run, worker),
             FromKeeper::InventoryEnd => self.on_inventory_end(now),
             FromKeeper::Ping => self.holding.queue(ToKeeper::Pong),
             FromKeeper::PumpLost => {
@@ -134,12 +134,10 @@ impl Body {
     }
 
     /// A spawn is under way that may be an earlier master's: its answer is awaited.
-    fn on_pending(&mut self, now: Now, run: RunId) {
+    fn on_pending(&mut self, now: Now, run: RunId, worker: WorkerId) {
         self.seen.insert(run);
-        if let Some(worker) = self.fleet.worker_of(run).cloned() {
-            self.spawning.insert(run);
-            self.step(now, Input::Pending { worker, run });
-        }
+        self.spawning.insert(run);
+        self.step(now, Input::Pending { worker, run });
     }
 
     /// Everything that is held is known: what is missing is gone.
