@@ -208,22 +208,27 @@ impl Body {
             {
                 return Ok(self.end(ending));
             }
-            let timeout = self.next_deadline().map(|due| due.since(clock::now().tick));
+            let deadline =
+                if self.has_given_way() { self.watch_deadline() } else { self.next_deadline() };
+            let timeout = deadline.map(|due| due.since(clock::now().tick));
             let ready = self.reactor.wait(&Wait {
                 link: self.holding.link(),
                 write: self.holding.wants_to_write(),
                 timeout,
             })?;
             let now = clock::now();
+            self.watchdog.tend(now);
             if ready.readable {
                 self.hear_keeper(now);
             }
-            if self.has_given_way() {
-                self.refuse_requests();
+            let mut signals = ready.signals;
+            if self.has_given_way() || self.ending == Some(Ending::Replaced) {
+                self.postpone(signals);
                 self.holding.flush();
                 continue;
             }
-            for signal in ready.signals {
+            signals.splice(0..0, self.postponed_signals());
+            for signal in signals {
                 self.on_signal(now, signal);
             }
             self.take_requests(now);
@@ -236,7 +241,6 @@ impl Body {
                 self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
             }
             self.contain_due(now);
-            self.watchdog.tend(now);
             if self.holding.tend(now) {
                 // Asked of a keeper that may be gone: the inventory tells. What is
                 // asked from here on is not in it, and not in doubt.
@@ -270,6 +274,12 @@ impl Body {
         let own = [self.deadline, contain, self.watchdog.next_deadline()];
         let rooms = [self.fleet.next_deadline(), self.holding.next_deadline()];
         own.into_iter().chain(rooms).flatten().min()
+    }
+
+    /// All that is due while another master takes over.
+    fn watch_deadline(&self) -> Option<Tick> {
+        let all = [self.holding.next_deadline(), self.watchdog.next_deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// Whether nothing is on its way to the store any more.

@@ -5,20 +5,28 @@
 
 use std::path::PathBuf;
 
+use hsu_core::answer::{Answer, Refusal};
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
+use hsu_store::Batch;
 use hsu_sys::lock::StateLock;
+use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{Body, Ending};
+use crate::journal::Waiting;
+use crate::request::Request;
 
 /// How far a replacement has come.
 #[derive(Debug, Default)]
 pub(crate) struct Replacement {
     reply: Option<oneshot::Sender<Result<(), String>>>,
     given_way: bool,
+    /// What came while we had given way, for when we go on.
+    signals: Vec<MasterSignal>,
+    requests: Vec<Request>,
 }
 
 impl Body {
@@ -63,6 +71,53 @@ impl Body {
         self.holding.queue(ToKeeper::Yielded);
     }
 
+    /// Answers whoever asks while another master takes over, and keeps what is no
+    /// question: the report of a kill comes only once.
+    pub(super) fn postpone(&mut self, signals: Vec<MasterSignal>) {
+        self.replacement.signals.extend(signals);
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Command { reply, .. } => {
+                    drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
+                }
+                Request::Upgrade { reply, .. } => {
+                    drop(reply.send(Err("the master is being replaced already".to_owned())));
+                }
+                Request::Shutdown { .. } | Request::Chore(_) => {
+                    self.replacement.requests.push(request);
+                }
+            }
+        }
+    }
+
+    pub(super) fn postponed_signals(&mut self) -> Vec<MasterSignal> {
+        std::mem::take(&mut self.replacement.signals)
+    }
+
+    pub(super) fn postponed_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.replacement.requests)
+    }
+
+    /// The other master serves. What we have heard since we gave way is told to it
+    /// too, and written by it alone.
+    pub(super) fn be_replaced(&mut self) {
+        info!("another master has taken over");
+        self.ending = Some(Ending::Replaced);
+        self.effects.clear();
+        self.inputs.clear();
+        self.batch = Batch::default();
+        self.held = Waiting::default();
+    }
+
+    /// The keeper was lost during an upgrade, and with it whoever would tell its
+    /// end. Of the two masters the one that has the state goes on.
+    pub(super) fn lose_upgrade(&mut self) {
+        self.take_back();
+        if self.ending.is_none() && self.replacement.reply.is_some() {
+            self.upgrade_failed("the keeper was lost meanwhile".to_owned());
+        }
+    }
+
     /// The candidate failed: the state is ours again.
     pub(super) fn take_back(&mut self) {
         if !std::mem::take(&mut self.replacement.given_way) {
@@ -71,9 +126,8 @@ impl Body {
         match StateLock::acquire(&self.folder) {
             Ok(lock) => self.lock = Some(lock),
             Err(error) => {
-                error!(%error, "the state belongs to another master: ending");
-                self.ending = Some(Ending::Replaced);
-                return;
+                warn!(%error, "the state belongs to another master: ending");
+                return self.be_replaced();
             }
         }
         self.start_engine();

@@ -34,17 +34,11 @@ impl Replies {
 }
 
 impl Body {
-    /// Answers whoever asks while another master takes over.
-    pub(super) fn refuse_requests(&mut self) {
-        while let Ok(request) = self.requests.try_recv() {
-            if let Request::Command { reply, .. } = request {
-                drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
-            }
-        }
-    }
-
     /// Takes every request that waits.
     pub(super) fn take_requests(&mut self, now: Now) {
+        for request in self.postponed_requests() {
+            self.on_request(now, request);
+        }
         while let Ok(request) = self.requests.try_recv() {
             self.on_request(now, request);
         }
