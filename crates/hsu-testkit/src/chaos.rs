@@ -1,9 +1,9 @@
 //! Chaos: roles of a running master are killed, and nothing else may change.
 //!
-//! A [`Campaign`] runs a fleet in a sandbox and sends SIGKILL to one role after
-//! the other at random moments, while clients use the workers, writers number
-//! their lines and others end with exit codes that they note themselves. At the
-//! end the [`Toll`] says what was hurt. Promises R1 to R4 are a toll of zero.
+//! A [`Campaign`] runs a fleet in a sandbox and does one [`Strike`] after the other
+//! at random moments, while clients use the workers, writers number their lines
+//! and others end with exit codes that they note themselves. At the end the
+//! [`Toll`] says what was hurt. Promises R1 to R5 and R30 are a toll of zero.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,13 @@ use crate::fleet::{Fleet, FleetBuilder, Role, Worker};
 use crate::lines::{LineCheck, Verdict};
 use crate::patience::eventually;
 use crate::ports::free_port;
+use crate::process::Process;
 use crate::sandbox::Sandbox;
 
 mod client;
 mod endings;
 mod random;
+mod upgrades;
 
 use client::Client;
 use endings::Endings;
@@ -26,33 +28,65 @@ pub use random::Random;
 
 /// How long the master may need to answer again after a kill.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
+/// How long a hung master may go unnoticed, and its replacement take.
+const HANG_LIMIT: Duration = Duration::from_secs(40);
 /// How long everything may need to stop at the end.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is killed, how often, and beside what.
 #[derive(Clone, Debug)]
 pub struct Campaign {
-    /// The roles that are killed, each chosen at random; none kills nobody.
-    pub victims: Vec<Role>,
-    /// How many kills.
-    pub kills: u32,
+    /// What is done, each chosen at random; none does nothing.
+    pub strikes: Vec<Strike>,
+    /// How many strikes.
+    pub count: u32,
     /// Workers that write numbered lines.
     pub writers: u32,
     /// Workers that answer on a TCP port.
     pub servers: u32,
     /// Workers that end again and again with a code of their own.
     pub enders: u32,
-    /// The longest time between two kills.
+    /// The longest time between two strikes.
     pub pause: Duration,
     /// What all chance comes from; the same seed makes the same choices.
     pub seed: u64,
 }
 
+/// One thing that is done to a running master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// SIGKILL to a role.
+    Kill(Role),
+    /// SIGSTOP to the master: it hangs until its keeper has replaced it.
+    Hang,
+    /// The master is replaced in place by another build.
+    Upgrade,
+    /// The same, and every master is killed in the middle of it.
+    TornUpgrade,
+}
+
+impl Strike {
+    fn role(self) -> Role {
+        match self {
+            Self::Kill(role) => role,
+            Self::Hang | Self::Upgrade | Self::TornUpgrade => Role::Master,
+        }
+    }
+
+    /// How long another process may take to play the role.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Kill(_) | Self::Upgrade | Self::TornUpgrade => RECOVERY_LIMIT,
+            Self::Hang => HANG_LIMIT,
+        }
+    }
+}
+
 /// What was hurt.
 #[derive(Clone, Debug)]
 pub struct Toll {
-    /// Kills that hit a process.
-    pub kills: u32,
+    /// Strikes that hit a process.
+    pub strikes: u32,
     /// Whether keepers were among them.
     pub keeper_was_killed: bool,
     /// Long-lived workers whose process changed.
@@ -70,7 +104,7 @@ pub struct Toll {
     pub unknown_exits: u64,
     /// Exits that HSU Master does not know, knows twice or knows differently.
     pub wrong_exits: Vec<String>,
-    /// How long the master took to answer after each kill, sorted.
+    /// How long the master took to answer after each strike, sorted.
     pub recoveries: Vec<Duration>,
 }
 
@@ -118,7 +152,7 @@ impl Campaign {
         let before = processes(&fleet, &long_lived)?;
         let client = Client::start(ports);
         let mut random = Random::new(self.seed);
-        let (kills, mut recoveries) = self.kill(&fleet, &mut random)?;
+        let (strikes, mut recoveries) = self.strike(&fleet, &sandbox, &mut random)?;
         let after = processes(&fleet, &long_lived)?;
         let (requests, failed_requests) = client.finish();
         let disturbed = before
@@ -135,8 +169,8 @@ impl Campaign {
         check.promise_by_ledgers(&sandbox.folder().join("ledgers"))?;
         recoveries.sort();
         Ok(Toll {
-            kills,
-            keeper_was_killed: self.victims.contains(&Role::Keeper),
+            strikes,
+            keeper_was_killed: self.strikes.contains(&Strike::Kill(Role::Keeper)),
             disturbed,
             requests,
             failed_requests,
@@ -161,7 +195,8 @@ impl Campaign {
             made.map_err(TestError::io(format!("make the folder {name}")))?;
         }
         let dummy = crate::binaries::binary("hsu-dummy")?;
-        let mut builder = FleetBuilder::new(sandbox).section(
+        let keeper = crate::binaries::binary("hsu-keeper")?.display().to_string();
+        let mut builder = FleetBuilder::new(sandbox).variable("HSU_KEEPER", keeper).section(
             "log_collection",
             serde_json::json!({"enabled": true, "global_aggregation": {"enabled": false}}),
         );
@@ -188,32 +223,39 @@ impl Campaign {
         builder.start()
     }
 
-    /// Kills, waits until the master answers again, and says how long that took.
-    fn kill(
+    /// Strikes, waits until the master answers again, and says how long that took.
+    fn strike(
         &self,
         fleet: &Fleet<'_>,
+        sandbox: &Sandbox,
         random: &mut Random,
     ) -> Result<(u32, Vec<Duration>), TestError> {
+        let builds = upgrades::Builds::new(sandbox)?;
         let mut hits = 0;
         let mut recoveries = Vec::new();
-        while hits < self.kills && !self.victims.is_empty() {
-            let victim = self.victims[random.below(self.victims.len())];
+        while hits < self.count && !self.strikes.is_empty() {
+            let strike = self.strikes[random.below(self.strikes.len())];
             std::thread::sleep(random.up_to(self.pause));
-            let players = fleet.players(victim)?;
-            for player in &players {
-                player.signal(Signal::KILL)?;
-                hits += 1;
+            let before = fleet.players(strike.role())?;
+            match strike {
+                Strike::Kill(_) => signal_all(&before, Signal::KILL)?,
+                Strike::Hang => signal_all(&before, Signal::STOP)?,
+                Strike::Upgrade => builds.upgrade(fleet, hits)?,
+                Strike::TornUpgrade => builds.tear(fleet, hits, random)?,
             }
-            let killed = Instant::now();
-            eventually("the master answers after a kill", RECOVERY_LIMIT, || {
+            hits += if before.is_empty() { 0 } else { 1 };
+            let struck = Instant::now();
+            eventually("the role is played by another process", strike.patience(), || {
+                let now = fleet.players(strike.role()).map_err(|error| error.to_string())?;
+                let is_old = |pid: u32| before.iter().any(|player| player.outer_pid == pid);
+                let is_new = now.len() == 1 && !is_old(now[0].outer_pid);
+                let is_settled = is_new || before.is_empty() || strike == Strike::TornUpgrade;
+                if is_settled { Ok(()) } else { Err(format!("{now:?}")) }
+            })?;
+            eventually("the master answers after a strike", RECOVERY_LIMIT, || {
                 fleet.list().map(drop).map_err(|error| format!("{error}; {}", fleet.own_words()))
             })?;
-            recoveries.push(killed.elapsed());
-            eventually("the killed role is played again", RECOVERY_LIMIT, || {
-                let now = fleet.players(victim).map_err(|error| error.to_string())?;
-                let is_new = !now.is_empty() && now.iter().all(|player| !players.contains(player));
-                if is_new || players.is_empty() { Ok(()) } else { Err(format!("{now:?}")) }
-            })?;
+            recoveries.push(struck.elapsed());
         }
         Ok((hits, recoveries))
     }
@@ -232,6 +274,10 @@ impl Campaign {
         }
         Ok(())
     }
+}
+
+fn signal_all(players: &[Process], signal: Signal) -> Result<(), TestError> {
+    players.iter().try_for_each(|player| player.signal(signal))
 }
 
 fn plain(file: &std::path::Path) -> serde_json::Value {

@@ -327,6 +327,11 @@ impl Fleet<'_> {
         for master in self.players(Role::Master)? {
             master.signal(Signal::TERM)?;
         }
+        if let Some(door) = &self.door {
+            // It stands still when what it leads to was stopped, and then reaps nobody.
+            let pid = rustix::process::Pid::from_child(door);
+            let _ = rustix::process::kill_process(pid, Signal::CONT);
+        }
         let result = self.sandbox.empty_within(within);
         if let Some(mut door) = self.door.take() {
             // A door that already closed is what is wanted.

@@ -35,6 +35,11 @@ impl Body {
     }
 
     fn on_message(&mut self, now: Now, message: FromKeeper) {
+        if self.replacement.given_way && message.is_of_the_fleet() {
+            // The books are the candidate's, and so is whatever happens; if they
+            // become ours again, the inventory tells it once more.
+            return;
+        }
         match message {
             FromKeeper::Welcome { keeper, .. } => {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
@@ -69,7 +74,7 @@ impl Body {
                 let kind = EventKind::RoleLost { role: "pump".into() };
                 self.record(now, None, Actor::Master, kind);
             }
-            FromKeeper::Yield => self.give_way(),
+            FromKeeper::Yield => self.give_way(now),
             FromKeeper::Resume => self.take_back(),
             FromKeeper::Fenced => {
                 info!("another master has taken over");

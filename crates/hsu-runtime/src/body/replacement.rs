@@ -18,7 +18,8 @@ use super::{Body, Ending};
 #[derive(Debug, Default)]
 pub(crate) struct Replacement {
     reply: Option<oneshot::Sender<Result<(), String>>>,
-    given_way: bool,
+    /// The state is not ours: nothing is decided and nothing is written.
+    pub(super) given_way: bool,
 }
 
 impl Body {
@@ -52,8 +53,8 @@ impl Body {
     }
 
     /// Lets go of the state, so that the candidate can take it.
-    pub(super) fn give_way(&mut self) {
-        self.submit();
+    pub(super) fn give_way(&mut self, now: Now) {
+        self.settle(now);
         self.store.flush();
         self.lock = None;
         self.replacement.given_way = true;

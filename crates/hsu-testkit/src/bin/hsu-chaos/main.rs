@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use hsu_testkit::Role;
-use hsu_testkit::chaos::{Campaign, Toll};
+use hsu_testkit::chaos::{Campaign, Strike, Toll};
 
-/// Kills roles of a running master at random moments and says what was hurt.
+/// Kills, hangs or replaces roles of a running master at random moments and says what was hurt.
 #[derive(Debug, Parser)]
 #[command(name = "chaos", bin_name = "cargo xtask chaos", version)]
 struct Options {
-    /// How many kills.
+    /// How many strikes.
     #[arg(long, default_value_t = 30)]
     kills: u32,
+    /// What is done.
+    #[arg(long, value_enum, default_value_t = Kind::Kill)]
+    strike: Kind,
     /// Which role is killed; without it, each kill chooses one of the three.
     #[arg(long, value_enum)]
     victim: Option<Victim>,
@@ -38,6 +41,18 @@ struct Options {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP to the master; the keeper notices within 40 seconds.
+    Hang,
+    /// The master is replaced in place by another build.
+    Upgrade,
+    /// The same, and every master is killed in the middle of it.
+    TornUpgrade,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Victim {
     Master,
     Keeper,
@@ -52,9 +67,15 @@ fn main() -> ExitCode {
         Some(Victim::Keeper) => vec![Role::Keeper],
         Some(Victim::Pump) => vec![Role::Pump],
     };
+    let strikes = match options.strike {
+        Kind::Kill => victims.into_iter().map(Strike::Kill).collect(),
+        Kind::Hang => vec![Strike::Hang],
+        Kind::Upgrade => vec![Strike::Upgrade],
+        Kind::TornUpgrade => vec![Strike::TornUpgrade],
+    };
     let campaign = Campaign {
-        victims,
-        kills: options.kills,
+        strikes,
+        count: options.kills,
         writers: options.writers,
         servers: options.servers,
         enders: options.enders,
@@ -75,9 +96,9 @@ fn report(toll: &Toll, seed: u64) -> ExitCode {
         println!("{text}");
     }
     println!(
-        "seed {seed}: {} kills; workers disturbed {}; requests {} failed {}; lines {} lost {} \
+        "seed {seed}: {} strikes; workers disturbed {}; requests {} failed {}; lines {} lost {} \
          doubled {} torn {}; exits {} unknown {} wrong {}; answers again after p50 {:?} p99 {:?} max {:?}",
-        toll.kills,
+        toll.strikes,
         toll.disturbed.len(),
         toll.requests,
         toll.failed_requests,
