@@ -208,7 +208,13 @@ impl Body {
             {
                 return Ok(self.end(ending));
             }
-            let timeout = self.next_deadline().map(|due| due.since(clock::now().tick));
+            let due = if self.has_given_way() {
+                // Nothing is decided, so nothing else is due.
+                self.watchdog.next_deadline()
+            } else {
+                self.next_deadline()
+            };
+            let timeout = due.map(|due| due.since(clock::now().tick));
             let ready = self.reactor.wait(&Wait {
                 link: self.holding.link(),
                 write: self.holding.wants_to_write(),
@@ -220,10 +226,13 @@ impl Body {
             }
             if self.has_given_way() {
                 self.refuse_requests();
+                self.replacement.signals.extend(ready.signals);
+                self.watchdog.tend(now);
                 self.holding.flush();
                 continue;
             }
-            for signal in ready.signals {
+            let kept = std::mem::take(&mut self.replacement.signals);
+            for signal in kept.into_iter().chain(ready.signals) {
                 self.on_signal(now, signal);
             }
             self.take_requests(now);
@@ -272,9 +281,11 @@ impl Body {
         own.into_iter().chain(rooms).flatten().min()
     }
 
-    /// Whether nothing is on its way to the store any more.
+    /// Whether nothing is on its way to the store any more, or nothing can be: a
+    /// full disk keeps no master from ending, and what is not acknowledged is told
+    /// to the next one.
     fn is_quiet(&self) -> bool {
-        self.held.is_empty() && self.batch.is_empty()
+        (self.held.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
     }
 
     fn on_signal(&mut self, now: Now, signal: MasterSignal) {
@@ -332,7 +343,7 @@ impl Body {
     fn end(mut self, ending: Ending) -> Ending {
         self.holding.say_goodbye(ending);
         if let Some(engine) = self.engine.take() {
-            engine.stop();
+            engine.stop(engine::FLUSH_WITHIN);
         }
         if ending == Ending::Replaced {
             self.finish_upgrade();

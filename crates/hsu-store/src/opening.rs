@@ -92,6 +92,9 @@ fn try_open(path: &Path) -> Result<Found, Fault> {
     if loaded.clean != Some(true) && loaded.boot != reading::present_boot() {
         check_pages(&connection)?;
     }
+    // What of the log could not be believed must not follow what is written next. A
+    // full disk refuses it, and then refuses the writing too.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     let reserved = reading::reserved_runs(&connection)?;
     let database = Database::take(connection, path, reserved, false)?;
     Ok(Found::Usable(Box::new((database, loaded))))

@@ -109,12 +109,16 @@ impl Trees {
         let mut moved = BTreeSet::new();
         for _ in 0..MOST_MOVES {
             let found = self.family.find(&runs, &roots);
-            let mut is_complete = true;
+            let (mut is_complete, mut are_in) = (true, true);
             for tree in trees {
                 let members = found.get(&tree.run).into_iter().flatten().map(|(key, _)| *key);
                 let new: Vec<ProcessKey> = members.filter(|key| moved.insert(*key)).collect();
                 is_complete &= new.is_empty();
-                self.cgroups.add(&tree.worker, &new);
+                are_in &= self.cgroups.add(&tree.worker, &new);
+            }
+            if !are_in {
+                // They are looked for by mark and descent, as without cgroups.
+                return;
             }
             // Whatever was born meanwhile was born inside.
             if is_complete {

@@ -153,8 +153,8 @@ impl Body {
             let Some(live) = self.live.get(&run) else {
                 continue;
             };
-            let exit = live.handle.as_ref().and_then(ProcessHandle::exit_status);
-            let exit = exit.unwrap_or(Exit::Unknown(UnknownExit::KeeperLost));
+            // Our own hold may still tell; it is asked there.
+            let exit = Exit::Unknown(UnknownExit::KeeperLost);
             let worker = live.worker.clone();
             self.on_exited(now, worker, run, exit, now.tick, now.wall);
         }

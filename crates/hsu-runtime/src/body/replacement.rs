@@ -9,10 +9,16 @@ use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
 use hsu_sys::lock::StateLock;
+use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::{Body, Ending};
+use crate::request::Request;
+
+/// How long outputs may go on writing before they are left to the candidate, which
+/// goes on where they stopped. The candidate waits for us, so it is short.
+const FLUSH_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How far a replacement has come.
 #[derive(Debug, Default)]
@@ -20,6 +26,9 @@ pub(crate) struct Replacement {
     reply: Option<oneshot::Sender<Result<(), String>>>,
     /// The state is not ours: nothing is decided and nothing is written.
     pub(super) given_way: bool,
+    /// Wishes to end that came meanwhile.
+    pub(super) requests: Vec<Request>,
+    pub(super) signals: Vec<MasterSignal>,
 }
 
 impl Body {
@@ -59,7 +68,7 @@ impl Body {
         self.lock = None;
         self.replacement.given_way = true;
         if let Some(engine) = self.engine.take() {
-            engine.stop();
+            engine.stop(FLUSH_WITHIN);
         }
         self.holding.queue(ToKeeper::Yielded);
     }
