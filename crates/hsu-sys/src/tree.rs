@@ -1,7 +1,7 @@
 //! Trees: everything that belongs to a run, found and killed.
 //!
 //! A worker that has lived for a while has a cgroup, which catches whatever
-//! descends from it. Everything else is found by [`family`]: by the mark in the
+//! descends from it. Everything else is found by `family`: by the mark in the
 //! environment and by descent. Signals go through a hold on the process, never to
 //! a bare PID. What survives is reported.
 
