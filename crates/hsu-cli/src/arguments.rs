@@ -62,9 +62,9 @@ pub(crate) enum Verb {
     /// Start workers, and forget their failures.
     Start(Which),
     /// Stop workers; they stay stopped.
-    Stop(Which),
+    Stop(Ending),
     /// Stop workers and start them again.
-    Restart(Which),
+    Restart(Ending),
     /// Allow workers to run.
     Enable(Which),
     /// Stop workers and do not allow them to run.
@@ -156,12 +156,19 @@ pub(crate) struct Which {
     /// All workers.
     #[arg(long, conflicts_with = "workers")]
     pub(crate) all: bool,
-    /// Do it at once: kill without grace, start whatever the breaker says.
-    #[arg(long)]
-    pub(crate) force: bool,
     /// Give up waiting after this time: `30s`, `2m`, or a number of seconds.
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = seconds)]
     pub(crate) timeout: f64,
+}
+
+/// Which workers are stopped, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Ending {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Do it at once: kill without grace.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Which lines to show.
@@ -222,6 +229,7 @@ pub(crate) enum Output {
 /// Reads `30s`, `2m`, `1h` or a bare number of seconds.
 fn seconds(text: &str) -> Result<f64, String> {
     let (number, scale) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) if number.ends_with('m') => (number.trim_end_matches('m'), 0.001),
         Some(number) if text.ends_with('m') => (number, 60.0),
         Some(number) if text.ends_with('h') => (number, 3600.0),
         Some(number) => (number, 1.0),
@@ -229,8 +237,8 @@ fn seconds(text: &str) -> Result<f64, String> {
     };
     let seconds = number.parse::<f64>().ok().map(|number| number * scale);
     seconds
-        .filter(|seconds| (0.0..=1e9).contains(seconds))
-        .ok_or_else(|| "not a time such as `30s`, `2m` or `90`".to_owned())
+        .filter(|seconds| (0.001..=1e9).contains(seconds))
+        .ok_or_else(|| "not a time such as `500ms`, `30s`, `2m` or `90`".to_owned())
 }
 
 #[cfg(test)]
@@ -240,9 +248,13 @@ mod tests {
     #[test]
     fn times_are_read_with_and_without_unit() {
         assert_eq!(
-            ["30s", "2m", "1h", "1.5"].map(|t| seconds(t).ok()),
-            [30.0, 120.0, 3600.0, 1.5].map(Some)
+            ["30s", "2m", "1h", "1.5", "500ms"].map(|t| seconds(t).ok()),
+            [30.0, 120.0, 3600.0, 1.5, 0.5].map(Some)
         );
-        assert!(["", "s", "-1", "inf", "nan", "1d"].into_iter().all(|text| seconds(text).is_err()));
+        assert!(
+            ["", "s", "-1", "0", "mm", "inf", "nan", "1d"]
+                .into_iter()
+                .all(|text| seconds(text).is_err())
+        );
     }
 }

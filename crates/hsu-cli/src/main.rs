@@ -60,13 +60,15 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Wait { worker, state, timeout, output } => {
             ordering::wait(&client()?, worker, state, *timeout, *output)
         }
-        Verb::Start(which) => ordering::command(&client()?, which, "start"),
-        Verb::Stop(which) => ordering::command(&client()?, which, "stop"),
-        Verb::Restart(which) => ordering::command(&client()?, which, "restart"),
-        Verb::Enable(which) => ordering::command(&client()?, which, "enable"),
-        Verb::Disable(which) => ordering::command(&client()?, which, "disable"),
-        Verb::Reset(which) => ordering::command(&client()?, which, "reset-breaker"),
-        Verb::Remove(which) => ordering::command(&client()?, which, "remove"),
+        Verb::Start(which) => ordering::command(&client()?, which, "start", false),
+        Verb::Stop(ending) => ordering::command(&client()?, &ending.which, "stop", ending.force),
+        Verb::Restart(ending) => {
+            ordering::command(&client()?, &ending.which, "restart", ending.force)
+        }
+        Verb::Enable(which) => ordering::command(&client()?, which, "enable", false),
+        Verb::Disable(which) => ordering::command(&client()?, which, "disable", false),
+        Verb::Reset(which) => ordering::command(&client()?, which, "reset-breaker", false),
+        Verb::Remove(which) => ordering::command(&client()?, which, "remove", false),
         Verb::Signal { worker, signal } => ordering::signal(&client()?, worker, signal),
         Verb::Master { verb } => master(&client()?, verb),
     }

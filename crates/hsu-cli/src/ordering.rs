@@ -48,14 +48,19 @@ pub(crate) fn path(worker: &str, rest: &str) -> String {
 
 /// Does the same to several workers at once; the first failure decides the exit code, none stops
 /// the others.
-pub(crate) fn command(client: &Client, which: &Which, verb: &str) -> Result<Exit, Failure> {
+pub(crate) fn command(
+    client: &Client,
+    which: &Which,
+    verb: &str,
+    force: bool,
+) -> Result<Exit, Failure> {
     let workers = if which.all {
         let list: WorkerList = client.get("/v1/workers")?;
         list.workers.into_iter().map(|worker| worker.id).collect()
     } else {
         which.workers.clone()
     };
-    let body = json(&CommandRequest { force: which.force, ..CommandRequest::default() })?;
+    let body = json(&CommandRequest { force, ..CommandRequest::default() })?;
     let patience = Some(Duration::from_secs_f64(which.timeout));
     let ask = |worker: &String| match verb {
         "remove" => client.bytes("DELETE", &path(worker, ""), "", patience),

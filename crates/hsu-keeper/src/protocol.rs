@@ -281,6 +281,31 @@ pub enum FromKeeper {
     Finish,
 }
 
+impl FromKeeper {
+    /// Whether it tells of processes, and not of masters or of the link itself.
+    #[must_use]
+    pub fn is_of_the_fleet(&self) -> bool {
+        match self {
+            Self::Spawned { .. }
+            | Self::SpawnFailed { .. }
+            | Self::Exited { .. }
+            | Self::Held { .. }
+            | Self::Pending { .. }
+            | Self::InventoryEnd
+            | Self::PumpLost => true,
+            Self::Welcome { .. }
+            | Self::Ping
+            | Self::Yield
+            | Self::Proceed
+            | Self::Resume
+            | Self::Fenced
+            | Self::UpgradeFailed { .. }
+            | Self::Stream { .. }
+            | Self::Finish => false,
+        }
+    }
+}
+
 /// A message that can stand in a datagram.
 pub(crate) trait Message: Sized {
     /// Appends it; a descriptor is taken out and goes beside.

@@ -64,12 +64,7 @@ fn cases(folder: &Path) -> Vec<Case> {
         case(34, "foreign", "xec format error", program("foreign", &foreign)),
         case(34, "bare", "xec format error", program("bare", &bare)),
         case(34, "lost", "o such file or directory", program("lost", &lost)),
-        case(
-            34,
-            "long",
-            "are the most (hint: put what is long into a file)",
-            sleeper("long").arguments(large),
-        ),
+        case(34, "long", "rgument list too long", sleeper("long").arguments(large)),
         case(
             35,
             "no-folder",

@@ -208,27 +208,31 @@ impl Body {
             {
                 return Ok(self.end(ending));
             }
-            let deadline =
-                if self.has_given_way() { self.watch_deadline() } else { self.next_deadline() };
-            let timeout = deadline.map(|due| due.since(clock::now().tick));
+            let due = if self.has_given_way() {
+                // Nothing is decided, so nothing else is due.
+                self.watchdog.next_deadline()
+            } else {
+                self.next_deadline()
+            };
+            let timeout = due.map(|due| due.since(clock::now().tick));
             let ready = self.reactor.wait(&Wait {
                 link: self.holding.link(),
                 write: self.holding.wants_to_write(),
                 timeout,
             })?;
             let now = clock::now();
-            self.watchdog.tend(now);
             if ready.readable {
                 self.hear_keeper(now);
             }
-            let mut signals = ready.signals;
             if self.has_given_way() || self.ending == Some(Ending::Replaced) {
-                self.postpone(signals);
+                self.refuse_requests();
+                self.replacement.signals.extend(ready.signals);
+                self.watchdog.tend(now);
                 self.holding.flush();
                 continue;
             }
-            signals.splice(0..0, self.postponed_signals());
-            for signal in signals {
+            let kept = std::mem::take(&mut self.replacement.signals);
+            for signal in kept.into_iter().chain(ready.signals) {
                 self.on_signal(now, signal);
             }
             self.take_requests(now);
@@ -241,6 +245,7 @@ impl Body {
                 self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
             }
             self.contain_due(now);
+            self.watchdog.tend(now);
             if self.holding.tend(now) {
                 // Asked of a keeper that may be gone: the inventory tells. What is
                 // asked from here on is not in it, and not in doubt.
@@ -276,15 +281,11 @@ impl Body {
         own.into_iter().chain(rooms).flatten().min()
     }
 
-    /// All that is due while another master takes over.
-    fn watch_deadline(&self) -> Option<Tick> {
-        let all = [self.holding.next_deadline(), self.watchdog.next_deadline()];
-        all.into_iter().flatten().min()
-    }
-
-    /// Whether nothing is on its way to the store any more.
+    /// Whether nothing is on its way to the store any more, or nothing can be: a
+    /// full disk keeps no master from ending, and what is not acknowledged is told
+    /// to the next one.
     fn is_quiet(&self) -> bool {
-        self.held.is_empty() && self.batch.is_empty()
+        (self.held.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
     }
 
     fn on_signal(&mut self, now: Now, signal: MasterSignal) {
@@ -342,7 +343,7 @@ impl Body {
     fn end(mut self, ending: Ending) -> Ending {
         self.holding.say_goodbye(ending);
         if let Some(engine) = self.engine.take() {
-            engine.stop();
+            engine.stop(engine::FLUSH_WITHIN);
         }
         if ending == Ending::Replaced {
             self.finish_upgrade();

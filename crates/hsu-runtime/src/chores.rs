@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use hsu_model::id::{RunId, WorkerId};
@@ -15,7 +15,7 @@ use hsu_model::process::ProcessKey;
 use hsu_sys::tree::{Kill, Tree, Trees};
 use tracing::warn;
 
-use crate::request::{Request, Requests};
+use crate::request::Requests;
 
 /// So many chores come of hundreds of starts or stops, whose requests and answers
 /// have left holes in the heap.
@@ -75,6 +75,8 @@ pub(crate) struct Chores {
     /// Unbounded on purpose: a chore is a few words, there are at most a few for
     /// each transition of a worker, and the loop must never wait for a disk.
     sender: Option<Sender<Chore>>,
+    /// One report for each kill, so it is bounded by the kills.
+    reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,6 +91,7 @@ impl Chores {
         requests: Requests,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = channel::<Chore>();
+        let (reporter, reports) = channel();
         let work = move || {
             let mut since_trim = 0;
             while let Ok(first) = receiver.recv() {
@@ -101,7 +104,8 @@ impl Chores {
                 }
                 trees.set_keeper(keeper.load(Ordering::Relaxed));
                 if !kills.is_empty() {
-                    report(&kills, trees.kill(&kills), &requests);
+                    report(&kills, trees.kill(&kills), &reporter);
+                    requests.wake();
                 }
                 trees.contain(&contained);
                 if since_trim >= BURST {
@@ -114,7 +118,12 @@ impl Chores {
             .name("hsu-chores".to_owned())
             .stack_size(128 * 1024)
             .spawn(work)?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { sender: Some(sender), reports, thread: Some(thread) })
+    }
+
+    /// What came of a kill, when one is over.
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.reports.try_recv().ok()
     }
 
     /// Adds a chore.
@@ -137,11 +146,11 @@ impl Drop for Chores {
     }
 }
 
-fn report(kills: &[Kill], left: Vec<(RunId, Vec<u32>)>, requests: &Requests) {
+fn report(kills: &[Kill], left: Vec<(RunId, Vec<u32>)>, reporter: &Sender<Report>) {
     for (kill, (run, survivors)) in kills.iter().zip(left) {
         let report = Report { worker: kill.worker.clone(), run, survivors };
         // A loop that has ended needs no report.
-        let _ = requests.send(Request::Chore(report));
+        let _ = reporter.send(report);
     }
 }
 

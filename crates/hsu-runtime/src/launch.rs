@@ -35,14 +35,6 @@ const PRIVATE: [&str; 12] = [
     "HSU_KEEPER",
 ];
 
-/// The most bytes of one request: what the keeper takes in a datagram, without those
-/// of the messages that may travel before it. A longer one would never get through,
-/// and everything behind it would wait.
-const LONGEST_REQUEST: usize = 160 << 10;
-/// What a request has besides its texts, and what each text has besides its bytes.
-const FIXED: usize = 1 << 10;
-const EACH: usize = 8;
-
 /// Why a worker cannot be started as it is declared.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
@@ -59,16 +51,6 @@ pub(crate) enum LaunchError {
         what: &'static str,
         /// Where.
         source: NulError,
-    },
-    /// The keeper does not take so much at once.
-    #[error(
-        "its arguments and its environment have {bytes} bytes, and {} are the most (hint: put \
-         what is long into a file)",
-        LONGEST_REQUEST
-    )]
-    TooLong {
-        /// How long they are.
-        bytes: usize,
     },
 }
 
@@ -122,7 +104,6 @@ impl Launcher {
             cwd: text("the working directory", &directory(execution, &program))?,
             executable: text("the program", program.as_os_str().as_encoded_bytes())?,
         };
-        refuse_long(&program, identity.as_ref())?;
         Ok(SpawnRequest {
             run,
             worker: worker.clone(),
@@ -176,14 +157,6 @@ impl Launcher {
             other => Ok(other?),
         }
     }
-}
-
-fn refuse_long(program: &Program, identity: Option<&Identity>) -> Result<(), LaunchError> {
-    let texts = program.args.iter().chain(&program.env).chain([&program.cwd, &program.executable]);
-    let texts: usize = texts.map(|text| text.as_bytes().len() + EACH).sum();
-    let groups = identity.map_or(0, |identity| identity.groups.len() * EACH);
-    let bytes = texts + groups + FIXED;
-    if bytes > LONGEST_REQUEST { Err(LaunchError::TooLong { bytes }) } else { Ok(()) }
 }
 
 fn directory(execution: &Execution, program: &Path) -> Vec<u8> {

@@ -46,8 +46,6 @@ pub(crate) enum Request {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), String>>,
     },
-    /// The worst that came of a chore.
-    Chore(crate::chores::Report),
 }
 
 /// The sending end, for any thread.

@@ -1,70 +1,85 @@
-//! The database: tables, statements, and what is done with a broken one.
+//! The database: its tables, and what is written into them.
 
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
-use hsu_model::process::BootId;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
-use crate::{Batch, Loaded, StoreError, wire};
+use crate::batch::{Batch, Durability};
+use crate::seal::{event_name, seal};
+use crate::wire;
 
 /// The format of the tables. Rises when an older version could misread them.
-const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 1;
 /// `HSUM`: tells the file apart from other databases.
-const APPLICATION: i64 = 0x4853_554d;
+pub(crate) const APPLICATION: i64 = 0x4853_554d;
 /// Events that are kept.
-const KEPT_EVENTS: u64 = 100_000;
+pub(crate) const KEPT_EVENTS: u32 = 100_000;
 /// How often, in events, older ones are removed.
 const TRIM_EVERY: u64 = 1_000;
+/// Run numbers that are set aside at a time: after a loss of power the next life
+/// begins behind them, because the latest commits may be lost with the power.
+const RUN_BLOCK: u64 = 65_536;
+/// How long somebody else, such as an administrator's tool, may hold the database.
+const PATIENCE: Duration = Duration::from_millis(250);
 
-const TABLES: &str = "
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE worker (id TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE event (sequence INTEGER PRIMARY KEY, worker TEXT, body TEXT NOT NULL);
+pub(crate) const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE worker (id TEXT PRIMARY KEY, record TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE event (
+        sequence INTEGER PRIMARY KEY, worker TEXT, body TEXT NOT NULL, seal INTEGER NOT NULL
+    );
     CREATE INDEX event_by_worker ON event (worker, sequence);
 ";
 
-/// Opens the writing connection; what was put aside, as text.
-pub(crate) fn open(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
-    let failed = |source| StoreError::Database { path: path.to_owned(), source };
-    match try_open(path) {
-        Ok(Found::Usable(connection)) => Ok((connection, None)),
-        Ok(Found::Newer(found)) => {
-            Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
-        }
-        Err(error) if is_broken(&error) => {
-            let aside = put_aside(path)
-                .map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-            match try_open(path).map_err(failed)? {
-                Found::Usable(connection) => Ok((connection, Some(format!("{error}; {aside}")))),
-                Found::Newer(found) => {
-                    Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
-                }
-            }
-        }
-        Err(error) => Err(failed(error)),
-    }
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// SQLite says so.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file could not be synced.
+    #[error("the file cannot be synced: {0}")]
+    Sync(#[source] io::Error),
+    /// The disk keeps a log that was not copied.
+    #[error("somebody reads the database, and its log cannot be copied")]
+    Busy,
+    /// What it holds is not what was written.
+    #[error("{0}")]
+    Damaged(String),
 }
 
-enum Found {
-    Usable(Connection),
-    Newer(i64),
+/// The connection that writes.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) connection: Connection,
+    path: PathBuf,
+    level: Durability,
+    /// Run numbers below this are set aside on the disk.
+    reserved: u64,
+    /// Whether the file itself was never synced.
+    is_new: bool,
+    /// Whether the disk has failed: what it took before is not trusted.
+    is_suspect: bool,
 }
 
-fn try_open(path: &Path) -> rusqlite::Result<Found> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(2))?;
-    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if format > FORMAT {
-        return Ok(Found::Newer(format));
-    }
-    // Small, because the whole master has to be.
+/// Opens a connection with little memory, because the whole master has little.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "cache_size", -512)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    if format == 0 {
-        // Nothing is lost by a crash here: there is nothing yet.
+    connection.pragma_update(None, "cell_size_check", true)?;
+    Ok(connection)
+}
+
+impl Database {
+    /// Makes the tables in an empty file. Nothing is synced: there is nothing to lose yet.
+    pub(crate) fn create(mut connection: Connection, path: &Path) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let transaction = connection.transaction()?;
@@ -72,92 +87,114 @@ fn try_open(path: &Path) -> rusqlite::Result<Found> {
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()?;
-    } else if read_meta(&connection, "clean")?.as_deref() != Some("yes") {
-        let verdict: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(rusqlite::Error::InvalidParameterName(verdict));
+        Self::take(connection, path, 0, true)
+    }
+
+    /// Takes a connection to tables that are there.
+    pub(crate) fn take(
+        connection: Connection,
+        path: &Path,
+        reserved: u64,
+        is_new: bool,
+    ) -> rusqlite::Result<Self> {
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // The log is cut after it has grown, for example in a burst of starts.
+        connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
+        let (path, level) = (path.to_owned(), Durability::Lazy);
+        Ok(Self { connection, path, level, reserved, is_new, is_suspect: false })
+    }
+
+    /// Writes one batch in one transaction.
+    pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let written = self.try_write(batch);
+        if matches!(&written, Err(Fault::Sqlite(error)) if is_disk_failure(error))
+            || matches!(&written, Err(Fault::Sync(_)))
+        {
+            self.is_suspect = true;
         }
+        written
     }
-    load(&connection)?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    Ok(Found::Usable(connection))
-}
 
-/// Whether an error means that the file is no good, and not that it cannot be reached.
-fn is_broken(error: &rusqlite::Error) -> bool {
-    match error.sqlite_error_code() {
-        Some(
-            rusqlite::ErrorCode::DatabaseCorrupt
-            | rusqlite::ErrorCode::NotADatabase
-            | rusqlite::ErrorCode::Unknown,
-        )
-        | None => true,
-        Some(_) => false,
-    }
-}
-
-/// Renames the database and what belongs to it; says how it is called now.
-fn put_aside(path: &Path) -> std::io::Result<String> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    for suffix in ["", "-wal", "-shm"] {
-        let named = |tail: String| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(tail);
-            name
-        };
-        let aside =
-            std::fs::rename(named(suffix.to_owned()), named(format!(".broken-{seconds}{suffix}")));
-        match aside {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+    fn try_write(&mut self, batch: &Batch) -> Result<(), Fault> {
+        if self.is_suspect {
+            self.renew()?;
         }
+        let new_block = batch.next_run.filter(|next| *next >= self.reserved);
+        let new_block = new_block.map(|next| next.saturating_add(RUN_BLOCK));
+        let level = if new_block.is_some() { Durability::Synced } else { batch.durability };
+        self.prepare(level)?;
+        let transaction = self.connection.transaction()?;
+        write_batch(&transaction, batch, KEPT_EVENTS)?;
+        if let Some(reserved) = new_block {
+            write_meta(&transaction, "reserved_runs", &reserved.to_string())?;
+        }
+        transaction.commit()?;
+        self.reserved = new_block.unwrap_or(self.reserved);
+        Ok(())
     }
-    Ok(format!("kept as {}.broken-{seconds}", path.display()))
+
+    /// FULL syncs the log of the database at the commit, NORMAL leaves it to the kernel.
+    fn prepare(&mut self, level: Durability) -> Result<(), Fault> {
+        if level == Durability::Synced && self.is_new {
+            // An empty database file would throw its log away after a loss of power.
+            File::open(&self.path).and_then(|file| file.sync_all()).map_err(Fault::Sync)?;
+            self.is_new = false;
+        }
+        if level != self.level {
+            let word = match level {
+                Durability::Lazy => "NORMAL",
+                Durability::Synced => "FULL",
+            };
+            self.connection.pragma_update(None, "synchronous", word)?;
+            self.level = level;
+        }
+        Ok(())
+    }
+
+    /// Begins a new generation of the log after the disk has failed: a sync that
+    /// failed once says nothing when it is repeated, because the kernel has
+    /// dropped the pages. Everything is copied into the database and synced there.
+    // Source: Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020.
+    fn renew(&mut self) -> Result<(), Fault> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy: i64 = self.connection.query_row(checkpoint, [], |row| row.get(0))?;
+        if busy != 0 {
+            return Err(Fault::Busy);
+        }
+        self.is_suspect = false;
+        Ok(())
+    }
+
+    /// Ends the connection; a log that cannot be copied now is copied by the next master.
+    pub(crate) fn close(self) {
+        drop(self.connection.close());
+    }
 }
 
-/// Opens a connection that only reads.
-pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(2))?;
-    connection.pragma_update(None, "cache_size", -256)?;
-    Ok(connection)
+/// Whether the disk failed, and did not only run out of space.
+fn is_disk_failure(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
 }
 
-fn read_meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()
-}
-
-fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
-        .execute([key, value])
+        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)")?
+        .execute(params![key, value, seal(key, value)])
         .map(drop)
 }
 
 /// Writes one batch inside the present transaction.
-pub(crate) fn write(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+fn write_batch(connection: &Connection, batch: &Batch, kept: u32) -> rusqlite::Result<()> {
     for (id, record) in &batch.workers {
         let text = wire::encode_record(record.as_ref());
         connection
-            .prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2)")?
-            .execute([id.as_str(), &text])?;
+            .prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)")?
+            .execute(params![id.as_str(), text, seal(id.as_str(), &text)])?;
     }
     for event in &batch.events {
-        let worker = event.worker.as_ref().map(WorkerId::as_str);
-        let body = wire::encode_event(event);
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3)")?
-            .execute(params![event.sequence.cast_signed(), worker, body])?;
-        if event.sequence % TRIM_EVERY == 0 && event.sequence > KEPT_EVENTS {
-            let oldest = (event.sequence - KEPT_EVENTS).cast_signed();
-            connection
-                .prepare_cached("DELETE FROM event WHERE sequence <= ?1")?
-                .execute([oldest])?;
+        write_event(connection, event)?;
+        if event.sequence % TRIM_EVERY == 0 {
+            trim(connection, kept)?;
         }
     }
     if let Some(next) = batch.next_run {
@@ -170,69 +207,27 @@ pub(crate) fn write(connection: &Connection, batch: &Batch) -> rusqlite::Result<
     Ok(())
 }
 
-/// Everything that is needed to go on.
-pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
-    let mut loaded = Loaded::default();
-    let mut statement = connection.prepare_cached("SELECT id, record FROM worker")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    for row in rows {
-        let (id, text): (String, String) = row?;
-        // A record that cannot be read is one that is not there: the worker begins anew.
-        if let (Ok(id), Some(record)) = (WorkerId::new(&id), wire::decode_record(&text)) {
-            loaded.workers.insert(id, record);
-        }
-    }
-    let last: Option<i64> =
-        connection.query_row("SELECT max(sequence) FROM event", [], |row| row.get(0))?;
-    loaded.last_event = last.unwrap_or(0).cast_unsigned();
-    let next = read_meta(connection, "next_run")?;
-    loaded.next_run = next.and_then(|text| text.parse().ok()).unwrap_or(1);
-    loaded.clean = read_meta(connection, "clean")?.map(|text| text == "yes");
-    loaded.boot = read_meta(connection, "boot")?.and_then(|text| parse_boot(&text));
-    Ok(loaded)
+fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let worker = event.worker.as_ref().map(WorkerId::as_str);
+    let sequence = event.sequence.cast_signed();
+    let body = wire::encode_event(event);
+    let seal = seal(&event_name(sequence, worker), &body);
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![sequence, worker, body, seal])
+        .map(drop)
 }
 
-fn parse_boot(text: &str) -> Option<BootId> {
-    u128::from_str_radix(text, 16).ok().map(|number| BootId(number.to_be_bytes()))
+/// Removes all but the latest events. Counted, because numbers may jump.
+fn trim(connection: &Connection, kept: u32) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM event WHERE sequence <=
+             (SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?1)",
+        )?
+        .execute([kept])
+        .map(drop)
 }
 
-/// Events after a number, oldest first.
-pub(crate) fn events(
-    connection: &Connection,
-    after: u64,
-    worker: Option<&WorkerId>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Event>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT body FROM event WHERE sequence > ?1 AND (?2 IS NULL OR worker = ?2)
-         ORDER BY sequence LIMIT ?3",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let worker = worker.map(WorkerId::as_str);
-    let rows = statement
-        .query_map(params![after.cast_signed(), worker, limit], |row| row.get::<_, String>(0))?;
-    rows.map(|row| row.map(|text| wire::decode_event(&text)))
-        .filter_map(Result::transpose)
-        .collect()
-}
-
-/// The latest events, oldest first.
-pub(crate) fn last_events(
-    connection: &Connection,
-    worker: Option<&WorkerId>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Event>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT body FROM event WHERE ?1 IS NULL OR worker = ?1
-         ORDER BY sequence DESC LIMIT ?2",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let worker = worker.map(WorkerId::as_str);
-    let rows = statement.query_map(params![worker, limit], |row| row.get::<_, String>(0))?;
-    let mut events: Vec<Event> = rows
-        .map(|row| row.map(|text| wire::decode_event(&text)))
-        .filter_map(Result::transpose)
-        .collect::<rusqlite::Result<_>>()?;
-    events.reverse();
-    Ok(events)
-}
+#[cfg(test)]
+mod tests;

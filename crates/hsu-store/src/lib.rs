@@ -7,63 +7,36 @@
 //!
 //! Why SQLite, and what is synced when: docs/design/0006-store.md.
 
+mod batch;
 mod database;
+mod opening;
+mod queue;
+mod reading;
+mod seal;
 mod wire;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hsu_core::record::WorkerRecord;
 use hsu_model::event::Event;
-use hsu_model::id::{RunId, WorkerId};
+use hsu_model::id::WorkerId;
 use hsu_model::process::BootId;
 use rusqlite::Connection;
 
-/// Batches that may wait while the disk does not take them; beyond it the oldest
-/// lazy ones are given up, and counted.
-const MOST_WAITING: usize = 10_000;
+pub use batch::{Batch, Durability};
+use database::Fault;
+use queue::Queue;
 
-/// What a batch has to survive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// SIGKILL of the master.
-    #[default]
-    Lazy,
-    /// The loss of power, too.
-    Synced,
-}
-
-/// What one round of the master changed.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Records of workers; none for one that was removed.
-    pub workers: Vec<(WorkerId, Option<WorkerRecord>)>,
-    /// Events, in order.
-    pub events: Vec<Event>,
-    /// Exits that may be forgotten by the keeper once this is durable.
-    pub acknowledged: Vec<RunId>,
-    /// The first run number that was never used.
-    pub next_run: Option<u64>,
-    /// Whether the present life of the master ended in order, and in which boot.
-    pub life: Option<(bool, BootId)>,
-    /// What it has to survive.
-    pub durability: Durability,
-}
-
-impl Batch {
-    /// Whether nothing is in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.workers.is_empty()
-            && self.events.is_empty()
-            && self.acknowledged.is_empty()
-            && self.life.is_none()
-    }
-}
+/// How long [`Store::flush`] waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The stack of the writing thread, in bytes: SQLite needs a third of it.
+const STACK: usize = 256 << 10;
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +50,7 @@ pub enum StoreError {
         /// Why not.
         source: rusqlite::Error,
     },
-    /// A later version of HSU Master wrote it.
+    /// A later version of HSU Master wrote it. Nothing was touched.
     #[error(
         "the state in {} has format {found}, and this version knows up to {known} \
          (hint: use the version of HSU Master that wrote it)",
@@ -97,7 +70,7 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -106,7 +79,8 @@ pub enum StoreError {
 pub struct Opened {
     /// The store.
     pub store: Store,
-    /// What was wrong with the earlier one and where it was put aside.
+    /// What was wrong with the earlier one, where it was put aside and what was
+    /// saved of it.
     pub recovered: Option<String>,
 }
 
@@ -115,9 +89,9 @@ pub struct Opened {
 pub struct Loaded {
     /// Every worker, by id.
     pub workers: BTreeMap<WorkerId, WorkerRecord>,
-    /// The number of the latest event.
+    /// The number of the latest event; of none that was ever given is a later one reused.
     pub last_event: u64,
-    /// The first run number that was never used.
+    /// The first run number that was never used, whatever was lost.
     pub next_run: u64,
     /// Whether the earlier life of the master ended in order; none when there was none.
     pub clean: Option<bool>,
@@ -128,25 +102,11 @@ pub struct Loaded {
 /// The store.
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<Result<(), Fault>>>,
     reader: Reader,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
-    came: Condvar,
-    durable: AtomicU64,
-    health: Mutex<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<(u64, Batch)>,
-    submitted: u64,
-    given_up: u64,
-    closing: bool,
+    /// What was read at the opening, until somebody asks for it or changes it.
+    loaded: Mutex<Option<Loaded>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -155,74 +115,74 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Store {
     /// Opens the store in a folder that exists. A database that is broken is put
-    /// aside and a new one begun: live workers are known to the keeper, not to it.
+    /// aside and a new one begun with what is sound in it: live workers are known
+    /// to the keeper, not to it.
     ///
-    /// `on_durable` is called by the writing thread after each commit.
+    /// `on_durable` is called by the writing thread after each commit, and after
+    /// each attempt that failed.
     ///
     /// # Errors
     /// [`StoreError::Newer`], or the folder cannot be used at all.
     pub fn open(folder: &Path, on_durable: Box<dyn Fn() + Send>) -> Result<Opened, StoreError> {
         let path = folder.join("state.db");
-        let (connection, recovered) = database::open(&path)?;
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            came: Condvar::new(),
-            durable: AtomicU64::new(0),
-            health: Mutex::default(),
-        });
-        let theirs = Arc::clone(&shared);
+        let ready = opening::open(&path)?;
+        let queue = Arc::new(Queue::default());
+        let (theirs, database) = (Arc::clone(&queue), ready.database);
         let thread = std::thread::Builder::new()
             .name("hsu-store".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || writer::run(connection, &theirs, &*on_durable))
+            .stack_size(STACK)
+            .spawn(move || writer::run(database, &theirs, &*on_durable))
             .map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
         let reader = Reader { path, connection: Arc::default() };
-        Ok(Opened { store: Self { shared, thread: Some(thread), reader }, recovered })
+        let loaded = Mutex::new(Some(ready.loaded));
+        let store = Self { queue, thread: Some(thread), reader, loaded };
+        Ok(Opened { store, recovered: ready.recovered })
     }
 
     /// Hands a batch to the writing thread; never blocks. Returns its number.
+    ///
+    /// While the disk takes nothing, the latest state of each worker is kept, and
+    /// the latest 10,000 events; see [`Store::events_given_up`].
     pub fn submit(&self, batch: Batch) -> u64 {
-        let mut queue = lock(&self.shared.queue);
-        queue.submitted += 1;
-        let number = queue.submitted;
-        queue.waiting.push_back((number, batch));
-        if queue.waiting.len() > MOST_WAITING {
-            let oldest_lazy =
-                queue.waiting.iter().position(|(_, batch)| batch.durability == Durability::Lazy);
-            if let Some(place) = oldest_lazy {
-                queue.waiting.remove(place);
-                queue.given_up += 1;
-            }
-        }
-        drop(queue);
-        self.shared.came.notify_one();
-        number
+        // What was read at the opening is not the truth any more.
+        drop(lock(&self.loaded).take());
+        self.queue.push(batch)
     }
 
     /// The number of the latest batch.
     #[must_use]
     pub fn submitted(&self) -> u64 {
-        lock(&self.shared.queue).submitted
+        self.queue.submitted()
     }
 
     /// The number up to which every batch is durable.
     #[must_use]
     pub fn durable(&self) -> u64 {
-        self.shared.durable.load(Ordering::Acquire)
+        self.queue.durable()
     }
 
-    /// Why nothing can be written at present; none when all is well.
+    /// Why nothing can be written at present; none when all is well. It is tried
+    /// again at least once a second while something waits.
     #[must_use]
     pub fn health(&self) -> Option<String> {
-        lock(&self.shared.health).clone()
+        self.queue.health()
+    }
+
+    /// How many events were given up, because the disk took nothing for too long.
+    #[must_use]
+    pub fn events_given_up(&self) -> u64 {
+        self.queue.given_up()
     }
 
     /// Everything that is needed to go on where the earlier master was.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
+    /// [`StoreError::Database`]. A call before the first batch has none.
     pub fn load(&self) -> Result<Loaded, StoreError> {
-        self.reader.with(database::load)
+        match lock(&self.loaded).take() {
+            Some(loaded) => Ok(loaded),
+            None => self.reader.with(|connection| reading::load(connection).map_err(sqlite)),
+        }
     }
 
     /// A way to read events from any thread.
@@ -238,35 +198,51 @@ impl Store {
 
     /// Waits until everything that was submitted is durable, at most two seconds.
     pub fn flush(&self) {
-        let wanted = self.submitted();
-        let begin = std::time::Instant::now();
-        while self.durable() < wanted && begin.elapsed() < std::time::Duration::from_secs(2) {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        // Whoever must know asks for the numbers.
+        let _ = self.queue.wait_for_durable(PATIENCE);
     }
 
     /// Writes what waits and ends the thread.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the thread had crashed.
+    /// What waited could not be written, or the thread had crashed.
     pub fn close(mut self) -> Result<(), StoreError> {
-        self.end().map_err(|()| StoreError::Io {
-            path: self.reader.path.clone(),
-            source: std::io::Error::other("the writing thread had crashed"),
-        })
+        let path = self.reader.path.clone();
+        match self.end() {
+            Ok(()) => Ok(()),
+            Err(Some(Fault::Sqlite(source))) => Err(StoreError::Database { path, source }),
+            Err(fault) => {
+                let text = fault.map(|fault| fault.to_string());
+                let text = text.unwrap_or_else(|| "the writing thread had crashed".to_owned());
+                Err(StoreError::Io { path, source: io::Error::other(text) })
+            }
+        }
     }
 
-    fn end(&mut self) -> Result<(), ()> {
-        lock(&self.shared.queue).closing = true;
-        self.shared.came.notify_one();
-        self.thread.take().map_or(Ok(()), |thread| thread.join().map_err(drop))
+    /// A thread that had crashed has no fault.
+    fn end(&mut self) -> Result<(), Option<Fault>> {
+        self.queue.close();
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(ended)) => ended.map_err(Some),
+            Some(Err(_)) => Err(None),
+        }
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // A crash of the thread was reported by the panic itself.
+        // Whoever wants to know how it ended calls `close`.
         let _ = self.end();
+    }
+}
+
+fn sqlite(fault: Fault) -> rusqlite::Error {
+    match fault {
+        Fault::Sqlite(error) => error,
+        other @ (Fault::Sync(_) | Fault::Busy | Fault::Damaged(_)) => {
+            rusqlite::Error::ToSqlConversionFailure(Box::new(other))
+        }
     }
 }
 
@@ -288,7 +264,7 @@ impl Reader {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        self.with(|connection| database::events(connection, after, worker, limit))
+        self.with(|connection| reading::events(connection, after, worker, limit))
     }
 
     /// The latest events, oldest first, at most `limit`.
@@ -300,7 +276,7 @@ impl Reader {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        self.with(|connection| database::last_events(connection, worker, limit))
+        self.with(|connection| reading::last_events(connection, worker, limit))
     }
 
     fn with<T>(
@@ -311,7 +287,7 @@ impl Reader {
         let mut connection = lock(&self.connection);
         let open = match connection.take() {
             Some(open) => open,
-            None => database::open_reader(&self.path).map_err(failed)?,
+            None => reading::connect(&self.path).map_err(failed)?,
         };
         let answer = ask(&open);
         if answer.is_ok() {

@@ -1,74 +1,57 @@
 //! The writing thread: everything that waits becomes one transaction.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::Connection;
-
-use crate::{Batch, Durability, Shared, database, lock};
+use crate::database::{Database, Fault};
+use crate::queue::{Next, Queue};
 
 /// The first rest after a failed write, doubled up to [`LONGEST_REST`].
-const FIRST_REST: Duration = Duration::from_millis(100);
-const LONGEST_REST: Duration = Duration::from_secs(1);
+const FIRST_REST: Duration = Duration::from_millis(50);
+/// A disk that has room again is written to within this time.
+const LONGEST_REST: Duration = Duration::from_millis(800);
 
-pub(crate) fn run(mut connection: Connection, shared: &Shared, on_durable: &(dyn Fn() + Send)) {
+/// Writes until the queue is closed.
+///
+/// # Errors
+/// The fault of the last attempt, when something could not be written by then.
+pub(crate) fn run(
+    mut database: Database,
+    queue: &Queue,
+    on_durable: &(dyn Fn() + Send),
+) -> Result<(), Fault> {
     let mut rest = FIRST_REST;
     loop {
-        let (batches, closing) = take(shared);
-        let Some(last) = batches.last().map(|(number, _)| *number) else {
-            if closing {
-                // A checkpoint that fails is made by the next master.
-                drop(connection.close());
-                return;
+        let (number, batch) = match queue.take() {
+            Next::Write(number, batch) => (number, batch),
+            Next::End => {
+                database.close();
+                return Ok(());
             }
-            continue;
         };
-        match write(&mut connection, &batches) {
+        match database.write(&batch) {
             Ok(()) => {
                 rest = FIRST_REST;
-                *lock(&shared.health) = None;
-                shared.durable.store(last, Ordering::Release);
+                queue.confirm(number);
                 on_durable();
             }
-            Err(error) => {
-                *lock(&shared.health) = Some(format!("the state cannot be written: {error}"));
+            Err(fault) => {
+                // Whoever waits for this batch learns why it does not come.
                 on_durable();
-                if closing {
-                    return;
+                if !queue.fail(number, batch, fault.to_string(), rest) {
+                    return last_attempt(database, queue, fault);
                 }
-                give_back(shared, batches);
-                std::thread::sleep(rest);
                 rest = (rest * 2).min(LONGEST_REST);
             }
         }
     }
 }
 
-/// Waits for batches; none only when the store is closing.
-fn take(shared: &Shared) -> (Vec<(u64, Batch)>, bool) {
-    let mut queue = lock(&shared.queue);
-    while queue.waiting.is_empty() && !queue.closing {
-        queue = shared.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
-    }
-    (queue.waiting.drain(..).collect(), queue.closing)
-}
-
-fn give_back(shared: &Shared, batches: Vec<(u64, Batch)>) {
-    let mut queue = lock(&shared.queue);
-    for batch in batches.into_iter().rev() {
-        queue.waiting.push_front(batch);
-    }
-}
-
-fn write(connection: &mut Connection, batches: &[(u64, Batch)]) -> rusqlite::Result<()> {
-    let synced = batches.iter().any(|(_, batch)| batch.durability == Durability::Synced);
-    // FULL syncs the log of the database at the commit, NORMAL leaves it to the kernel.
-    let level = if synced { "FULL" } else { "NORMAL" };
-    connection.pragma_update(None, "synchronous", level)?;
-    let transaction = connection.transaction()?;
-    for (_, batch) in batches {
-        database::write(&transaction, batch)?;
-    }
-    transaction.commit()
+fn last_attempt(mut database: Database, queue: &Queue, fault: Fault) -> Result<(), Fault> {
+    let Next::Write(number, batch) = queue.take() else {
+        return Err(fault);
+    };
+    database.write(&batch)?;
+    queue.confirm(number);
+    database.close();
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Trees: everything that belongs to a run, found and killed.
 //!
 //! A worker that has lived for a while has a cgroup, which catches whatever
-//! descends from it. Everything else is found by [`family`]: by the mark in the
+//! descends from it. Everything else is found by `family`: by the mark in the
 //! environment and by descent. Signals go through a hold on the process, never to
 //! a bare PID. What survives is reported.
 
@@ -109,12 +109,16 @@ impl Trees {
         let mut moved = BTreeSet::new();
         for _ in 0..MOST_MOVES {
             let found = self.family.find(&runs, &roots);
-            let mut is_complete = true;
+            let (mut is_complete, mut are_in) = (true, true);
             for tree in trees {
                 let members = found.get(&tree.run).into_iter().flatten().map(|(key, _)| *key);
                 let new: Vec<ProcessKey> = members.filter(|key| moved.insert(*key)).collect();
                 is_complete &= new.is_empty();
-                self.cgroups.add(&tree.worker, &new);
+                are_in &= self.cgroups.add(&tree.worker, &new);
+            }
+            if !are_in {
+                // They are looked for by mark and descent, as without cgroups.
+                return;
             }
             // Whatever was born meanwhile was born inside.
             if is_complete {

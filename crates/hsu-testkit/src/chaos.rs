@@ -31,7 +31,7 @@ pub use report::Report;
 pub use roles::Roles;
 pub use slots::Slots;
 pub use stuck::DeadMount;
-pub use upgrades::Upgrades;
+pub use upgrades::{Manner, Side, Upgrades};
 
 use std::time::Duration;
 

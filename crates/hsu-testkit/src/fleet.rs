@@ -8,7 +8,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 use std::{fs, io};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::binaries::binary;
@@ -327,7 +327,11 @@ impl Fleet<'_> {
         for master in self.players(Role::Master)? {
             master.signal(Signal::TERM)?;
         }
-        self.wake_door();
+        if let Some(door) = &self.door {
+            // It stands still when what it leads to was stopped, and then reaps nobody.
+            let pid = rustix::process::Pid::from_child(door);
+            let _ = rustix::process::kill_process(pid, Signal::CONT);
+        }
         let result = self.sandbox.empty_within(within);
         if let Some(mut door) = self.door.take() {
             // A door that already closed is what is wanted.
@@ -335,15 +339,6 @@ impl Fleet<'_> {
             let _ = door.wait();
         }
         result
-    }
-
-    /// The door stops itself when the master behind it is stopped, and then does not reap it.
-    fn wake_door(&self) {
-        let pid = self.door.as_ref().and_then(|door| Pid::from_raw(i32::try_from(door.id()).ok()?));
-        if let Some(pid) = pid {
-            // Not reaped by us yet, so it is still the door.
-            let _ = kill_process(pid, Signal::CONT);
-        }
     }
 
     fn words_file(&self) -> PathBuf {

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use super::Body;
 
 /// How long the outputs may take to write what is left.
-const FLUSH_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// The engine, and the thread that hears the pump for it.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(crate) struct Logging {
 
 impl Logging {
     /// Writes what is left and ends both threads.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(self, within: Duration) {
         self.socket.close();
         if self.ear.join().is_err() {
             warn!("the thread that hears the pump had crashed");
         }
         if let Some(engine) = Arc::into_inner(self.engine) {
             let engine = engine.into_inner().unwrap_or_else(PoisonError::into_inner);
-            engine.flush_and_stop(FLUSH_WITHIN);
+            engine.flush_and_stop(within);
         }
     }
 }

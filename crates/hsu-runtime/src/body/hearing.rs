@@ -36,6 +36,11 @@ impl Body {
     }
 
     fn on_message(&mut self, now: Now, message: FromKeeper) {
+        if self.replacement.given_way && message.is_of_the_fleet() {
+            // The books are the candidate's, and so is whatever happens; if they
+            // become ours again, the inventory tells it once more.
+            return;
+        }
         match message {
             FromKeeper::Welcome { keeper, .. } => {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
@@ -70,7 +75,7 @@ impl Body {
                 let kind = EventKind::RoleLost { role: "pump".into() };
                 self.record(now, None, Actor::Master, kind);
             }
-            FromKeeper::Yield => self.give_way(),
+            FromKeeper::Yield => self.give_way(now),
             FromKeeper::Resume => self.take_back(),
             FromKeeper::Fenced => self.be_replaced(),
             FromKeeper::UpgradeFailed { reason } => self.upgrade_failed(reason),
@@ -146,8 +151,8 @@ impl Body {
             let Some(live) = self.live.get(&run) else {
                 continue;
             };
-            let exit = live.handle.as_ref().and_then(ProcessHandle::exit_status);
-            let exit = exit.unwrap_or(Exit::Unknown(UnknownExit::KeeperLost));
+            // Our own hold may still tell; it is asked there.
+            let exit = Exit::Unknown(UnknownExit::KeeperLost);
             let worker = live.worker.clone();
             self.on_exited(now, worker, run, exit, now.tick, now.wall);
         }

@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 
-use hsu_core::answer::{Answer, Refusal};
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
@@ -19,14 +18,19 @@ use super::{Body, Ending};
 use crate::journal::Waiting;
 use crate::request::Request;
 
+/// How long outputs may go on writing before they are left to the candidate, which
+/// goes on where they stopped. The candidate waits for us, so it is short.
+const FLUSH_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How far a replacement has come.
 #[derive(Debug, Default)]
 pub(crate) struct Replacement {
     reply: Option<oneshot::Sender<Result<(), String>>>,
-    given_way: bool,
-    /// What came while we had given way, for when we go on.
-    signals: Vec<MasterSignal>,
-    requests: Vec<Request>,
+    /// The state is not ours: nothing is decided and nothing is written.
+    pub(super) given_way: bool,
+    /// Wishes to end that came meanwhile.
+    pub(super) requests: Vec<Request>,
+    pub(super) signals: Vec<MasterSignal>,
 }
 
 impl Body {
@@ -60,46 +64,18 @@ impl Body {
     }
 
     /// Lets go of the state, so that the candidate can take it.
-    pub(super) fn give_way(&mut self) {
-        self.submit();
+    pub(super) fn give_way(&mut self, now: Now) {
+        self.settle(now);
         self.store.flush();
         self.lock = None;
         self.replacement.given_way = true;
         if let Some(engine) = self.engine.take() {
-            engine.stop();
+            engine.stop(FLUSH_WITHIN);
         }
         self.holding.queue(ToKeeper::Yielded);
     }
 
-    /// Answers whoever asks while another master takes over, and keeps what is no
-    /// question: the report of a kill comes only once.
-    pub(super) fn postpone(&mut self, signals: Vec<MasterSignal>) {
-        self.replacement.signals.extend(signals);
-        while let Ok(request) = self.requests.try_recv() {
-            match request {
-                Request::Command { reply, .. } => {
-                    drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
-                }
-                Request::Upgrade { reply, .. } => {
-                    drop(reply.send(Err("the master is being replaced already".to_owned())));
-                }
-                Request::Shutdown { .. } | Request::Chore(_) => {
-                    self.replacement.requests.push(request);
-                }
-            }
-        }
-    }
-
-    pub(super) fn postponed_signals(&mut self) -> Vec<MasterSignal> {
-        std::mem::take(&mut self.replacement.signals)
-    }
-
-    pub(super) fn postponed_requests(&mut self) -> Vec<Request> {
-        std::mem::take(&mut self.replacement.requests)
-    }
-
-    /// The other master serves. What we have heard since we gave way is told to it
-    /// too, and written by it alone.
+    /// The other master serves. What we had begun and not told is told by it alone.
     pub(super) fn be_replaced(&mut self) {
         info!("another master has taken over");
         self.ending = Some(Ending::Replaced);
@@ -130,6 +106,7 @@ impl Body {
                 return self.be_replaced();
             }
         }
+        self.board.regain();
         self.start_engine();
         // What happened meanwhile was not heard.
         self.seen.clear();

@@ -34,13 +34,33 @@ impl Replies {
 }
 
 impl Body {
+    /// Answers whoever asks while another master takes over. The wish to end is
+    /// kept: the state may become ours again.
+    pub(super) fn refuse_requests(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            match request {
+                Request::Command { reply, .. } => {
+                    drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
+                }
+                Request::Upgrade { reply, .. } => {
+                    drop(reply.send(Err("the master is being replaced already".to_owned())));
+                }
+                Request::Shutdown { .. } => self.replacement.requests.push(request),
+            }
+        }
+    }
+
     /// Takes every request that waits.
     pub(super) fn take_requests(&mut self, now: Now) {
-        for request in self.postponed_requests() {
+        for request in std::mem::take(&mut self.replacement.requests) {
             self.on_request(now, request);
         }
         while let Ok(request) = self.requests.try_recv() {
             self.on_request(now, request);
+        }
+        while let Some(report) = self.chores.report() {
+            let (worker, run, pids) = (report.worker, report.run, report.survivors);
+            self.step(now, Input::Survivors { worker, run, pids });
         }
         self.release_durable();
     }
@@ -69,10 +89,6 @@ impl Body {
             }
             Request::Upgrade { actor, executable, reply } => {
                 self.upgrade(now, actor, executable, reply);
-            }
-            Request::Chore(report) => {
-                let (worker, run, pids) = (report.worker, report.run, report.survivors);
-                self.step(now, Input::Survivors { worker, run, pids });
             }
         }
     }

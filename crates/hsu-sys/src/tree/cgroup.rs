@@ -94,19 +94,20 @@ impl Cgroups {
         }
     }
 
-    /// Puts processes into the group of a worker.
-    pub(super) fn add(&mut self, worker: &WorkerId, processes: &[ProcessKey]) {
-        let Ok(base) = &self.base else { return };
+    /// Puts processes into the group of a worker; whether each of them is in it, or gone.
+    pub(super) fn add(&mut self, worker: &WorkerId, processes: &[ProcessKey]) -> bool {
+        let Ok(base) = &self.base else { return false };
         let folder = base.folder.join(worker.as_str());
         // The base is made with the first worker that needs it.
         if !folder.is_dir() && fs::create_dir_all(&folder).is_err() {
-            return;
+            return false;
         }
-        for process in processes {
-            // One that has ended meanwhile needs no group.
-            drop(base.put(&folder, *process));
-        }
+        let are_in = processes.iter().all(|process| {
+            let put = base.put(&folder, *process);
+            put.is_ok() || ProcessHandle::open(*process).is_err()
+        });
         self.workers.insert(worker.clone(), Group { folder, holds: None });
+        are_in
     }
 
     /// Says that everything of a run is in the group of its worker.

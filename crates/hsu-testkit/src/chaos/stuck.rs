@@ -48,6 +48,15 @@ impl<'a> DeadMount<'a> {
         Ok(mount)
     }
 
+    /// Whether a process, by its PID inside, waits for an answer.
+    #[must_use]
+    pub fn holds(&self, pid: u32) -> bool {
+        let mut path = self.at.as_os_str().to_owned();
+        path.push(".asked");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().any(|line| line == pid.to_string())
+    }
+
     /// Ends the file system: whoever waits for it goes on with an error.
     ///
     /// # Errors

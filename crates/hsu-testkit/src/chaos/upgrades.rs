@@ -32,6 +32,8 @@ const MIDDLE: Duration = Duration::from_millis(150);
 pub struct Upgrades {
     /// How many upgrades are begun.
     pub upgrades: u32,
+    /// How each of them may go, chosen at random.
+    pub manners: Vec<Manner>,
     /// What runs meanwhile.
     pub load: Load,
     /// Workers that are ordered about meanwhile.
@@ -44,10 +46,10 @@ pub struct Upgrades {
 
 /// How one upgrade goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+pub enum Manner {
     /// Nobody disturbs it.
     Orderly,
-    /// One of the two masters, or the keeper, is killed on the way.
+    /// Somebody who takes part is killed on the way.
     Killed(Side),
     /// The other program ends at once.
     Broken,
@@ -55,11 +57,35 @@ enum Manner {
     Silent,
 }
 
+/// Who takes part in an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub enum Side {
+    /// The master that serves.
     Old,
+    /// The one that shall take over.
     Candidate,
+    /// Both of them.
+    Both,
+    /// The keeper of both.
     Keeper,
+}
+
+impl Manner {
+    /// Every manner, the orderly one as often as all others.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let sides = [Side::Old, Side::Candidate, Side::Both, Side::Keeper];
+        let killed = sides.map(Self::Killed);
+        let mut all: Vec<Self> = killed.into_iter().chain(killed).collect();
+        all.extend([Self::Broken, Self::Silent]);
+        all.extend([Self::Orderly; 10]);
+        all
+    }
+
+    /// Whether it ends keepers.
+    fn ends_keepers(self) -> bool {
+        self == Self::Killed(Side::Keeper)
+    }
 }
 
 /// What came of all upgrades.
@@ -89,21 +115,14 @@ impl Upgrades {
             let mut course = Course::default();
             for number in 0..self.upgrades {
                 std::thread::sleep(random.up_to(self.pause));
-                // The slow one is rare: it costs the patience of the keeper.
-                let manner = match random.below(20) {
-                    0..10 => Manner::Orderly,
-                    10..13 => Manner::Killed(Side::Old),
-                    13..16 => Manner::Killed(Side::Candidate),
-                    16 | 17 => Manner::Killed(Side::Keeper),
-                    _ if number % 15 == 14 => Manner::Silent,
-                    _ => Manner::Broken,
-                };
+                let place = random.below(self.manners.len());
+                let manner = self.manners.get(place).copied().unwrap_or(Manner::Orderly);
                 course.upgrade(fleet, manner, programs.of(manner, number), &mut random)?;
             }
             Ok(course)
         })?;
         let toll = loaded.finish()?;
-        let mut findings = toll.findings(Unknown::Possible);
+        let mut findings = toll.findings(self.unknown());
         findings.extend(course.findings);
         findings.extend(tally.broken.iter().cloned());
         Ok(Report {
@@ -122,6 +141,11 @@ impl Upgrades {
             ),
             findings,
         })
+    }
+
+    fn unknown(&self) -> Unknown {
+        let is_possible = self.manners.iter().any(|manner| manner.ends_keepers());
+        if is_possible { Unknown::Possible } else { Unknown::Never }
     }
 }
 
@@ -180,7 +204,7 @@ fn kill(fleet: &Fleet<'_>, old: &Process, side: Side) -> Result<u32, TestError> 
     players.retain(|process| match side {
         Side::Old => process.outer_pid == old.outer_pid,
         Side::Candidate => process.outer_pid != old.outer_pid,
-        Side::Keeper => true,
+        Side::Both | Side::Keeper => true,
     });
     let hits = players.iter().filter(|one| one.signal(Signal::KILL).is_ok());
     Ok(u32::try_from(hits.count()).unwrap_or(u32::MAX))

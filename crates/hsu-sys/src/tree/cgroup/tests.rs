@@ -55,7 +55,7 @@ fn everything_that_came_to_be_in_the_group_is_killed_and_the_group_is_gone() {
     for mut groups in each_mechanism("kill") {
         let text = groups.describe();
         let (mut child, key) = start("read x; sleep 1000 & echo; read y");
-        groups.add(&worker("web"), &[key]);
+        assert!(groups.add(&worker("web"), &[key]));
         go_on(&mut child);
         assert_eq!(groups.members(&worker("web")).len(), 2, "{text}");
         groups.kill(&worker("web"));
@@ -75,7 +75,7 @@ fn a_process_that_is_another_by_now_is_not_put_into_a_group() {
     for mut groups in each_mechanism("other") {
         let (mut child, mut key) = start("read x");
         key.started_at -= 1;
-        groups.add(&worker("web"), &[key]);
+        assert!(groups.add(&worker("web"), &[key]));
         assert_eq!(groups.members(&worker("web")), []);
         groups.kill(&worker("web"));
         assert!(child.try_wait().unwrap().is_none());

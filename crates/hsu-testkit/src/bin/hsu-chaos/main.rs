@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use hsu_testkit::chaos::{
-    Families, Frozen, Hangs, Host, Load, Pids, Report, Roles, Slots, Upgrades,
+    Families, Frozen, Hangs, Host, Load, Manner, Pids, Report, Roles, Slots, Upgrades,
 };
 use hsu_testkit::{Role, TestError};
 
@@ -109,7 +109,7 @@ impl Options {
             Campaign::Slots => self.tell("slots", self.slots().run()),
             Campaign::Frozen => self.tell("frozen", self.frozen().run()),
             Campaign::Hangs => self.tell("hangs", self.hangs().run()),
-            Campaign::All => EACH.into_iter().fold(true, |clean, one| self.run(one) && clean),
+            Campaign::All => EACH.into_iter().filter(|one| !self.run(*one)).count() == 0,
         }
     }
 
@@ -154,7 +154,8 @@ impl Options {
 
     fn upgrades(&self) -> Upgrades {
         let (upgrades, slots, seed) = (self.kills, self.slots, self.seed);
-        Upgrades { upgrades, load: self.load(), slots, pause: self.pause(), seed }
+        let manners = Manner::all();
+        Upgrades { upgrades, manners, load: self.load(), slots, pause: self.pause(), seed }
     }
 
     fn pids(&self) -> Pids {

@@ -1,0 +1,69 @@
+//! Batches: what one round of the master changed, and how several become one.
+
+use std::collections::BTreeMap;
+
+use hsu_core::record::WorkerRecord;
+use hsu_model::event::Event;
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::BootId;
+
+/// What a batch has to survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// SIGKILL of the master.
+    #[default]
+    Lazy,
+    /// The loss of power, too.
+    Synced,
+}
+
+/// What one round of the master changed.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Records of workers; none for one that was removed.
+    pub workers: Vec<(WorkerId, Option<WorkerRecord>)>,
+    /// Events, in order.
+    pub events: Vec<Event>,
+    /// Exits that may be forgotten by the keeper once this is durable. The store
+    /// does not keep them; whoever submits holds them until the batch is durable.
+    pub acknowledged: Vec<RunId>,
+    /// The first run number that was never used.
+    pub next_run: Option<u64>,
+    /// Whether the present life of the master ended in order, and in which boot.
+    pub life: Option<(bool, BootId)>,
+    /// What it has to survive.
+    pub durability: Durability,
+}
+
+impl Batch {
+    /// Whether nothing is in it. A number of the next run alone is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+            && self.events.is_empty()
+            && self.acknowledged.is_empty()
+            && self.life.is_none()
+    }
+
+    /// Takes in a later batch, so that writing this one is as good as writing both.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.workers.extend(later.workers);
+        self.events.extend(later.events);
+        self.next_run = self.next_run.max(later.next_run);
+        self.life = later.life.or(self.life);
+        self.durability = self.durability.max(later.durability);
+    }
+
+    /// Leaves one record of each worker, the latest.
+    pub(crate) fn keep_latest_records(&mut self) {
+        let latest: BTreeMap<_, _> = std::mem::take(&mut self.workers).into_iter().collect();
+        self.workers = latest.into_iter().collect();
+    }
+
+    /// Leaves the latest `most` events; how many are given up.
+    pub(crate) fn give_up_events(&mut self, most: usize) -> u64 {
+        let surplus = self.events.len().saturating_sub(most);
+        self.events.drain(..surplus);
+        u64::try_from(surplus).unwrap_or(u64::MAX)
+    }
+}
