@@ -50,6 +50,20 @@ web    running  yes    4194305  1m05s   1         SIGKILL    closed   -    -
 }
 
 #[test]
+fn a_master_that_was_not_replaced_after_all_is_reached_where_the_other_one_had_listened() {
+    let served = Fake::new(vec![running("web")]).serve();
+    let place = served.fake.folder.path().join("s");
+    drop(hsu_sys::local::LocalListener::bind(&place).unwrap());
+    let (code, _, _) = served.run(&["list"]);
+    assert_eq!(code, 5);
+    served.fake.regained.send_modify(|times| *times += 1);
+    let begin = Instant::now();
+    while served.run(&["list"]).0 != 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "nobody listens");
+    }
+}
+
+#[test]
 fn why_tells_the_chain_in_words() {
     let fake = Fake::new(vec![running("web")]);
     let (from, to) = (WorkerState::Starting, WorkerState::Running);

@@ -44,6 +44,7 @@ impl Snapshot {
 pub(crate) struct Board {
     version: watch::Sender<u64>,
     opened: watch::Sender<bool>,
+    regained: watch::Sender<u64>,
     workers: Mutex<BTreeMap<WorkerId, Entry>>,
     latest: Mutex<Arc<Snapshot>>,
     degraded: Mutex<Option<String>>,
@@ -82,6 +83,16 @@ impl Board {
     /// What an earlier life left is known: from now on the board can be believed.
     pub(crate) fn open(&self) {
         self.opened.send_if_modified(|opened| !std::mem::replace(opened, true));
+    }
+
+    /// The state is ours again.
+    pub(crate) fn regain(&self) {
+        self.regained.send_modify(|times| *times += 1);
+    }
+
+    /// Rises when the state is ours again.
+    pub(crate) fn regained(&self) -> watch::Receiver<u64> {
+        self.regained.subscribe()
     }
 
     /// Turns true when the board can be believed.

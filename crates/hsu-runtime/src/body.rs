@@ -224,7 +224,7 @@ impl Body {
             if ready.readable {
                 self.hear_keeper(now);
             }
-            if self.has_given_way() {
+            if self.has_given_way() || self.ending == Some(Ending::Replaced) {
                 self.refuse_requests();
                 self.replacement.signals.extend(ready.signals);
                 self.watchdog.tend(now);

@@ -85,6 +85,9 @@ pub trait Control: Send + Sync + 'static {
     /// Turns true when the processes of an earlier life are known. Before that a
     /// snapshot tells what that life has written, without its processes.
     fn opened(&self) -> watch::Receiver<bool>;
+    /// Rises when this master goes on after another has failed to replace it. That
+    /// one may have put a socket of its own in the place of ours.
+    fn regained(&self) -> watch::Receiver<u64>;
     /// The output of workers.
     fn spools(&self) -> Spools;
     /// Ends the master.

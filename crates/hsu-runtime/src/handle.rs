@@ -85,6 +85,10 @@ impl Control for Handle {
         self.board.opened()
     }
 
+    fn regained(&self) -> watch::Receiver<u64> {
+        self.board.regained()
+    }
+
     fn spools(&self) -> Spools {
         self.spools.clone()
     }

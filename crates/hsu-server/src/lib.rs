@@ -74,10 +74,11 @@ pub fn start(path: &Path, control: Arc<dyn Control>) -> Result<Server, ServerErr
     let listen = |source| ServerError::Listen { path: path.to_owned(), source };
     let listener = LocalListener::bind(path).map_err(listen)?;
     let (stop, stopped) = oneshot::channel();
+    let place = path.to_owned();
     let thread = std::thread::Builder::new()
         .name("hsu-api".to_owned())
         .stack_size(512 << 10)
-        .spawn(move || serve(listener, control, stopped))
+        .spawn(move || serve(listener, &place, control, stopped))
         .map_err(ServerError::Thread)?;
     Ok(Server { stop: Some(stop), thread: Some(thread), path: path.to_owned() })
 }
@@ -112,7 +113,12 @@ fn authorize(uid: u32) -> Option<Actor> {
     allowed.then_some(Actor::Operator { uid })
 }
 
-fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    listener: LocalListener,
+    path: &Path,
+    control: Arc<dyn Control>,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(READERS)
@@ -125,7 +131,7 @@ fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::R
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     runtime.block_on(async {
         tokio::select! {
-            error = accept(listener, control, Arc::clone(&room)) => {
+            error = accept(listener, path, control, Arc::clone(&room)) => {
                 warn!(%error, "the API is not served any more");
             }
             _ = stopped => {}
@@ -140,10 +146,12 @@ fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::R
 /// Takes connections until the listener itself is broken.
 async fn accept(
     listener: LocalListener,
+    path: &Path,
     control: Arc<dyn Control>,
     room: Arc<Semaphore>,
 ) -> io::Error {
-    let listener = match listener.into_async() {
+    let mut regained = control.regained();
+    let mut listener = match listener.into_async() {
         Ok(listener) => listener,
         Err(error) => return error,
     };
@@ -155,7 +163,17 @@ async fn accept(
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return io::Error::other("nobody closes the room");
         };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Ok(()) = regained.changed() => {
+                match LocalListener::bind(path).and_then(LocalListener::into_async) {
+                    Ok(bound) => listener = bound,
+                    Err(error) => warn!(%error, "the socket cannot be bound anew"),
+                }
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, uid)) => {
                 let stuck = Arc::new(Notify::new());
                 let face = routes::Face {

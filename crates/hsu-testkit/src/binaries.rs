@@ -18,7 +18,7 @@ pub const ALREADY_BUILT: &str = "HSU_BINARIES_BUILT";
 /// Every binary that tests start, with its package.
 const BINARIES: [(&str, &str); 4] = [
     ("hsu-dummy", "hsu-testkit"),
-    ("hsu-keeper", "hsu-master"),
+    ("hsu-keeper", "hsu-keeper"),
     ("hsu-master", "hsu-master"),
     ("hsu-master-cli", "hsu-cli"),
 ];
@@ -52,10 +52,12 @@ fn folder() -> Result<PathBuf, TestError> {
 fn build_once(package: &str) -> Result<(), TestError> {
     static DUMMY: OnceLock<Result<(), String>> = OnceLock::new();
     static MASTER: OnceLock<Result<(), String>> = OnceLock::new();
+    static KEEPER: OnceLock<Result<(), String>> = OnceLock::new();
     static CLIENT: OnceLock<Result<(), String>> = OnceLock::new();
     let cell = match package {
         "hsu-testkit" => &DUMMY,
         "hsu-master" => &MASTER,
+        "hsu-keeper" => &KEEPER,
         _ => &CLIENT,
     };
     cell.get_or_init(|| build(package)).clone().map_err(|output| TestError::Command {

@@ -36,6 +36,8 @@ pub(crate) struct Fake {
     version: watch::Sender<u64>,
     /// Whether this master knows what an earlier life left.
     pub(crate) opened: watch::Sender<bool>,
+    /// How often this master went on after another had failed to replace it.
+    pub(crate) regained: watch::Sender<u64>,
 }
 
 /// A fake that is served at a socket.
@@ -93,6 +95,7 @@ impl Fake {
             open: Mutex::default(),
             version: watch::Sender::new(0),
             opened: watch::Sender::new(true),
+            regained: watch::Sender::new(0),
         };
         fake.set(statuses);
         fake
@@ -198,6 +201,10 @@ impl Control for Fake {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    fn regained(&self) -> watch::Receiver<u64> {
+        self.regained.subscribe()
     }
 
     fn opened(&self) -> watch::Receiver<bool> {

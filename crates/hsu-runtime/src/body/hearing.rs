@@ -10,9 +10,9 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_sys::process::ProcessHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::{Body, Ending, Live};
+use super::{Body, Live};
 use crate::chores::Chore;
 
 /// How long after its start a process is put into its cgroup: a worker that
@@ -31,6 +31,7 @@ impl Body {
             self.record(now, None, Actor::Master, EventKind::RoleLost { role: "keeper".into() });
             self.seen.clear();
             self.holding.lose(now);
+            self.lose_upgrade();
         }
     }
 
@@ -76,10 +77,7 @@ impl Body {
             }
             FromKeeper::Yield => self.give_way(now),
             FromKeeper::Resume => self.take_back(),
-            FromKeeper::Fenced => {
-                info!("another master has taken over");
-                self.ending = Some(Ending::Replaced);
-            }
+            FromKeeper::Fenced => self.be_replaced(),
             FromKeeper::UpgradeFailed { reason } => self.upgrade_failed(reason),
             // Proceed is awaited before the loop begins; the others are the pump's.
             FromKeeper::Proceed | FromKeeper::Stream { .. } | FromKeeper::Finish => {}

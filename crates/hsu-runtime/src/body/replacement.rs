@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
+use hsu_store::Batch;
 use hsu_sys::lock::StateLock;
 use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{Body, Ending};
+use crate::journal::Waiting;
 use crate::request::Request;
 
 /// How long outputs may go on writing before they are left to the candidate, which
@@ -73,6 +75,25 @@ impl Body {
         self.holding.queue(ToKeeper::Yielded);
     }
 
+    /// The other master serves. What we had begun and not told is told by it alone.
+    pub(super) fn be_replaced(&mut self) {
+        info!("another master has taken over");
+        self.ending = Some(Ending::Replaced);
+        self.effects.clear();
+        self.inputs.clear();
+        self.batch = Batch::default();
+        self.held = Waiting::default();
+    }
+
+    /// The keeper was lost during an upgrade, and with it whoever would tell its
+    /// end. Of the two masters the one that has the state goes on.
+    pub(super) fn lose_upgrade(&mut self) {
+        self.take_back();
+        if self.ending.is_none() && self.replacement.reply.is_some() {
+            self.upgrade_failed("the keeper was lost meanwhile".to_owned());
+        }
+    }
+
     /// The candidate failed: the state is ours again.
     pub(super) fn take_back(&mut self) {
         if !std::mem::take(&mut self.replacement.given_way) {
@@ -81,11 +102,11 @@ impl Body {
         match StateLock::acquire(&self.folder) {
             Ok(lock) => self.lock = Some(lock),
             Err(error) => {
-                error!(%error, "the state belongs to another master: ending");
-                self.ending = Some(Ending::Replaced);
-                return;
+                warn!(%error, "the state belongs to another master: ending");
+                return self.be_replaced();
             }
         }
+        self.board.regain();
         self.start_engine();
         // What happened meanwhile was not heard.
         self.seen.clear();

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// The rest between two rounds.
-const REST: Duration = Duration::from_millis(2);
 
 /// A thread that sends to every port in turn and wants the same back.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ struct Counters {
 }
 
 impl Client {
-    pub(super) fn start(ports: Vec<u16>) -> Self {
+    pub(super) fn start(ports: Vec<u16>, rest: Duration) -> Self {
         let shared = Arc::new(Counters::default());
         let counters = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
@@ -37,7 +35,7 @@ impl Client {
                     counters.requests.fetch_add(1, Ordering::Relaxed);
                     counters.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
                 }
-                std::thread::sleep(REST);
+                std::thread::sleep(rest);
             }
         });
         Self { shared, thread }

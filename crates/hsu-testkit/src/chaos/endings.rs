@@ -8,14 +8,17 @@ use crate::fleet::{Fleet, Worker};
 
 /// A worker that lives for a moment, notes `RUN CODE` in its ledger and exits with that code.
 ///
-/// One run in five ends by SIGKILL and notes 137.
-pub(super) fn worker(id: &str, ledger: &Path) -> Worker {
+/// One run in five ends by SIGKILL and notes 137. Its slot is held by descriptor
+/// 9, which whatever it starts holds too.
+pub(super) fn worker(id: &str, ledger: &Path, slot: &Path) -> Worker {
     let script = format!(
-        "me=$(sh -c 'echo $PPID'); sleep 0.0$((me % 7 + 2)); code=$((me % 200 + 1)); \
+        "exec 9>>'{slot}'; flock -n 9 || echo \"run $HSU_RUN_ID found the slot taken\" >> '{slot}.twice'; \
+         me=$(sh -c 'echo $PPID'); sleep 0.0$((me % 7 + 2)); code=$((me % 200 + 1)); \
          if [ $((me % 5)) = 0 ]; then code=137; fi; \
          echo \"$HSU_RUN_ID $code\" >> '{}'; \
          if [ $code = 137 ]; then kill -9 $me; fi; exit $code",
-        ledger.display()
+        ledger.display(),
+        slot = slot.display(),
     );
     Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script])
 }

@@ -13,9 +13,17 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::options::Options;
-use crate::{family, identity, load, output, serve};
+use crate::{crowd, dead, family, identity, load, output, serve, slot};
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    if let (Some(log), 1..) = (&options.crowd_log, options.crowd) {
+        return crowd::run(options.crowd, log);
+    }
+    if let Some(folder) = &options.dead_mount {
+        return dead::run(folder);
+    }
+    // Held until the process ends.
+    let _slot = options.slot.as_deref().map(slot::take).transpose()?;
     if options.print_identity {
         // Before any handler of ours changes what it tells.
         println!("{}", identity::of_this_process()?);

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod crowd;
+mod dead;
 mod family;
 mod identity;
 mod init;
@@ -21,6 +23,7 @@ mod load;
 mod options;
 mod output;
 mod serve;
+mod slot;
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {

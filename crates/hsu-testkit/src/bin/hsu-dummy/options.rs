@@ -39,7 +39,13 @@ pub(crate) struct Options {
     /// Append `PID SIGNAL` to this file for every signal that can be caught.
     #[arg(long, help_heading = "Life")]
     pub(crate) signal_log: Option<PathBuf>,
+    /// Hold a lock on this file while alive; who finds it taken notes its run in FILE.twice.
+    #[arg(long, value_name = "FILE", help_heading = "Life")]
+    pub(crate) slot: Option<PathBuf>,
 
+    /// Mount a file system here that never answers, and hold it.
+    #[arg(long, value_name = "FOLDER", help_heading = "Load")]
+    pub(crate) dead_mount: Option<PathBuf>,
     /// Hold this much memory, every page touched, in MiB.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=16_384), help_heading = "Load")]
     pub(crate) memory_mb: u32,
@@ -59,6 +65,12 @@ pub(crate) struct Options {
     /// Start a tree of this many processes, each in its own session, at most 5000.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=5000), help_heading = "Family")]
     pub(crate) fork_bomb: u32,
+    /// Keep this many short-lived strangers, each in a group of its own, that must end by themselves.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000), requires = "crowd_log", help_heading = "Family")]
+    pub(crate) crowd: u32,
+    /// Note every signal that a stranger got in this file, and the number of strangers in FILE.births.
+    #[arg(long, value_name = "FILE", help_heading = "Family")]
+    pub(crate) crowd_log: Option<PathBuf>,
 
     /// Write this many verifiable lines to each chosen stream; 0 is without end.
     #[arg(long, help_heading = "Output")]
