@@ -78,7 +78,8 @@ impl Body {
             }
             Request::Chore(report) => {
                 let (worker, run, pids) = (report.worker, report.run, report.survivors);
-                self.step(now, Input::Survivors { worker, run, pids });
+                self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
+                self.on_kill_reported(now, &worker);
             }
         }
     }
