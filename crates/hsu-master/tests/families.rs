@@ -226,3 +226,69 @@ fn three_thousand_processes_are_gone_after_the_stop() {
 fn three_thousand_processes_are_gone_where_there_are_no_cgroups() {
     a_forest_is_felled(Surroundings::NoCgroups);
 }
+
+/// Takes a lock that its whole family holds, and says so; exits 99 if it is taken.
+const LOCKER: &str = "exec 9>lock; if ! flock -n 9; then echo \"$HSU_RUN_ID taken\" >> ledger; \
+    exit 99; fi; echo \"$HSU_RUN_ID started\" >> ledger; \
+    setsid sleep 1000 & sleep 1000 & exec sleep 1000";
+
+/// Who is killed in a round; without a master or keeper, another master is started.
+/// Returns how many were hit.
+fn kill_somebody(fleet: &mut Fleet<'_>, sandbox: &Sandbox, random: &mut Random) -> u32 {
+    let victim = random.below(6);
+    let roles: &[Role] = match victim {
+        0 => &[Role::Master],
+        1 => &[Role::Keeper],
+        2 => &[],
+        3 => &[Role::Master],
+        4 => &[Role::Keeper],
+        _ => &[Role::Master, Role::Keeper],
+    };
+    let players: Vec<Process> =
+        roles.iter().flat_map(|role| fleet.players(*role).unwrap()).collect();
+    let workers = if victim < 2 { Vec::new() } else { first_processes(sandbox) };
+    // Another may have taken one of them along already.
+    let hits = players.iter().chain(&workers).filter(|p| p.signal(Signal::KILL).is_ok()).count();
+    if roles.len() == 2 {
+        // Where one of them has brought back the other meanwhile, this one is refused.
+        fleet.launch().unwrap();
+    }
+    u32::try_from(hits).unwrap()
+}
+
+/// The first process of each run of the locker: the one whose parent is none of its.
+fn first_processes(sandbox: &Sandbox) -> Vec<Process> {
+    let all = relatives(sandbox, "locker");
+    let is_first =
+        |process: &Process| !all.iter().any(|(p, _)| p.outer_pid == process.outer_parent);
+    all.iter().map(|(process, _)| process).filter(|process| is_first(process)).cloned().collect()
+}
+
+#[test]
+fn no_two_instances_of_a_worker_ever_live_at_once_whoever_is_killed() {
+    let sandbox = Sandbox::new().unwrap();
+    let locker = Worker::new("locker", "/bin/sh").arguments(["-c", LOCKER]);
+    let folder = sandbox.folder().join("locker");
+    std::fs::create_dir(&folder).unwrap();
+    let locker = locker.execution("working_directory", folder.display().to_string());
+    let mut fleet = FleetBuilder::new(&sandbox).worker(locker).start().unwrap();
+    let mut random = Random::new(81);
+    let mut kills = 0;
+    while kills < 2 * ROUNDS {
+        std::thread::sleep(random.up_to(Duration::from_millis(120)));
+        kills += kill_somebody(&mut fleet, &sandbox, &mut random);
+    }
+    is_back(&fleet);
+    fleet.wait_until("locker", "running", SOON, |view| view.pid().is_some()).unwrap();
+    fleet.tell(&["stop", "locker"]).unwrap();
+    nothing_is_left(&sandbox, "locker");
+    let ledger = std::fs::read_to_string(folder.join("ledger")).unwrap();
+    let runs: Vec<u64> = ledger
+        .lines()
+        .map(|line| line.strip_suffix(" started").unwrap_or_else(|| panic!("{ledger}")))
+        .map(|run| run.parse().unwrap())
+        .collect();
+    assert!(runs.is_sorted_by(|a, b| a < b), "each run starts once, in its order: {runs:?}");
+    assert!(runs.len() > 10, "{runs:?}");
+    fleet.stop(SOON).unwrap();
+}
