@@ -2,6 +2,7 @@
 //!
 //! Workers here fork, daemonize, make sessions and ignore SIGTERM, with cgroups
 //! and without, while masters, keepers and the workers themselves are killed.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::time::Duration;
 
@@ -249,11 +250,26 @@ fn kill_somebody(fleet: &mut Fleet<'_>, sandbox: &Sandbox, random: &mut Random) 
     let workers = if victim < 2 { Vec::new() } else { first_processes(sandbox) };
     // Another may have taken one of them along already.
     let hits = players.iter().chain(&workers).filter(|p| p.signal(Signal::KILL).is_ok()).count();
-    if roles.len() == 2 {
-        // Where one of them has brought back the other meanwhile, this one is refused.
+    if roles.len() == 2 && !comes_back(fleet) {
         fleet.launch().unwrap();
     }
     u32::try_from(hits).unwrap()
+}
+
+/// Whether one of the two roles has brought back the other before it was killed; else
+/// both are gone, and somebody has to start a master.
+fn comes_back(fleet: &Fleet<'_>) -> bool {
+    let outcome = eventually("the roles are played again, or both are gone", SOON, || {
+        if fleet.list().is_ok() {
+            return Ok(true);
+        }
+        let mut players = Vec::new();
+        for role in [Role::Master, Role::Keeper] {
+            players.extend(fleet.players(role).map_err(|error| error.to_string())?);
+        }
+        if players.is_empty() { Ok(false) } else { Err(format!("{players:?}")) }
+    });
+    outcome.unwrap()
 }
 
 /// The first process of each run of the locker: the one whose parent is none of its.

@@ -4,6 +4,7 @@
 //! a worker had a moment before, while masters and keepers are killed and the PID
 //! files name the stranger. PIDs come round fast where the kernel lets a sandbox
 //! have its own limit.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,11 +26,13 @@ struct Stranger {
 }
 
 impl Stranger {
-    /// Starts one at a PID that has just become free, unless somebody was faster:
-    /// then it has another PID.
-    fn seat(sandbox: &Sandbox, pid: u32, number: u32) -> Self {
-        eventually("the PID is free", SOON, || {
+    /// Starts one at the PID of an ended worker, unless somebody was faster: then
+    /// it has another PID.
+    fn seat(sandbox: &Sandbox, worker: &Process, number: u32) -> Self {
+        let pid = worker.pid;
+        eventually("the worker is reaped", SOON, || {
             let holder = sandbox.process(pid).map_err(|error| error.to_string())?;
+            let holder = holder.filter(|process| process.started_at == worker.started_at);
             holder.map_or(Ok(()), |process| Err(format!("{process:?}")))
         })
         .unwrap();
@@ -93,7 +96,7 @@ fn one_round(
             fleet.kill(Role::Master).unwrap();
         }
     }
-    let stranger = Stranger::seat(sandbox, pid, round);
+    let stranger = Stranger::seat(sandbox, &worker, round);
     for name in ["target", "churn"] {
         let file = fleet.base().join(format!("{name}.pid"));
         fs::write(file, format!("{}\n", stranger.process.pid)).unwrap();

@@ -1,5 +1,6 @@
 //! Unwilling workers: frozen ones end in their time, and one that the kernel does not
 //! let go of is named, while everything else goes on.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
 use std::time::Duration;
