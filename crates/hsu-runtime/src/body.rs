@@ -36,6 +36,7 @@ use engine::Logging;
 use hsu_sys::lock::StateLock;
 use replacement::Replacement;
 
+mod clearing;
 mod engine;
 mod hearing;
 mod holding;
@@ -97,6 +98,8 @@ pub struct Body {
     pub(crate) held: Waiting<Held>,
     /// The batches that hold the latest wishes of operators, until they are durable.
     pub(crate) wishes: BTreeMap<WorkerId, u64>,
+    /// Kills under way, and the starts that wait for them.
+    pub(crate) clearing: clearing::Clearing,
     /// Spawns that the keeper has not answered.
     pub(crate) spawning: BTreeSet<RunId>,
     /// Spawns among them that a lost keeper may or may not have carried out.
@@ -173,6 +176,7 @@ impl Body {
             batch: Batch::default(),
             held: Waiting::default(),
             wishes: BTreeMap::new(),
+            clearing: clearing::Clearing::default(),
             spawning: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             seen: BTreeSet::new(),

@@ -95,6 +95,11 @@ impl Seen {
         matches!(self.state, b'Z' | b'X')
     }
 
+    /// Whether it has begun to end: from then on it may let go of its children.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has_ended() || self.flags & EXITING != 0
+    }
+
     /// What tells its present program from the one before: where the environment
     /// ends. None between two programs, when for some hundred microseconds there
     /// are neither arguments nor environment.

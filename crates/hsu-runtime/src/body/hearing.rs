@@ -125,6 +125,7 @@ impl Body {
     ) {
         if !self.specs.contains_key(&worker) {
             warn!(%worker, %run, "a worker that is not configured any more still runs: ending it");
+            self.clearing.begin(&worker);
             self.chores.add(Chore::KillTree { worker, run, process: Some(process), whole: true });
             return;
         }

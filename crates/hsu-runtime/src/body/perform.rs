@@ -79,12 +79,12 @@ impl Body {
         number.copied().filter(|number| *number > self.store.durable())
     }
 
-    fn perform(&mut self, now: Now, effect: Effect) {
+    pub(super) fn perform(&mut self, now: Now, effect: Effect) {
         if let Some(number) = self.awaited(&effect) {
             return self.held.hold(number, Held::Effect(effect));
         }
         match effect {
-            Effect::Spawn { worker, run } => self.spawn(worker, run),
+            Effect::Spawn { worker, run } => self.spawn_when_clear(worker, run),
             Effect::Signal { run, signal, scope } => {
                 let scope = match scope {
                     Scope::Process => SignalScope::Process,
@@ -94,6 +94,7 @@ impl Body {
             }
             Effect::KillTree { worker, run, whole } => {
                 let process = self.live.get(&run).map(|live| live.process);
+                self.clearing.begin(&worker);
                 self.chores.add(Chore::KillTree { worker, run, process, whole });
             }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
@@ -115,7 +116,7 @@ impl Body {
         }
     }
 
-    fn spawn(&mut self, worker: WorkerId, run: RunId) {
+    pub(super) fn spawn(&mut self, worker: WorkerId, run: RunId) {
         let Some(spec) = self.specs.get(&worker) else {
             return self.fail_spawn(run, "the worker is not configured any more".to_owned());
         };

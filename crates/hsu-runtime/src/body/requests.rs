@@ -60,7 +60,8 @@ impl Body {
         }
         while let Some(report) = self.chores.report() {
             let (worker, run, pids) = (report.worker, report.run, report.survivors);
-            self.step(now, Input::Survivors { worker, run, pids });
+            self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
+            self.on_kill_reported(now, &worker);
         }
         self.release_durable();
     }

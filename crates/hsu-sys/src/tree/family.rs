@@ -32,6 +32,8 @@ pub(super) struct Family {
     /// What this master is called in the environment of its workers.
     master: String,
     keeper: u32,
+    /// Which process that is; none when it had ended when it was looked at.
+    holder: Option<ProcessKey>,
     /// Children of the keeper that were looked at before, and their runs. One of
     /// another run needs no second look.
     children: BTreeMap<u32, Option<RunId>>,
@@ -67,13 +69,15 @@ pub(super) type Found = BTreeMap<RunId, BTreeMap<ProcessKey, Member>>;
 impl Family {
     pub(super) fn new(master: &str) -> Self {
         let children = BTreeMap::new();
-        Self { master: master.to_owned(), keeper: 0, children, strays: true }
+        Self { master: master.to_owned(), keeper: 0, holder: None, children, strays: true }
     }
 
     /// The parent of every orphan. Whatever an earlier one held is elsewhere.
     pub(super) fn set_keeper(&mut self, pid: u32) {
-        if self.keeper != pid {
+        let holder = living(pid);
+        if self.keeper != pid || self.holder != holder {
             self.keeper = pid;
+            self.holder = holder;
             self.children.clear();
             self.strays = true;
         }
@@ -106,11 +110,18 @@ impl Family {
             };
             self.children.insert(child, run);
         }
-        if self.strays {
+        // A keeper that has ended has no children, and nobody may have noticed its
+        // end yet. Its list counts when it still lives after the look at it.
+        if self.strays || self.holder.is_none() || self.holder != living(keeper) {
             self.strays = look.scan() > 0;
         }
         look.found
     }
+}
+
+/// The process with this PID, unless it is about to let go of its children.
+fn living(pid: u32) -> Option<ProcessKey> {
+    Seen::look(pid).ok().filter(|process| !process.is_ending()).map(|process| process.key)
 }
 
 /// How a process came to be looked at.

@@ -131,6 +131,23 @@ fn after_the_loss_of_a_keeper_its_processes_are_found_by_name_and_nothing_unname
 }
 
 #[test]
+fn a_keeper_that_has_just_ended_hides_nobody() {
+    let script = "HSU_RUN_ID=918273720 HSU_MASTER_ID=t8 sh -c 'echo x; exec sleep 1000' & wait";
+    let mut guard = Guard(vec![start(script, "0", Some("none"))]);
+    let keeper = identify(guard.0[0].id()).unwrap();
+    let mut trees = trees("t8");
+    trees.set_keeper(keeper.pid);
+    let all = members(&mut trees, 918_273_720, keeper);
+    trees.kill(&[kill_of(918_273_729, None)]);
+    // Nobody has asked how it ended: its PID is still there, without children.
+    guard.0[0].kill().unwrap();
+    trees.kill(&[kill_of(918_273_720, None)]);
+    let left: Vec<_> = all.iter().filter(|key| **key != keeper && lives(key)).collect();
+    left.iter().for_each(|key| kill_exactly(**key));
+    assert_eq!((all.len(), left), (2, vec![]));
+}
+
+#[test]
 fn a_tree_that_multiplies_as_it_is_killed_is_ended() {
     // Each generation starts the next one and ends; the last ends by itself.
     let script = "again() { [ $1 = 0 ] || (sleep 0.02; again $(($1 - 1))) & }; \

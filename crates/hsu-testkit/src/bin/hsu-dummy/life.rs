@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -86,7 +86,7 @@ enum End {
 fn caught(options: &Options) -> Vec<i32> {
     let mut all = vec![SIGTERM, SIGINT];
     if options.signal_log.is_some() {
-        all.extend([SIGHUP, SIGUSR1, SIGUSR2]);
+        all.extend([SIGCONT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2]);
     }
     all
 }
