@@ -4,6 +4,7 @@
 //! one thread does them, in order, beside the loop. Each chore that the loop
 //! must know the end of is answered with a [`Report`].
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use std::thread::JoinHandle;
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
-use hsu_sys::tree::{Kill, Tree, Trees};
+use hsu_sys::tree::{Enclosure, Kill, Tree, Trees};
 use tracing::warn;
 
 use crate::request::Requests;
@@ -20,6 +21,8 @@ use crate::request::Requests;
 /// So many chores come of hundreds of starts or stops, whose requests and answers
 /// have left holes in the heap.
 const BURST: u32 = 512;
+/// A start may wait for a kill, and so for no more than this: 2 ms.
+const CONTAINED_TOGETHER: usize = 32;
 
 /// One piece of work.
 #[derive(Debug)]
@@ -60,13 +63,18 @@ pub(crate) enum Chore {
 
 /// What the loop is told.
 #[derive(Debug)]
-pub(crate) struct Report {
-    /// Of which worker.
-    pub(crate) worker: WorkerId,
-    /// Which run was killed.
-    pub(crate) run: RunId,
-    /// What is left of it.
-    pub(crate) survivors: Vec<u32>,
+pub(crate) enum Report {
+    /// A run was killed.
+    Killed {
+        /// Its worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// What is left of it.
+        survivors: Vec<u32>,
+    },
+    /// From now on one look tells whether anything is left of a run.
+    Contained(Enclosure),
 }
 
 /// The thread that does chores.
@@ -75,7 +83,7 @@ pub(crate) struct Chores {
     /// Unbounded on purpose: a chore is a few words, there are at most a few for
     /// each transition of a worker, and the loop must never wait for a disk.
     sender: Option<Sender<Chore>>,
-    /// One report for each kill, so it is bounded by the kills.
+    /// One report for each kill and each run that is contained, so it is bounded by them.
     reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
 }
@@ -86,42 +94,22 @@ impl Chores {
     /// # Errors
     /// The kernel's error when it has no more threads.
     pub(crate) fn start(
-        mut trees: Trees,
+        trees: Trees,
         keeper: Arc<AtomicU32>,
         requests: Requests,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = channel::<Chore>();
         let (reporter, reports) = channel();
-        let work = move || {
-            let mut since_trim = 0;
-            while let Ok(first) = receiver.recv() {
-                // Whatever has come together is done together: one look at the
-                // processes serves every kill of a mass stop.
-                let (mut kills, mut contained) = (Vec::new(), Vec::new());
-                for chore in std::iter::once(first).chain(receiver.try_iter()) {
-                    since_trim += 1;
-                    perform(chore, &mut kills, &mut contained);
-                }
-                trees.set_keeper(keeper.load(Ordering::Relaxed));
-                if !kills.is_empty() {
-                    report(&kills, trees.kill(&kills), &reporter);
-                    requests.wake();
-                }
-                trees.contain(&contained);
-                if since_trim >= BURST {
-                    since_trim = 0;
-                    hsu_sys::heap::give_back();
-                }
-            }
-        };
+        let (kills, contains) = (Vec::new(), VecDeque::new());
+        let work = Work { trees, keeper, requests, reporter, kills, contains };
         let thread = std::thread::Builder::new()
             .name("hsu-chores".to_owned())
             .stack_size(128 * 1024)
-            .spawn(work)?;
+            .spawn(move || work.run(&receiver))?;
         Ok(Self { sender: Some(sender), reports, thread: Some(thread) })
     }
 
-    /// What came of a kill, when one is over.
+    /// The next report, when there is one.
     pub(crate) fn report(&self) -> Option<Report> {
         self.reports.try_recv().ok()
     }
@@ -146,29 +134,88 @@ impl Drop for Chores {
     }
 }
 
-fn report(kills: &[Kill], left: Vec<(RunId, Vec<u32>)>, reporter: &Sender<Report>) {
-    for (kill, (run, survivors)) in kills.iter().zip(left) {
-        let report = Report { worker: kill.worker.clone(), run, survivors };
-        // A loop that has ended needs no report.
-        let _ = reporter.send(report);
-    }
+/// What the thread works on.
+struct Work {
+    trees: Trees,
+    keeper: Arc<AtomicU32>,
+    requests: Requests,
+    reporter: Sender<Report>,
+    kills: Vec<Kill>,
+    contains: VecDeque<Tree>,
 }
 
-fn perform(chore: Chore, kills: &mut Vec<Kill>, contained: &mut Vec<Tree>) {
-    match chore {
-        Chore::WritePidFile { path, pid } => {
-            if let Err(error) = hsu_sys::files::write_pid_file(&path, pid) {
-                warn!(path = %path.display(), %error, "cannot write a PID file");
+impl Work {
+    fn run(mut self, chores: &Receiver<Chore>) {
+        let mut since_trim = 0;
+        loop {
+            let first = if self.contains.is_empty() { chores.recv().ok() } else { None };
+            if first.is_none() && self.contains.is_empty() {
+                return;
+            }
+            for chore in first.into_iter().chain(chores.try_iter()) {
+                since_trim += 1;
+                self.begin(chore);
+            }
+            self.trees.set_keeper(self.keeper.load(Ordering::Relaxed));
+            self.kill();
+            self.contain();
+            if since_trim >= BURST && self.contains.is_empty() {
+                since_trim = 0;
+                hsu_sys::heap::give_back();
             }
         }
-        Chore::RemovePidFile { path } => {
-            if let Err(error) = hsu_sys::files::remove_pid_file(&path) {
-                warn!(path = %path.display(), %error, "cannot remove a PID file");
+    }
+
+    fn begin(&mut self, chore: Chore) {
+        match chore {
+            Chore::WritePidFile { path, pid } => {
+                if let Err(error) = hsu_sys::files::write_pid_file(&path, pid) {
+                    warn!(path = %path.display(), %error, "cannot write a PID file");
+                }
+            }
+            Chore::RemovePidFile { path } => {
+                if let Err(error) = hsu_sys::files::remove_pid_file(&path) {
+                    warn!(path = %path.display(), %error, "cannot remove a PID file");
+                }
+            }
+            Chore::Contain { worker, run, process } => {
+                self.contains.push_back(Tree { worker, run, process });
+            }
+            Chore::KillTree { worker, run, process, whole } => {
+                self.kills.push(Kill { worker, run, process, whole });
             }
         }
-        Chore::Contain { worker, run, process } => contained.push(Tree { worker, run, process }),
-        Chore::KillTree { worker, run, process, whole } => {
-            kills.push(Kill { worker, run, process, whole });
+    }
+
+    /// Whatever has come together is killed together: one look at the processes
+    /// serves every kill of a mass stop.
+    fn kill(&mut self) {
+        let kills = std::mem::take(&mut self.kills);
+        if !kills.is_empty() {
+            let left = kills.iter().zip(self.trees.kill(&kills));
+            let killed = left.map(|(kill, (run, survivors))| Report::Killed {
+                worker: kill.worker.clone(),
+                run,
+                survivors,
+            });
+            self.report(killed);
         }
+    }
+
+    fn contain(&mut self) {
+        let some = self.contains.len().min(CONTAINED_TOGETHER);
+        let trees: Vec<Tree> = self.contains.drain(..some).collect();
+        let enclosures = self.trees.contain(&trees);
+        if !enclosures.is_empty() {
+            self.report(enclosures.into_iter().map(Report::Contained));
+        }
+    }
+
+    fn report(&self, reports: impl Iterator<Item = Report>) {
+        for report in reports {
+            // A loop that has ended needs no report.
+            let _ = self.reporter.send(report);
+        }
+        self.requests.wake();
     }
 }

@@ -18,6 +18,7 @@ mod family;
 mod hierarchy;
 
 use cgroup::Cgroups;
+pub use cgroup::Enclosure;
 use family::{Family, Found, Member};
 
 /// The environment variable that names the run of a process.
@@ -98,11 +99,11 @@ impl Trees {
     }
 
     /// Puts everything that belongs to these runs into the cgroups of their workers,
-    /// where there are any. From then on a look at its cgroup tells whether anything
-    /// of such a run is left, whatever its processes do.
-    pub fn contain(&mut self, trees: &[Tree]) {
+    /// where there are any. From then on a look at its enclosure tells whether anything
+    /// of such a run is left, whatever its processes do. All of them, or none.
+    pub fn contain(&mut self, trees: &[Tree]) -> Vec<Enclosure> {
         if !self.cgroups.is_available() || trees.is_empty() {
-            return;
+            return Vec::new();
         }
         let runs = trees.iter().map(|tree| tree.run).collect();
         let roots = trees.iter().map(|tree| (tree.process, tree.run)).collect();
@@ -118,14 +119,15 @@ impl Trees {
             }
             if !are_in {
                 // They are looked for by mark and descent, as without cgroups.
-                return;
+                return Vec::new();
             }
             // Whatever was born meanwhile was born inside.
             if is_complete {
-                trees.iter().for_each(|tree| self.cgroups.complete(&tree.worker, tree.run));
-                return;
+                let complete = |tree: &Tree| self.cgroups.complete(&tree.worker, tree.run);
+                return trees.iter().filter_map(complete).collect();
             }
         }
+        Vec::new()
     }
 
     /// Kills everything that belongs to these runs; what is left of each, in their order.

@@ -1,13 +1,15 @@
 //! Clearing: what an ended run left behind is gone before the next one starts.
 //!
 //! Leftovers are killed on another thread; the start of their worker waits for the
-//! report, so that no two runs of a worker ever live beside each other.
+//! report, so that no two runs of a worker ever live beside each other. A look at the
+//! cgroup of a run that is in it as a whole tells that there are none.
 
 use std::collections::BTreeMap;
 
 use hsu_core::effect::Effect;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::Now;
+use hsu_sys::tree::Enclosure;
 
 use super::Body;
 
@@ -15,6 +17,8 @@ use super::Body;
 #[derive(Debug, Default)]
 pub(crate) struct Clearing {
     workers: BTreeMap<WorkerId, Open>,
+    /// Of each worker the last run that is known to be in its cgroup as a whole.
+    enclosures: BTreeMap<WorkerId, Enclosure>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +28,17 @@ struct Open {
 }
 
 impl Clearing {
+    /// A run is in the cgroup of its worker as a whole.
+    pub(crate) fn enclose(&mut self, enclosure: Enclosure) {
+        self.enclosures.insert(enclosure.worker.clone(), enclosure);
+    }
+
+    /// Whether nothing is left of an ended run, as far as one look tells.
+    pub(crate) fn is_clear(&self, worker: &WorkerId, run: RunId) -> bool {
+        let enclosure = self.enclosures.get(worker).filter(|enclosure| enclosure.run == run);
+        enclosure.is_some_and(Enclosure::is_empty)
+    }
+
     /// A kill is on its way.
     pub(crate) fn begin(&mut self, worker: &WorkerId) {
         self.workers.entry(worker.clone()).or_default().kills += 1;

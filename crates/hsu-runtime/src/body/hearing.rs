@@ -186,11 +186,11 @@ impl Body {
     }
 }
 
-/// The first full second of the clock after [`CONTAIN_AFTER`]: those of one second
-/// are looked for together, which costs as much as looking for one.
+/// The first full quarter of a second of the clock after [`CONTAIN_AFTER`]: those of
+/// one quarter are looked for together, which costs as much as looking for one.
 fn contain_after(started: Tick) -> Tick {
-    const SECOND: u64 = 1_000_000_000;
-    Tick(started.after(CONTAIN_AFTER).0.next_multiple_of(SECOND))
+    const QUARTER: u64 = 250_000_000;
+    Tick(started.after(CONTAIN_AFTER).0.next_multiple_of(QUARTER))
 }
 
 /// What the kernel's error means to a person, and whether waiting helps.

@@ -92,6 +92,9 @@ impl Body {
                 };
                 self.holding.queue(ToKeeper::Signal { run, signal, scope });
             }
+            // What lives beside other runs of its worker decides nothing when it is gone.
+            Effect::KillTree { worker, run, whole: false }
+                if self.clearing.is_clear(&worker, run) => {}
             Effect::KillTree { worker, run, whole } => {
                 let process = self.live.get(&run).map(|live| live.process);
                 self.clearing.begin(&worker);

@@ -8,6 +8,7 @@ use hsu_model::time::Now;
 use tokio::sync::oneshot;
 
 use super::Body;
+use crate::chores::Report;
 use crate::request::Request;
 
 /// Who waits for the answer to which command.
@@ -59,9 +60,13 @@ impl Body {
             self.on_request(now, request);
         }
         while let Some(report) = self.chores.report() {
-            let (worker, run, pids) = (report.worker, report.run, report.survivors);
-            self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
-            self.on_kill_reported(now, &worker);
+            match report {
+                Report::Killed { worker, run, survivors: pids } => {
+                    self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
+                    self.on_kill_reported(now, &worker);
+                }
+                Report::Contained(enclosure) => self.clearing.enclose(enclosure),
+            }
         }
         self.release_durable();
     }

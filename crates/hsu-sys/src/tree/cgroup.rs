@@ -68,6 +68,24 @@ struct Group {
     holds: Option<RunId>,
 }
 
+/// A run that is in the cgroup of its worker as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosure {
+    /// Its worker.
+    pub worker: WorkerId,
+    /// The run.
+    pub run: RunId,
+    folder: PathBuf,
+}
+
+impl Enclosure {
+    /// Whether nothing of the run is left. One read, about 10 us.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        is_empty(&self.folder)
+    }
+}
+
 impl Cgroups {
     /// Looks for a hierarchy that can kill and takes folders of ours, and takes
     /// up what an earlier master of this name has left.
@@ -111,10 +129,10 @@ impl Cgroups {
     }
 
     /// Says that everything of a run is in the group of its worker.
-    pub(super) fn complete(&mut self, worker: &WorkerId, run: RunId) {
-        if let Some(group) = self.workers.get_mut(worker) {
-            group.holds = Some(run);
-        }
+    pub(super) fn complete(&mut self, worker: &WorkerId, run: RunId) -> Option<Enclosure> {
+        let group = self.workers.get_mut(worker)?;
+        group.holds = Some(run);
+        Some(Enclosure { worker: worker.clone(), run, folder: group.folder.clone() })
     }
 
     /// Whether everything of a run is in the group of its worker.

@@ -95,15 +95,21 @@ fn of_a_contained_run_the_group_tells_what_is_left() {
     let first = identify(guard.0[0].id()).unwrap();
     let all = members(&mut trees, run, first);
     let worker = kill_of(run, None).worker;
-    trees.contain(&[Tree { worker: worker.clone(), run: RunId(run), process: first }]);
+    let contained = Tree { worker: worker.clone(), run: RunId(run), process: first };
+    let enclosures = trees.contain(&[contained]);
     assert!(trees.cgroups.holds(&worker, RunId(run)));
     assert!(!trees.cgroups.is_clear(&worker, RunId(run)));
+    let enclosure = &enclosures[0];
+    assert_eq!(
+        (&enclosure.worker, enclosure.run, enclosure.is_empty()),
+        (&worker, RunId(run), false)
+    );
     guard.0[0].kill().unwrap();
     guard.0[0].wait().unwrap();
     let ended = Kill { whole: false, ..kill_of(run, None) };
     assert_eq!(trees.kill(&[ended]), [(RunId(run), vec![])]);
     assert_eq!(all.into_iter().find(lives), None);
-    assert!(trees.cgroups.is_clear(&worker, RunId(run)));
+    assert!(trees.cgroups.is_clear(&worker, RunId(run)) && enclosure.is_empty());
     assert!(!trees.cgroups.is_clear(&worker, RunId(run + 1)), "nothing is known of another run");
     trees.kill(&[kill_of(run, None)]);
 }
