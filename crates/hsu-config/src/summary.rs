@@ -27,7 +27,7 @@ fn worker(spec: &WorkerSpec) -> Value {
             "executable_path": managed.execution.program,
         }),
         // Kinds that this version does not know have nothing more to tell.
-        _ => json!({ "id": id, "enabled": spec.enabled }),
+        Unit::Departed(_) | _ => json!({ "id": id, "enabled": spec.enabled }),
     }
 }
 

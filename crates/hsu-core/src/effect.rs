@@ -67,6 +67,11 @@ pub enum Effect {
         /// The workers.
         workers: Vec<WorkerId>,
     },
+    /// Forget the record of a worker that has departed.
+    Forget {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// Tell the keeper that an exit is accounted, once the record is durable.
     Acknowledge {
         /// The run.

@@ -13,7 +13,7 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::restart::StartRate;
 use hsu_model::status::WorkerStatus;
 use hsu_model::time::{Now, Tick};
-use hsu_model::worker::WorkerSpec;
+use hsu_model::worker::{Departure, WorkerSpec};
 
 use crate::answer::{Answer, Refusal};
 use crate::effect::Effect;
@@ -101,6 +101,17 @@ impl Fleet {
         self.index(&id, None, None);
     }
 
+    /// Adds a worker that is not configured any more: what runs of it is ended as it
+    /// was to be ended, then it is forgotten. Call it before the first step.
+    pub fn depart(&mut self, id: WorkerId, record: &WorkerRecord) {
+        let mut worker = Worker::new(Arc::new(WorkerSpec::departed(id, record.departure.clone())));
+        worker.import(record, Resume::Continue);
+        worker.enabled = Some(false);
+        let id = worker.id().clone();
+        self.workers.insert(id.clone(), worker);
+        self.index(&id, None, None);
+    }
+
     /// Takes one input and appends what follows from it.
     pub fn step(&mut self, now: Now, entropy: u64, input: Input, out: &mut Vec<Effect>) {
         match input {
@@ -128,13 +139,13 @@ impl Fleet {
             }
             Input::Adopted { worker, run, process, started } => {
                 self.see_run(run);
-                let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+                if !self.workers.contains_key(&worker) {
+                    // Nobody else would ever stop it.
+                    self.meet(&worker);
+                }
+                self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_adopted(c, run, process, started);
                 });
-                if !known {
-                    // Nobody would ever stop it.
-                    out.push(Effect::KillTree { worker, run, whole: true });
-                }
             }
             Input::Pending { worker, run } => {
                 self.see_run(run);
@@ -214,6 +225,12 @@ impl Fleet {
         self.workers.get(id).map(Worker::export)
     }
 
+    /// What a worker is to be.
+    #[must_use]
+    pub fn spec(&self, id: &WorkerId) -> Option<&Arc<WorkerSpec>> {
+        self.workers.get(id).map(|worker| &worker.spec)
+    }
+
     /// The worker of a run that is not over.
     #[must_use]
     pub fn worker_of(&self, run: RunId) -> Option<&WorkerId> {
@@ -265,8 +282,35 @@ impl Fleet {
             out,
         };
         change(worker, &mut context);
+        let has_departed = worker.has_departed();
         self.index(id, run, deadline);
+        if has_departed && self.settled {
+            self.forget(id, out);
+        }
         true
+    }
+
+    /// A worker that runs, although neither the configuration nor a record names it.
+    fn meet(&mut self, id: &WorkerId) {
+        let spec = WorkerSpec::departed(id.clone(), Departure::default());
+        let worker = Worker::new(Arc::new(spec));
+        self.workers.insert(id.clone(), worker);
+    }
+
+    /// Nothing is left of a worker that is not configured any more.
+    fn forget(&mut self, id: &WorkerId, out: &mut Vec<Effect>) {
+        self.take_out(id);
+        let actor = Actor::Configuration;
+        out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
+        out.push(Effect::Forget { worker: id.clone() });
+    }
+
+    fn take_out(&mut self, id: &WorkerId) -> Option<Worker> {
+        let worker = self.workers.remove(id)?;
+        if let Some(due) = worker.deadline() {
+            self.deadlines.remove(&(due, id.clone()));
+        }
+        Some(worker)
     }
 
     fn with_run(
@@ -352,12 +396,9 @@ impl Fleet {
     }
 
     fn remove(&mut self, ticket: Ticket, actor: Actor, id: WorkerId, out: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.remove(&id) else {
+        let Some(worker) = self.take_out(&id) else {
             return;
         };
-        if let Some(due) = worker.deadline() {
-            self.deadlines.remove(&(due, id.clone()));
-        }
         out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
         out.push(Effect::Persist { workers: alloc::vec![id] });
         out.push(Effect::Reply { ticket, answer: worker.done("removed") });

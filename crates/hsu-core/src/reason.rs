@@ -18,6 +18,8 @@ pub enum Reason {
     Wanted,
     /// It shall not run.
     Unwanted,
+    /// The configuration does not name it any more.
+    Unconfigured,
     /// An operator asked for it.
     Operator(&'static str),
     /// The master is ending.
@@ -71,6 +73,7 @@ impl fmt::Display for Reason {
             Self::Configured => f.write_str("named by the configuration"),
             Self::Wanted => f.write_str("it shall run"),
             Self::Unwanted => f.write_str("it shall not run"),
+            Self::Unconfigured => f.write_str("the configuration does not name it any more"),
             Self::Operator(verb) => write!(f, "an operator asked for {verb}"),
             Self::Shutdown => f.write_str("the master is ending"),
             Self::Started => f.write_str("its process runs"),

@@ -6,6 +6,7 @@ use alloc::string::String;
 use hsu_model::id::RunId;
 use hsu_model::status::{Desired, LastExit, WorkerState};
 use hsu_model::time::{Tick, WallTime};
+use hsu_model::worker::Departure;
 
 use crate::breaker::Breaker;
 
@@ -40,6 +41,8 @@ pub struct WorkerRecord {
     pub last_exit: Option<LastExit>,
     /// The latest changes of its state, oldest first.
     pub history: VecDeque<Transition>,
+    /// What it takes to end it when it is not configured any more.
+    pub departure: Departure,
 }
 
 /// One change of state.

@@ -18,7 +18,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::restart::Restart;
 use hsu_model::status::{Desired, LastExit, WorkerState, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
-use hsu_model::worker::{Unit, WorkerSpec};
+use hsu_model::worker::{Departure, Unit, WorkerSpec};
 
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
@@ -217,15 +217,39 @@ impl Worker {
     pub(crate) fn restart(&self) -> Option<&Restart> {
         match &self.spec.unit {
             Unit::Managed(managed) => Some(&managed.restart),
-            _ => None,
+            Unit::Departed(_) | _ => None,
         }
     }
 
     pub(crate) fn stop_settings(&self) -> Stop {
         match &self.spec.unit {
             Unit::Managed(managed) => managed.stop,
-            _ => Stop { signal: Stop::DEFAULT_SIGNAL, graceful_timeout: Stop::DEFAULT_TIMEOUT },
+            Unit::Departed(departure) => departure.stop,
+            _ => Stop::default(),
         }
+    }
+
+    /// What it takes to end it once it is not configured any more.
+    fn departure(&self) -> Departure {
+        let pid_file = match &self.spec.unit {
+            Unit::Managed(managed) => managed.pid_file.clone(),
+            Unit::Departed(departure) => departure.pid_file.clone(),
+            _ => String::new(),
+        };
+        Departure { stop: self.stop_settings(), pid_file }
+    }
+
+    /// Why it shall not run.
+    pub(crate) fn why_unwanted(&self) -> Reason {
+        match self.spec.unit {
+            Unit::Departed(_) => Reason::Unconfigured,
+            Unit::Managed(_) | _ => Reason::Unwanted,
+        }
+    }
+
+    /// Whether it is not configured any more, and nothing of it is left to be ended.
+    pub(crate) fn has_departed(&self) -> bool {
+        matches!(self.spec.unit, Unit::Departed(_)) && self.run().is_none()
     }
 
     /// The state that people see.
@@ -416,6 +440,7 @@ impl Worker {
             },
             last_exit: self.last_exit,
             history: self.transitions().collect(),
+            departure: self.departure(),
         }
     }
 

@@ -84,7 +84,7 @@ impl LogPlan {
     pub fn of(fleet: &FleetSpec) -> Self {
         let workers = fleet.workers.iter().filter_map(|worker| match &worker.unit {
             Unit::Managed(managed) => Some((&worker.id, &managed.logs)),
-            _ => None,
+            Unit::Departed(_) | _ => None,
         });
         Self::of_workers(workers, &fleet.aggregation)
     }

@@ -88,3 +88,9 @@ impl Stop {
     /// The documented default of `graceful_timeout`.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 }
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { signal: Self::DEFAULT_SIGNAL, graceful_timeout: Self::DEFAULT_TIMEOUT }
+    }
+}

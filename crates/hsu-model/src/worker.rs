@@ -24,12 +24,33 @@ pub struct WorkerSpec {
     pub unit: Unit,
 }
 
+impl WorkerSpec {
+    /// A worker that is not configured any more.
+    #[must_use]
+    pub fn departed(id: WorkerId, departure: Departure) -> Self {
+        let (profile, metadata) = (Profile::default(), Metadata::default());
+        Self { id, enabled: false, profile, metadata, unit: Unit::Departed(departure) }
+    }
+}
+
 /// What runs, and who owns it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one for each worker, and nearly all are managed")]
 pub enum Unit {
     /// Started and owned by us.
     Managed(Managed),
+    /// Not configured any more: what runs of it is ended as it was to be ended.
+    Departed(Departure),
+}
+
+/// What it takes to end a worker when nobody configures it any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Departure {
+    /// How to stop.
+    pub stop: Stop,
+    /// The PID file, an absolute path; empty when there is none.
+    pub pid_file: String,
 }
 
 /// A worker that we start and own.

@@ -21,7 +21,6 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::BootId;
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick};
-use hsu_model::worker::WorkerSpec;
 use hsu_store::{Batch, Store};
 use hsu_sys::reactor::{MasterSignal, Reactor, Wait};
 use hsu_sys::{clock, process::ProcessHandle};
@@ -78,7 +77,6 @@ pub struct Body {
     pub(crate) reactor: Reactor,
     pub(crate) requests: Receiver<Request>,
     pub(crate) fleet: Fleet,
-    pub(crate) specs: BTreeMap<WorkerId, Arc<WorkerSpec>>,
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
     pub(crate) chores: Chores,
@@ -137,7 +135,6 @@ pub(crate) struct Parts {
     pub(crate) reactor: Reactor,
     pub(crate) requests: Receiver<Request>,
     pub(crate) fleet: Fleet,
-    pub(crate) specs: BTreeMap<WorkerId, Arc<WorkerSpec>>,
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
     pub(crate) chores: Chores,
@@ -161,7 +158,6 @@ impl Body {
             reactor: parts.reactor,
             requests: parts.requests,
             fleet: parts.fleet,
-            specs: parts.specs,
             holding: parts.holding,
             launcher: parts.launcher,
             chores: parts.chores,

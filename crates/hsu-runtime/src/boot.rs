@@ -4,7 +4,7 @@
 //! master; the keeper is started early, because it takes longest; nothing is
 //! started before the keeper has told what runs already.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,10 +18,8 @@ use hsu_logs::plan::LogPlan;
 use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::UnknownExit;
-use hsu_model::id::WorkerId;
 use hsu_model::master::FleetSpec;
 use hsu_model::time::Now;
-use hsu_model::worker::WorkerSpec;
 use hsu_store::{Loaded, Store, StoreError};
 use hsu_sys::clock;
 use hsu_sys::lock::{LockError, StateLock};
@@ -109,13 +107,13 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     }
     let loaded = opened.store.load()?;
     let now = clock::now();
-    let (fleet, specs, unknown) = revive(&options, &loaded);
+    let (fleet, unknown) = revive(&options, &loaded);
     let board = Arc::new(Board::default());
     let keeper = Arc::new(AtomicU32::new(0));
     let name = tree_name(&state);
     let trees = Trees::detect(&name);
     info!(
-        workers = specs.len(),
+        workers = options.fleet.workers.len(),
         descriptors,
         "trees of processes are killed by {}",
         trees.describe()
@@ -138,7 +136,6 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         reactor,
         requests: receiver,
         fleet,
-        specs,
         holding,
         launcher,
         chores,
@@ -156,7 +153,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         boot: clock::boot_id(),
     });
     body.store.mark(false, body.boot);
-    body.changed.extend(body.specs.keys().cloned());
+    body.changed.extend(body.fleet.statuses().map(|status| status.id));
     body.start_engine();
     Ok((body, handle))
 }
@@ -221,10 +218,8 @@ fn await_proceed(holding: &mut Holding) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::TimedOut))
 }
 
-type Specs = BTreeMap<WorkerId, Arc<WorkerSpec>>;
-
 /// The fleet as the earlier life left it, or begun anew.
-fn revive(options: &Options, loaded: &Loaded) -> (Fleet, Specs, UnknownExit) {
+fn revive(options: &Options, loaded: &Loaded) -> (Fleet, UnknownExit) {
     let same_boot = loaded.boot.is_none_or(|boot| boot == clock::boot_id());
     let went_on = options.relaunched || options.candidate;
     let ended_in_order = loaded.clean != Some(false);
@@ -237,13 +232,14 @@ fn revive(options: &Options, loaded: &Loaded) -> (Fleet, Specs, UnknownExit) {
         force_shutdown_timeout: master.force_shutdown_timeout,
         next_run: loaded.next_run,
     });
-    let mut specs = Specs::new();
     for spec in &options.fleet.workers {
-        let spec = Arc::new(spec.clone());
-        fleet.add(Arc::clone(&spec), loaded.workers.get(&spec.id), resume);
-        specs.insert(spec.id.clone(), spec);
+        fleet.add(Arc::new(spec.clone()), loaded.workers.get(&spec.id), resume);
     }
-    (fleet, specs, unknown)
+    let configured: BTreeSet<_> = options.fleet.workers.iter().map(|spec| &spec.id).collect();
+    for (id, record) in loaded.workers.iter().filter(|(id, _)| !configured.contains(id)) {
+        fleet.depart(id.clone(), record);
+    }
+    (fleet, unknown)
 }
 
 /// Tells the processes and cgroups of several masters of one host apart.

@@ -124,6 +124,10 @@ impl Answers {
                     managed.pid_file.clone(),
                 )
             }
+            Unit::Departed(departure) => {
+                let grace = departure.stop.graceful_timeout.as_secs_f64();
+                (Vec::new(), "never", grace, departure.pid_file.clone())
+            }
             _ => (Vec::new(), "never", 0.0, String::new()),
         };
         Description {

@@ -17,11 +17,22 @@ pub enum Durability {
     Synced,
 }
 
+/// What becomes of the record of a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It is this.
+    Record(Box<WorkerRecord>),
+    /// An operator removed the worker: that is remembered.
+    Removed,
+    /// It is forgotten, as if the worker had never been.
+    Forgotten,
+}
+
 /// What one round of the master changed.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Records of workers; none for one that was removed.
-    pub workers: Vec<(WorkerId, Option<WorkerRecord>)>,
+    /// What becomes of the records of workers.
+    pub workers: Vec<(WorkerId, Change)>,
     /// Events, in order.
     pub events: Vec<Event>,
     /// Exits that may be forgotten by the keeper once this is durable. The store

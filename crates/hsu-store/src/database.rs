@@ -9,7 +9,7 @@ use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
 use rusqlite::{Connection, params};
 
-use crate::batch::{Batch, Durability};
+use crate::batch::{Batch, Change, Durability};
 use crate::seal::{event_name, seal};
 use crate::wire;
 
@@ -185,8 +185,16 @@ pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rus
 
 /// Writes one batch inside the present transaction.
 fn write_batch(connection: &Connection, batch: &Batch, kept: u32) -> rusqlite::Result<()> {
-    for (id, record) in &batch.workers {
-        let text = wire::encode_record(record.as_ref());
+    for (id, change) in &batch.workers {
+        let text = match change {
+            Change::Record(record) => wire::encode_record(record),
+            Change::Removed => wire::STONE.to_owned(),
+            Change::Forgotten => {
+                let delete = "DELETE FROM worker WHERE id = ?1";
+                connection.prepare_cached(delete)?.execute(params![id.as_str()])?;
+                continue;
+            }
+        };
         connection
             .prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)")?
             .execute(params![id.as_str(), text, seal(id.as_str(), &text)])?;

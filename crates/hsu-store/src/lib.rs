@@ -29,7 +29,7 @@ use hsu_model::id::WorkerId;
 use hsu_model::process::BootId;
 use rusqlite::Connection;
 
-pub use batch::{Batch, Durability};
+pub use batch::{Batch, Change, Durability};
 use database::Fault;
 use queue::Queue;
 

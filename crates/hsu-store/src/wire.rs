@@ -3,10 +3,12 @@
 
 use hsu_core::breaker::Breaker;
 use hsu_core::record::{Transition, WorkerRecord};
+use hsu_model::execution::Stop;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
 use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState};
 use hsu_model::time::{Tick, WallTime};
+use hsu_model::worker::Departure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -35,6 +37,10 @@ struct Record {
     last_exit: Option<LastExitText>,
     #[serde(default)]
     history: Vec<(i64, String, String, String)>,
+    /// The signal that asks it to end, and how many nanoseconds it may take.
+    stop: Option<(i32, u64)>,
+    #[serde(default)]
+    pid_file: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,11 +113,12 @@ fn breaker_state(text: &str) -> Option<BreakerState> {
         .find(|state| state.as_str() == text)
 }
 
-/// A record as text; a removed worker leaves a stone.
-pub(crate) fn encode_record(record: Option<&WorkerRecord>) -> String {
-    let Some(record) = record else {
-        return "{\"removed\":true}".to_owned();
-    };
+/// What a worker leaves that an operator removed.
+pub(crate) const STONE: &str = "{\"removed\":true}";
+
+/// A record as text.
+pub(crate) fn encode_record(record: &WorkerRecord) -> String {
+    let departure = &record.departure;
     let text = Record {
         removed: record.removed,
         wanted: record.desired == Desired::Running,
@@ -145,6 +152,8 @@ pub(crate) fn encode_record(record: Option<&WorkerRecord>) -> String {
                 (change.at.0, from.to_owned(), to.to_owned(), change.reason.clone())
             })
             .collect(),
+        stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
+        pid_file: departure.pid_file.clone(),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -190,6 +199,13 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
                 Some(Transition { at: WallTime(at), from, to, reason })
             })
             .collect(),
+        departure: Departure {
+            stop: record.stop.map_or_else(Stop::default, |(signal, grace)| Stop {
+                signal,
+                graceful_timeout: Duration::from_nanos(grace),
+            }),
+            pid_file: record.pid_file,
+        },
     })
 }
 
@@ -209,6 +225,7 @@ fn removed_record() -> WorkerRecord {
         next_attempt: None,
         last_exit: None,
         history: std::collections::VecDeque::new(),
+        departure: Departure::default(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use hsu_model::event::EventKind;
 use hsu_model::status::Desired;
+use hsu_model::worker::Unit;
 
 use super::{Context, Pending, State, Then, Worker};
 use crate::answer::{Answer, Refusal};
@@ -104,6 +105,12 @@ impl Worker {
 
     /// Why a command cannot even be begun; what is under way goes on undisturbed.
     fn refusal(&self, command: Command) -> Option<Answer> {
+        if matches!(self.spec.unit, Unit::Departed(_))
+            && (command.starts() || command == Command::Enable)
+        {
+            let hint = "the configuration does not name it any more";
+            return Some(self.conflict(command.verb(), hint));
+        }
         if command.starts() && !self.is_enabled() {
             return Some(
                 self.conflict(command.verb(), "the worker is disabled; `enable` it first"),

@@ -186,7 +186,7 @@ impl Worker {
         let restarts =
             self.pending.is_some_and(|pending| matches!(pending.command, Command::Restart { .. }));
         if !self.is_wanted() || context.phase.stops_workers() {
-            self.begin_stop(context, Then::Stay, Reason::Unwanted);
+            self.begin_stop(context, Then::Stay, self.why_unwanted());
             self.hurry(context);
         } else if restarts || was == WorkerState::Stopping {
             self.begin_stop(context, Then::StartAgain, Reason::Operator("restart"));

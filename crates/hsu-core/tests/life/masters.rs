@@ -6,11 +6,13 @@ use hsu_core::answer::Answer;
 use hsu_core::effect::Effect;
 use hsu_core::input::{Command, Input, ShutdownMode};
 use hsu_core::record::Resume;
+use hsu_model::execution::Stop;
 use hsu_model::exit::Exit;
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::{RestartContext, RestartPolicy};
 use hsu_model::status::WorkerState;
 use hsu_model::time::{Tick, WallTime};
+use hsu_model::worker::Unit;
 
 use crate::world::keeper::{Outcome, Temper};
 use crate::world::specs::{GRACE, STEADY, plain, restart, worker};
@@ -287,18 +289,62 @@ fn a_restart_before_the_inventory_restarts_what_is_found() {
 }
 
 #[test]
-fn a_process_of_an_unknown_worker_is_killed_and_its_exit_forgotten() {
+fn a_worker_that_left_the_configuration_ends_in_its_own_way_and_is_forgotten() {
+    let mut spec = plain("old");
+    if let Unit::Managed(managed) = &mut spec.unit {
+        managed.stop = Stop { signal: 2, graceful_timeout: seconds(7) };
+    }
+    let mut world = World::new(settings(), vec![spec, plain("web")], Pace::Prompt);
+    let run = world.live_run("old").expect("it runs");
+    world.keeper.retemper(run, Temper::Stubborn);
+    world.configure(vec![plain("web")]);
+    let kept = world.live_run("web");
+    world.crash(Loss::Nothing);
+    assert_eq!(world.state("old"), WorkerState::Stopping);
+    assert_eq!(world.status("old").reason, "the configuration does not name it any more");
+    assert!(world.keeper.signals.iter().any(|(_, to, signal)| (*to, *signal) == (run, 2)));
+    for refused in [Command::Start, Command::Enable, Command::Restart { force: true }] {
+        let answer = world.ask("old", refused);
+        assert!(matches!(answer, Some(Answer::Refused(_))), "{refused:?}: {answer:?}");
+    }
+    world.advance(seconds(6));
+    assert_eq!(world.live_run("old"), Some(run), "its time has not run out");
+    world.advance(seconds(2));
+    assert_eq!(world.live_run("old"), None);
+    assert_eq!(world.fleet.status(&id("old")), None);
+    assert!(!world.store.records.contains_key(&id("old")));
+    assert_eq!(world.live_run("web"), kept);
+    // Whoever names it again has a new worker.
+    world.configure(vec![plain("old"), plain("web")]);
+    world.crash(Loss::Nothing);
+    assert_eq!(world.state("old"), WorkerState::Running);
+}
+
+#[test]
+fn a_worker_at_rest_that_left_the_configuration_is_forgotten() {
+    let mut world = World::new(settings(), vec![plain("old"), plain("web")], Pace::Prompt);
+    world.ask("old", STOP);
+    world.configure(vec![plain("web")]);
+    world.crash(Loss::Nothing);
+    assert_eq!(world.fleet.status(&id("old")), None);
+    assert!(!world.store.records.contains_key(&id("old")));
+}
+
+#[test]
+fn a_process_that_no_record_names_is_ended_and_its_exit_forgotten() {
     let mut world = World::of(plain("web"));
     let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));
     let process = ProcessKey { pid: 7, started_at: 7 };
     let started = (Tick(1), WallTime(1));
-    let worker_of_it = worker.clone();
-    let adopted = world.step(Input::Adopted { worker, run, process, started });
-    let worker = worker_of_it.clone();
-    assert_eq!(adopted, [Effect::KillTree { worker, run, whole: true }]);
-    let (worker, wall) = (worker_of_it, WallTime(2));
-    let exited = world.step(Input::Exited { worker, run, exit: ONE, at: Tick(2), wall });
+    let adopted = world.step(Input::Adopted { worker: worker.clone(), run, process, started });
+    let asked = |effect: &Effect| matches!(effect, Effect::Signal { signal: 15, .. });
+    assert!(adopted.iter().any(asked), "{adopted:?}");
+    let exit = Input::Exited { worker, run, exit: ONE, at: Tick(2), wall: WallTime(2) };
+    let exited = world.step(exit.clone());
     assert!(exited.contains(&Effect::Acknowledge { run }));
+    world.settle();
+    assert_eq!(world.fleet.status(&id("ghost")), None);
+    assert!(world.step(exit).contains(&Effect::Acknowledge { run }), "told once more");
 }
 
 #[test]

@@ -122,6 +122,10 @@ impl World {
         for spec in &self.specs {
             self.fleet.add(Arc::clone(spec), self.store.records.get(&spec.id), resume);
         }
+        let configured = |id: &WorkerId| self.specs.iter().any(|spec| spec.id == *id);
+        for (id, record) in self.store.records.iter().filter(|(id, _)| !configured(id)) {
+            self.fleet.depart(id.clone(), record);
+        }
         self.witness.on_boot(resume);
         self.heard.clear();
         self.keeper.tell_inventory();
@@ -189,6 +193,7 @@ impl World {
                         self.store.write(worker, self.fleet.export(worker));
                     }
                 }
+                Effect::Forget { worker } => self.store.forget(worker),
                 Effect::Acknowledge { .. } | Effect::Reply { .. } => {
                     self.store.hold(effect.clone());
                 }

@@ -123,12 +123,6 @@ impl Body {
         started: (Tick, WallTime),
         handle: Option<Descriptor>,
     ) {
-        if !self.specs.contains_key(&worker) {
-            warn!(%worker, %run, "a worker that is not configured any more still runs: ending it");
-            self.clearing.begin(&worker);
-            self.chores.add(Chore::KillTree { worker, run, process: Some(process), whole: true });
-            return;
-        }
         if !self.live.contains_key(&run) {
             self.hold(run, worker.clone(), process, handle);
             self.contain_at.push_back((contain_after(now.tick), run));

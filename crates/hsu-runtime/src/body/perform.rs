@@ -1,5 +1,7 @@
 //! Effects: what the core asked for, done.
 
+use std::path::PathBuf;
+
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::input::Input;
 use hsu_keeper::{SignalScope, ToKeeper};
@@ -7,7 +9,7 @@ use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::Now;
 use hsu_model::worker::Unit;
-use hsu_store::Durability;
+use hsu_store::{Change, Durability};
 
 use super::{Body, Ending};
 use crate::board::Entry;
@@ -73,6 +75,7 @@ impl Body {
             | Effect::KillTree { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
+            | Effect::Forget { .. }
             | Effect::Acknowledge { .. }
             | Effect::AllStopped => None,
         };
@@ -104,10 +107,15 @@ impl Body {
             Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
             Effect::Persist { workers } => {
                 for worker in workers {
-                    let record = self.fleet.export(&worker);
-                    self.batch.workers.push((worker.clone(), record));
+                    let record = self.fleet.export(&worker).map(Box::new);
+                    let change = record.map_or(Change::Removed, Change::Record);
+                    self.batch.workers.push((worker.clone(), change));
                     self.changed.insert(worker);
                 }
+            }
+            Effect::Forget { worker } => {
+                self.batch.workers.push((worker.clone(), Change::Forgotten));
+                self.changed.insert(worker);
             }
             Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
             Effect::AllStopped => {
@@ -120,7 +128,7 @@ impl Body {
     }
 
     pub(super) fn spawn(&mut self, worker: WorkerId, run: RunId) {
-        let Some(spec) = self.specs.get(&worker) else {
+        let Some(spec) = self.fleet.spec(&worker) else {
             return self.fail_spawn(run, "the worker is not configured any more".to_owned());
         };
         let Unit::Managed(managed) = &spec.unit else {
@@ -157,11 +165,12 @@ impl Body {
     }
 
     fn keep_pid_file(&self, worker: &WorkerId, kind: &EventKind) {
-        let path = self.specs.get(worker).and_then(|spec| match &spec.unit {
-            Unit::Managed(managed) => Some(managed.pid_file.clone().into()),
+        let path = self.fleet.spec(worker).and_then(|spec| match &spec.unit {
+            Unit::Managed(managed) => Some(&managed.pid_file),
+            Unit::Departed(departure) => Some(&departure.pid_file),
             _ => None,
         });
-        let Some(path) = path else { return };
+        let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else { return };
         // Nothing else changes the process.
         if let EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } = kind {
             self.chores.add(Chore::WritePidFile { path, pid: *pid });
@@ -189,9 +198,9 @@ impl Body {
     pub(super) fn post(&mut self) {
         if !self.changed.is_empty() {
             let changed = std::mem::take(&mut self.changed);
-            let (fleet, specs) = (&self.fleet, &self.specs);
+            let fleet = &self.fleet;
             let entries = changed.into_iter().map(|id| {
-                let entry = specs.get(&id).cloned().zip(fleet.status(&id));
+                let entry = fleet.spec(&id).cloned().zip(fleet.status(&id));
                 (id, entry.map(|(spec, status)| Entry { spec, status: status.into() }))
             });
             self.board.post(entries);
@@ -205,7 +214,10 @@ impl Body {
 /// Whether an effect only writes books, so that it comes before the deeds that wait for it.
 fn is_bookkeeping(effect: &Effect) -> bool {
     match effect {
-        Effect::Event { .. } | Effect::Persist { .. } | Effect::Acknowledge { .. } => true,
+        Effect::Event { .. }
+        | Effect::Persist { .. }
+        | Effect::Forget { .. }
+        | Effect::Acknowledge { .. } => true,
         Effect::Spawn { .. }
         | Effect::Signal { .. }
         | Effect::KillTree { .. }

@@ -5,7 +5,7 @@ use hsu_model::id::WorkerId;
 use hsu_model::time::WallTime;
 
 use super::*;
-use crate::batch::Durability;
+use crate::batch::{Change, Durability};
 
 fn event(sequence: u64) -> Event {
     let (at, worker, actor) = (WallTime(0), None, Actor::Master);
@@ -15,7 +15,7 @@ fn event(sequence: u64) -> Event {
 fn batch(sequence: u64) -> Batch {
     let worker = WorkerId::new(&format!("w{}", sequence % 3)).unwrap();
     Batch {
-        workers: vec![(worker, None)],
+        workers: vec![(worker, Change::Removed)],
         events: vec![event(sequence)],
         next_run: Some(sequence),
         ..Batch::default()

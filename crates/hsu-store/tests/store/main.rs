@@ -10,7 +10,8 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::BootId;
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::time::WallTime;
-use hsu_store::{Batch, Durability, Opened, Store, StoreError};
+use hsu_model::worker::Departure;
+use hsu_store::{Batch, Change, Durability, Opened, Store, StoreError};
 
 mod damage;
 mod full;
@@ -52,12 +53,13 @@ fn record(sequence: u64) -> WorkerRecord {
         next_attempt: None,
         last_exit: None,
         history: std::collections::VecDeque::new(),
+        departure: Departure::default(),
     }
 }
 
 fn batch(sequence: u64, durability: Durability) -> Batch {
     Batch {
-        workers: vec![(worker(sequence % 10), Some(record(sequence)))],
+        workers: vec![(worker(sequence % 10), Change::Record(Box::new(record(sequence))))],
         events: vec![event(sequence)],
         next_run: Some(sequence + 1),
         durability,
@@ -99,10 +101,22 @@ fn a_worker_that_was_removed_stays_removed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).store;
     store.submit(batch(1, Durability::Lazy));
-    store.submit(Batch { workers: vec![(worker(1), None)], ..Batch::default() });
+    store.submit(Batch { workers: vec![(worker(1), Change::Removed)], ..Batch::default() });
     store.close().unwrap();
     let loaded = open(folder.path()).store.load().unwrap();
     assert!(loaded.workers.get(&worker(1)).is_some_and(|record| record.removed));
+}
+
+#[test]
+fn a_worker_that_was_forgotten_has_never_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).store;
+    store.submit(batch(1, Durability::Lazy));
+    store.submit(batch(2, Durability::Lazy));
+    store.submit(Batch { workers: vec![(worker(1), Change::Forgotten)], ..Batch::default() });
+    store.close().unwrap();
+    let loaded = open(folder.path()).store.load().unwrap();
+    assert_eq!(loaded.workers.into_keys().collect::<Vec<_>>(), [worker(2)]);
 }
 
 #[test]

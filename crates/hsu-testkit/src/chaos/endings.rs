@@ -23,9 +23,19 @@ pub(super) fn worker(id: &str, ledger: &Path, slot: &Path) -> Worker {
     Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script])
 }
 
-/// The comparison of both sides.
+/// So many looks are let pass between two readings of the journal, which forgets
+/// events that are too old.
+const LOOKS: u32 = 50;
+
+/// Both sides, and what does not agree.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endings {
+    /// The exits that the journal held, by worker and run: an exit code, or 128 plus
+    /// the signal.
+    known: BTreeMap<(String, String), Vec<String>>,
+    /// The number of the last event that was read.
+    last: u64,
+    looks: u32,
     noted: u64,
     unknown: u64,
     wrong: Vec<String>,
@@ -47,21 +57,46 @@ impl Endings {
         self.wrong
     }
 
-    /// Compares the ledger of one stopped worker with its events.
-    pub(super) fn compare(
-        &mut self,
-        fleet: &Fleet<'_>,
-        id: &str,
-        ledger: &Path,
-    ) -> Result<(), TestError> {
-        let known = known_exits(fleet, id)?;
+    /// Reads the journal now and then. A master that does not answer is asked later.
+    pub(super) fn keep_up(&mut self, fleet: &Fleet<'_>) {
+        self.looks += 1;
+        if self.looks >= LOOKS && self.read_journal(fleet).is_ok() {
+            self.looks = 0;
+        }
+    }
+
+    /// Reads what is new in the journal.
+    pub(super) fn read_journal(&mut self, fleet: &Fleet<'_>) -> Result<(), TestError> {
+        let after = self.last.to_string();
+        let answer = fleet.ask(&["events", "--after", &after, "--limit", "1000000"])?;
+        let events = answer.get("events").unwrap_or(&answer).as_array().cloned();
+        for event in events.unwrap_or_default() {
+            self.last = self.last.max(event["sequence"].as_u64().unwrap_or(0));
+            if event["kind"] != "exited" {
+                continue;
+            }
+            let exit = &event["exit"];
+            let text = match (exit["code"].as_i64(), exit["signal"].as_i64()) {
+                (Some(code), _) => code.to_string(),
+                (None, Some(15)) => "stopped".to_owned(),
+                (None, Some(signal)) => (128 + signal).to_string(),
+                (None, None) => "unknown".to_owned(),
+            };
+            let worker = event["worker"].as_str().unwrap_or_default().to_owned();
+            self.known.entry((worker, event["run"].to_string())).or_default().push(text);
+        }
+        Ok(())
+    }
+
+    /// Compares the ledger of one worker with what the journal held.
+    pub(super) fn compare(&mut self, id: &str, ledger: &Path) {
         let text = std::fs::read_to_string(ledger).unwrap_or_default();
         for line in text.lines() {
             let Some((run, code)) = line.split_once(' ') else {
                 continue;
             };
             self.noted += 1;
-            match known.get(run).map(Vec::as_slice) {
+            match self.known.get(&(id.to_owned(), run.to_owned())).map(Vec::as_slice) {
                 Some([exit]) if exit == code => {}
                 // The last run may have been stopped by the test between its note and its exit.
                 Some([exit]) if exit == "stopped" => {}
@@ -69,24 +104,5 @@ impl Endings {
                 other => self.wrong.push(format!("{id} run {run}: noted {code}, known {other:?}")),
             }
         }
-        Ok(())
     }
-}
-
-/// The exits that the journal holds, by run: an exit code, or 128 plus the signal.
-fn known_exits(fleet: &Fleet<'_>, id: &str) -> Result<BTreeMap<String, Vec<String>>, TestError> {
-    let answer = fleet.ask(&["events", "--worker", id, "--limit", "1000000"])?;
-    let events = answer.get("events").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
-    let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for event in events.iter().filter(|event| event["kind"] == "exited") {
-        let exit = &event["exit"];
-        let text = match (exit["code"].as_i64(), exit["signal"].as_i64()) {
-            (Some(code), _) => code.to_string(),
-            (None, Some(15)) => "stopped".to_owned(),
-            (None, Some(signal)) => (128 + signal).to_string(),
-            (None, None) => "unknown".to_owned(),
-        };
-        known.entry(event["run"].to_string()).or_default().push(text);
-    }
-    Ok(known)
 }

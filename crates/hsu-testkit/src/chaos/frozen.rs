@@ -59,6 +59,7 @@ impl Frozen {
         for _ in 0..self.kills {
             std::thread::sleep(random.up_to(self.pause));
             let still_for = random.up_to(self.pause);
+            loaded.keep_up();
             match (random.below(4), random.below(self.victims.len())) {
                 (0, _) => course.freeze_worker(fleet, &sandbox, random.below(3))?,
                 (1, place) => {

@@ -4,6 +4,7 @@
 //! their own exit codes. All hold their slot while they live.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -47,6 +48,7 @@ pub(super) struct Loaded<'a> {
     load: Load,
     client: Client,
     before: Vec<Standing>,
+    endings: Mutex<Endings>,
 }
 
 /// A worker's name, PID and restart count.
@@ -78,7 +80,7 @@ impl Load {
         }
         let before = standing(&fleet, &long_lived)?;
         let client = Client::start(ports, self.rest);
-        Ok(Loaded { fleet, sandbox, load: self.clone(), client, before })
+        Ok(Loaded { fleet, sandbox, load: self.clone(), client, before, endings: Mutex::default() })
     }
 
     fn long_lived(&self) -> Vec<String> {
@@ -127,16 +129,26 @@ impl Load {
 }
 
 impl Loaded<'_> {
+    /// Remembers what the journal may forget before the end; called after each strike.
+    pub(super) fn keep_up(&self) {
+        let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
+        endings.keep_up(&self.fleet);
+    }
+
     /// Ends the load in order, and says what was hurt since it began.
     pub(super) fn finish(mut self) -> Result<Toll, TestError> {
         let disturbed = self.disturbed()?;
         let (requests, failed_requests) = self.client.finish();
         let folder = self.sandbox.folder();
-        let mut endings = Endings::default();
-        for number in 0..self.load.enders {
-            let id = format!("ender-{number}");
-            self.fleet.tell(&["stop", &id])?;
-            endings.compare(&self.fleet, &id, &folder.join("endings").join(&id))?;
+        let enders: Vec<_> =
+            (0..self.load.enders).map(|number| format!("ender-{number}")).collect();
+        for id in &enders {
+            self.fleet.tell(&["stop", id])?;
+        }
+        let mut endings = self.endings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        endings.read_journal(&self.fleet)?;
+        for id in &enders {
+            endings.compare(id, &folder.join("endings").join(id));
         }
         self.fleet.stop(STOP_LIMIT)?;
         let mut check = LineCheck::new();

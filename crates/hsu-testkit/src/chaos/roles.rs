@@ -45,6 +45,7 @@ impl Roles {
             let victim = self.victims[random.below(self.victims.len())];
             std::thread::sleep(random.up_to(self.pause));
             kills += kill_and_recover(&loaded.fleet, victim, &mut recoveries)?;
+            loaded.keep_up();
         }
         let toll = loaded.finish()?;
         let is_keeper = self.victims.contains(&Role::Keeper);

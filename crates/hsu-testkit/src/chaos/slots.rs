@@ -49,6 +49,7 @@ impl Slots {
                 let victim = self.victims[random.below(self.victims.len())];
                 std::thread::sleep(random.up_to(self.pause));
                 kills += kill_and_recover(fleet, victim, &mut recoveries)?;
+                loaded.keep_up();
             }
             Ok(kills)
         })?;

@@ -118,6 +118,7 @@ impl Upgrades {
                 let place = random.below(self.manners.len());
                 let manner = self.manners.get(place).copied().unwrap_or(Manner::Orderly);
                 course.upgrade(fleet, manner, programs.of(manner, number), &mut random)?;
+                loaded.keep_up();
             }
             Ok(course)
         })?;

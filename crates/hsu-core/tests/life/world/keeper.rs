@@ -104,7 +104,10 @@ impl Keeper {
             Effect::Spawn { .. } | Effect::Signal { .. } | Effect::Acknowledge { .. } => {
                 self.orders.push_back(effect);
             }
-            Effect::Reply { .. } | Effect::Event { .. } | Effect::Persist { .. } => {}
+            Effect::Reply { .. }
+            | Effect::Event { .. }
+            | Effect::Persist { .. }
+            | Effect::Forget { .. } => {}
         }
     }
 

@@ -11,6 +11,7 @@ use hsu_model::id::{RunId, WorkerId};
 #[derive(Debug, Default)]
 struct Batch {
     records: Vec<(WorkerId, Option<WorkerRecord>)>,
+    forgotten: Vec<WorkerId>,
     exits: Vec<RunId>,
     next_run: u64,
     held: Vec<Effect>,
@@ -40,6 +41,11 @@ impl Store {
         self.open.records.push((worker.clone(), record));
     }
 
+    /// Adds to the batch of this step that a worker is forgotten.
+    pub(crate) fn forget(&mut self, worker: &WorkerId) {
+        self.open.forgotten.push(worker.clone());
+    }
+
     /// Lets an effect wait until this step is durable.
     pub(crate) fn hold(&mut self, effect: Effect) {
         self.open.held.push(effect);
@@ -66,6 +72,9 @@ impl Store {
                         }
                     }
                 }
+            }
+            for worker in batch.forgotten {
+                self.records.remove(&worker);
             }
             for run in batch.exits {
                 *self.exits.entry(run).or_default() += 1;

@@ -156,6 +156,7 @@ impl Witness {
                 Effect::Reply { .. }
                 | Effect::Event { .. }
                 | Effect::Persist { .. }
+                | Effect::Forget { .. }
                 | Effect::Acknowledge { .. } => {}
             }
         }
