@@ -139,13 +139,17 @@ impl Fleet {
             }
             Input::Adopted { worker, run, process, started } => {
                 self.see_run(run);
-                if !self.workers.contains_key(&worker) {
-                    // Nobody else would ever stop it.
+                // Nobody else would ever stop what an earlier life left.
+                if !self.settled && !self.workers.contains_key(&worker) {
                     self.meet(&worker);
                 }
-                self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+                let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_adopted(c, run, process, started);
                 });
+                if !known {
+                    // It was removed after its run was over: the report is stale.
+                    out.push(Effect::KillTree { worker, run, whole: true });
+                }
             }
             Input::Pending { worker, run } => {
                 self.see_run(run);

@@ -332,7 +332,7 @@ fn a_worker_at_rest_that_left_the_configuration_is_forgotten() {
 
 #[test]
 fn a_process_that_no_record_names_is_ended_and_its_exit_forgotten() {
-    let mut world = World::of(plain("web"));
+    let mut world = World::unsettled(settings(), vec![plain("web")], Pace::Prompt);
     let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));
     let process = ProcessKey { pid: 7, started_at: 7 };
     let started = (Tick(1), WallTime(1));

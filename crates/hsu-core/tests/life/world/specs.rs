@@ -74,6 +74,6 @@ pub(crate) fn plain(name: &str) -> WorkerSpec {
 pub(crate) fn restart_of(spec: &WorkerSpec) -> Option<&Restart> {
     match &spec.unit {
         Unit::Managed(managed) => Some(&managed.restart),
-        _ => None,
+        Unit::Departed(_) | _ => None,
     }
 }
