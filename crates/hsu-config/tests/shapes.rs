@@ -71,7 +71,7 @@ fn built(at: At, text: &'static str, look: fn(&FleetSpec) -> String, means: &'st
     Shape { at, text, look, means, warns: &[] }
 }
 
-/// An older spelling: it means something, and the warning tells the spelling of today.
+/// It means something, and the warning tells the spelling of today, or that nothing acts on it yet.
 fn older(
     at: At,
     text: &'static str,

@@ -86,15 +86,19 @@ fn aware() -> Vec<Shape> {
             "(3600s, 0.2)",
         ),
         own("default: { jitter: 0 }", |f| debug(managed(f).restart.default.jitter), "0.0"),
-        own(
+        older(
+            Aware,
             "health_failures: { max_retries: 1 }",
             |f| cause(managed(f).restart.health_failures),
             "1 5s 1.5",
+            &["`health_failures` is not built yet"],
         ),
-        own(
+        older(
+            Aware,
             "resource_violations: { retry_delay: 1m }",
             |f| cause(managed(f).restart.resource_violations),
             "5 60s 1.5",
+            &["`resource_violations` is not built yet"],
         ),
     ]
 }
@@ -103,10 +107,12 @@ fn factors_and_times() -> Vec<Shape> {
     use At::Aware;
     let own = |text, look, means| built(Aware, text, look, means);
     vec![
-        own(
+        older(
+            Aware,
             "severity_multipliers: { warning: 1, critical: 2.5 }",
             |f| debug(&managed(f).restart.severity_multipliers),
             r#"{"critical": 2.5, "warning": 1.0}"#,
+            &["`severity_multipliers` is not built yet"],
         ),
         own(
             "worker_profile_multipliers: { batch: 2 }",
@@ -125,13 +131,27 @@ fn factors_and_times() -> Vec<Shape> {
             r#"{"web": 2.0}"#,
             &["`worker_type_multipliers` is an old spelling of `worker_profile_multipliers`"],
         ),
-        own("startup_grace_period: 1m", |f| debug(managed(f).restart.startup_grace), "60s"),
-        own(
+        older(
+            Aware,
+            "startup_grace_period: 1m",
+            |f| debug(managed(f).restart.startup_grace),
+            "60s",
+            &["`startup_grace_period` is not built yet"],
+        ),
+        older(
+            Aware,
             "sustained_violation_time: 1m",
             |f| debug(managed(f).restart.sustained_violation),
             "60s",
+            &["`sustained_violation_time` is not built yet"],
         ),
-        own("spike_tolerance_time: 1m", |f| debug(managed(f).restart.spike_tolerance), "60s"),
+        older(
+            Aware,
+            "spike_tolerance_time: 1m",
+            |f| debug(managed(f).restart.spike_tolerance),
+            "60s",
+            &["`spike_tolerance_time` is not built yet"],
+        ),
         own("reset_after: 2m", |f| debug(managed(f).restart.reset_after), "120s"),
         own(
             "circuit_breaker: { half_open_after: 1m }",
@@ -157,7 +177,12 @@ fn older_restarts() -> Vec<Shape> {
     let section = &["`restart` is an old form"][..];
     let text = "restart: { policy: always, max_retries: 4, retry_delay: 1s, backoff_rate: 2 }";
     let fleet = "restart_circuit_breaker: { default: { policy: always, max_retries: 6 }, health_failures: { max_retries: 9 }, startup_grace_period: 10m }";
-    let fleet_warns = &["`restart_circuit_breaker` is an old form", "`policy` is an old form"][..];
+    let fleet_warns = &[
+        "`restart_circuit_breaker` is an old form",
+        "`policy` is an old form",
+        "`health_failures` is not built yet",
+        "`startup_grace_period` is not built yet",
+    ][..];
     vec![
         older(At::Control, text, |f| cause(managed(f).restart.default), "4 1s 2", section),
         older(At::Control, text, |f| debug(managed(f).restart.policy), "Always", section),
