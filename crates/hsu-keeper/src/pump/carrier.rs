@@ -71,6 +71,8 @@ pub struct Pump {
     retry_due: Option<Instant>,
     /// When waiting notices may be sent.
     notice_due: Option<Instant>,
+    /// When closed segments are looked at again.
+    retire_due: Option<Instant>,
     /// Held until the pump ends: two pumps at one spool would overwrite each other.
     _lock: File,
     descriptor_limit: u64,
@@ -107,6 +109,7 @@ impl Pump {
             rest_until: None,
             retry_due: None,
             notice_due: None,
+            retire_due: None,
             _lock: lock,
             descriptor_limit: kernel::raise_descriptor_limit(),
             open_spools: 0,
@@ -209,6 +212,7 @@ impl Pump {
         self.ready = ready;
         self.rest_until = next.filter(|due| *due > now.tick);
         self.retry_stuck(now, &mut turn);
+        self.retire_due_segments(now);
         self.notice_due = self.notices.flush(now.tick);
         Ok(turn)
     }
@@ -217,6 +221,7 @@ impl Pump {
         let start = Instant::now();
         let until = earliest(patience.map(|time| start + time), self.retry_due);
         let until = earliest(until, self.notice_due);
+        let until = earliest(until, self.retire_due);
         self.ready.clear();
         if let Some(rest) = self.rest_until.take() {
             let rest = earliest(Some(rest), until).unwrap_or(rest);
@@ -257,6 +262,7 @@ impl Pump {
         if !was_open && spool.files.is_some() {
             self.open_spools += 1;
         }
+        self.retire_due = earliest(self.retire_due, spool.retire_at);
         let due = match moved {
             Ok(Moved::Bytes { count, more }) => {
                 pipe.pace(count, more, now.tick, &mut self.pacer);
@@ -367,6 +373,20 @@ impl Pump {
                 self.retry(number, now, turn);
             }
             self.retry_due = earliest(self.retry_due, due(&self.spools));
+        }
+    }
+
+    /// Looks at the closed segments of every spool for which it is time.
+    fn retire_due_segments(&mut self, now: Moment) {
+        if self.retire_due.is_none_or(|due| due > now.tick) {
+            return;
+        }
+        self.retire_due = None;
+        for spool in &mut self.spools {
+            if spool.retire_at.is_some_and(|at| at <= now.tick) {
+                spool.retire(now);
+            }
+            self.retire_due = earliest(self.retire_due, spool.retire_at);
         }
     }
 

@@ -17,6 +17,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use hsu_model::spool::notice::Stuck;
 use hsu_model::spool::plan::Readers;
@@ -26,14 +27,18 @@ use super::files::{Missing, first_line_end, last_line_end, open_log, why};
 use super::ledger::{begin_index, read_consumed};
 use super::spool::{CHUNK, Files, Moment, Spool};
 
+/// How long a surplus segment that formatted outputs have not read is left alone.
+const UNREAD_REST: Duration = Duration::from_secs(2);
+
 impl Spool {
-    /// Closes the segment when it is full and a line end is in it.
+    /// Closes the segment when it is full and a line end is in it, and what follows
+    /// when it is full again: one splice may bring several lines that are too long.
     pub(super) fn rotate_when_full(&mut self, now: Moment) -> Result<(), Stuck> {
         let limit = self.plan.rotation.max_size.0;
-        if limit == 0 || self.length < limit {
-            return Ok(());
-        }
-        if let Some(cut) = self.find_cut(limit).map_err(why)? {
+        while limit != 0 && self.length >= limit {
+            let Some(cut) = self.find_cut(limit).map_err(why)? else {
+                return Ok(());
+            };
             self.cut_at(self.head.base + cut)?;
             self.retire(now);
         }
@@ -107,14 +112,20 @@ impl Spool {
     /// Deletes closed segments that are too many or too old, but none that a
     /// formatted output has not consumed.
     pub(super) fn retire(&mut self, now: Moment) {
+        self.retire_at = None;
         let rotation = self.plan.rotation;
         let most = usize::try_from(rotation.max_files).unwrap_or(usize::MAX);
         while let Some(&oldest) = self.closed.front() {
             let end = self.closed.get(1).copied().unwrap_or(self.head.base);
             let path = closed_path(&self.path, oldest);
             let too_many = most != 0 && self.closed.len() > most;
-            let too_old = || rotation.max_age.is_some_and(|age| is_older(&path, age, now));
-            if !(too_many || too_old()) || !self.is_consumed(end) {
+            let rest = rotation.max_age.map(|age| rest_of(&path, age, now));
+            if !too_many && rest != Some(Duration::ZERO) {
+                self.retire_at = rest.and_then(|rest| now.tick.checked_add(rest));
+                return;
+            }
+            if !self.is_consumed(end) {
+                self.retire_at = Some(now.tick + UNREAD_REST);
                 return;
             }
             // A segment that somebody else deleted is as good.
@@ -147,10 +158,16 @@ impl Spool {
     }
 }
 
-fn is_older(path: &str, age: std::time::Duration, now: Moment) -> bool {
-    let written = fs::metadata(path).map_or(i64::MAX, |facts| facts.mtime());
-    let now = now.wall.0 / 1_000_000_000;
-    now.saturating_sub(written) > i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
+/// How long it takes until a file is older than `age`, to the second; nothing when it is.
+fn rest_of(path: &str, age: Duration, now: Moment) -> Duration {
+    // What somebody else deleted is old enough.
+    let written = fs::metadata(path).map_or(i64::MIN, |facts| facts.mtime());
+    let passed = (now.wall.0 / 1_000_000_000).saturating_sub(written);
+    let passed = Duration::from_secs(u64::try_from(passed).unwrap_or(0));
+    match age.checked_sub(passed) {
+        None => Duration::ZERO,
+        Some(rest) => rest + Duration::from_secs(1),
+    }
 }
 
 /// Copies what follows `from` to a fresh file.

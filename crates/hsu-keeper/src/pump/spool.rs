@@ -90,6 +90,8 @@ pub(super) struct Spool {
     pub(super) closed: VecDeque<u64>,
     /// What formatted outputs have consumed, as last read.
     pub(super) consumed: u64,
+    /// When a closed segment that has to stay at present is looked at again.
+    pub(super) retire_at: Option<Instant>,
     pub(super) path_checked: Instant,
     pub(super) overflow: Option<Overflow>,
     /// The pipes that feed it, as numbers of the carrier.
@@ -126,6 +128,7 @@ impl Spool {
             searched: 0,
             closed: VecDeque::new(),
             consumed: 0,
+            retire_at: None,
             path_checked: now,
             overflow: None,
             pipes: Vec::new(),

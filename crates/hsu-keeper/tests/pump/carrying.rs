@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::thread;
 
 use hsu_model::spool::index::Mark;
-use hsu_model::spool::plan::SpoolPlan;
+use hsu_model::spool::plan::{Readers, SpoolPlan};
+use hsu_model::spool::{CONSUMED_FILE, encode_consumed};
+use hsu_model::units::ByteSize;
 
 use crate::fixture::{Folder, attach, settle, turn_until};
 
@@ -66,6 +68,20 @@ fn a_line_longer_than_a_segment_stays_whole() {
 }
 
 #[test]
+fn each_line_longer_than_a_segment_has_one_of_its_own() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(100_000, 0));
+    let mut worker = attach(&mut pump, 1);
+    let line = [vec![b'x'; 150_000], vec![b'\n']].concat();
+    let writer = thread::spawn(move || (0..8).for_each(|_| worker.write_all(&line).unwrap()));
+    turn_until(&mut pump, || folder.content().len() == 8 * 150_001);
+    writer.join().unwrap();
+    settle(&mut pump);
+    let sizes: Vec<usize> = folder.segments().iter().map(|(_, bytes)| bytes.len()).collect();
+    assert!(sizes.iter().all(|size| *size <= 150_001), "{sizes:?}");
+}
+
+#[test]
 fn only_so_many_closed_segments_stay_and_their_indexes_go_with_them() {
     let folder = Folder::new();
     let mut pump = folder.pump(folder.plan(100, 2));
@@ -79,6 +95,38 @@ fn only_so_many_closed_segments_stay_and_their_indexes_go_with_them() {
     let index = |name: &str| name.starts_with("index.");
     let indexes = names.filter(|name| index(name.as_ref().unwrap().file_name().to_str().unwrap()));
     assert_eq!(indexes.count(), 3);
+}
+
+#[test]
+fn a_surplus_segment_goes_when_its_readers_have_read_it_though_nobody_writes_any_more() {
+    let folder = Folder::new();
+    let readers = Readers::Outputs { unread_limit: ByteSize(1 << 20) };
+    let mut pump = folder.pump(SpoolPlan { readers, ..folder.plan(100, 2) });
+    let mut worker = attach(&mut pump, 1);
+    for number in 0..20 {
+        writeln!(worker, "a line with the number {number:30}").unwrap();
+        settle_quickly(&mut pump);
+    }
+    assert!(folder.segments().len() > 5, "nobody has read them");
+    let end = folder.content().len() as u64;
+    fs::write(folder.spool_folder().join(CONSUMED_FILE), encode_consumed(end)).unwrap();
+    turn_until(&mut pump, || folder.segments().len() == 3);
+}
+
+#[test]
+fn a_segment_goes_when_it_is_too_old_though_nobody_writes_any_more() {
+    let folder = Folder::new();
+    let mut plan = folder.plan(100, 0);
+    plan.rotation.max_age = Some(std::time::Duration::from_secs(2));
+    let mut pump = folder.pump(plan);
+    let mut worker = attach(&mut pump, 1);
+    for number in 0..9 {
+        writeln!(worker, "a line with the number {number:30}").unwrap();
+        settle_quickly(&mut pump);
+    }
+    assert!(folder.segments().len() > 1, "they are young");
+    turn_until(&mut pump, || folder.segments().len() == 1);
+    assert_eq!(pump.carried().count(), 1);
 }
 
 fn settle_quickly(pump: &mut hsu_keeper::pump::Pump) {

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use hsu_model::spool::SpoolId;
+use hsu_model::spool::plan::PumpPlan;
 
 use super::ConsoleKind;
 use super::outputs::{Destination, Output};
 use super::status::Counters;
 use super::tap::Tap;
-use super::work::{Feed, Work};
+use super::work::{CONSUMED_STEP, Feed, Work};
 use crate::error::LogError;
 use crate::format::{Care, Renderer};
 use crate::output::console::ConsoleThread;
@@ -73,14 +74,14 @@ impl Work {
         }
         let console = |o: &Output| matches!(o.destination, Destination::Console { .. });
         self.parked = before.into_values().filter(console).collect();
-        self.feeds = self.feeds_of();
+        self.feeds = self.feeds_of(&next.plan.pump);
         let counters = self.outputs.iter().map(|output| Arc::clone(&output.counters)).collect();
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
         // When this fails, the first commit of each output says as much.
         let _ = self.cursors.flush();
     }
 
-    fn feeds_of(&mut self) -> HashMap<SpoolId, Feed> {
+    fn feeds_of(&mut self, pump: &PumpPlan) -> HashMap<SpoolId, Feed> {
         let mut feeds: HashMap<SpoolId, Feed> = HashMap::new();
         for (output, number) in self.outputs.iter().zip(0..) {
             for (tap, at) in output.taps.iter().zip(0..) {
@@ -88,6 +89,13 @@ impl Work {
                 let feed = feeds.entry(tap.spool.clone()).or_default();
                 feed.taps.push((number, at));
                 feed.told = told;
+                feed.step = CONSUMED_STEP;
+                let plan = pump.spools.get(&tap.spool).filter(|plan| plan.log_file.is_some());
+                if let Some(plan) = plan {
+                    feed.is_file = true;
+                    let half = plan.rotation.max_size.0 / 2;
+                    feed.step = if half == 0 { CONSUMED_STEP } else { half.min(CONSUMED_STEP) };
+                }
             }
         }
         feeds

@@ -106,6 +106,23 @@ impl Output {
         self.retry.map(|(at, _)| at).filter(|_| !self.queue.is_empty())
     }
 
+    /// When its closed files are to be looked at again.
+    pub(super) fn retire_at(&self) -> Option<Instant> {
+        match &self.destination {
+            Destination::File(file) => file.retire_at(),
+            Destination::Console { .. } => None,
+        }
+    }
+
+    /// Deletes closed files that have become too old.
+    pub(super) fn retire(&mut self, now: Instant) {
+        if let Destination::File(file) = &mut self.destination
+            && file.retire_at().is_some_and(|at| at <= now)
+        {
+            file.retire();
+        }
+    }
+
     /// Writes what its taps have, up to one turn, and stages the commit.
     pub(super) fn advance(
         &mut self,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hsu_model::spool::{CONSUMED_FILE, SpoolId, encode_consumed};
 
@@ -19,7 +19,9 @@ use crate::format::Zone;
 use crate::output::cursors::Cursors;
 
 /// How much further a spool must be consumed before the pump is told.
-const CONSUMED_STEP: u64 = 2 << 20;
+pub(super) const CONSUMED_STEP: u64 = 2 << 20;
+/// When the pump is told of less, where it keeps files of a user for readers alone.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 /// With more taps than this, files are closed while nothing is written.
 const OPEN_TAPS: usize = 1024;
 
@@ -39,6 +41,8 @@ pub(super) struct Work {
     pub(super) buffers: Buffers,
     /// Consoles that the plan does not use at present.
     pub(super) parked: Vec<Output>,
+    /// When the pump is told how far the files of users were consumed.
+    tell_at: Option<Instant>,
 }
 
 /// Who reads a spool, and how far the pump was told.
@@ -46,6 +50,10 @@ pub(super) struct Work {
 pub(super) struct Feed {
     pub(super) taps: Vec<(usize, usize)>,
     pub(super) told: u64,
+    /// How much further it must be consumed before the pump is told.
+    pub(super) step: u64,
+    /// Whether a user's file is behind it, of which only so many segments shall stay.
+    pub(super) is_file: bool,
 }
 
 impl Work {
@@ -66,6 +74,7 @@ impl Work {
             queue: VecDeque::new(),
             buffers: Buffers { block: Block::new(), out: Vec::new() },
             parked: Vec::new(),
+            tell_at: None,
         };
         work.take_up(plan);
         Ok(work)
@@ -90,6 +99,7 @@ impl Work {
             }
             self.take_in(inbox);
             self.turn();
+            self.keep_house(Instant::now());
         }
     }
 
@@ -97,7 +107,8 @@ impl Work {
     fn sleep(&self, idle: bool, stop_by: Option<Instant>) -> Inbox {
         let mut inbox = self.shared.inbox();
         let retry = self.outputs.iter().filter_map(Output::retry_at).min();
-        let until = retry.into_iter().chain(stop_by).min();
+        let retire = self.outputs.iter().filter_map(Output::retire_at).min();
+        let until = retry.into_iter().chain(stop_by).chain(retire).chain(self.tell_at).min();
         while idle && inbox.is_empty() {
             let Some(until) = until else {
                 inbox = self.shared.bell.wait(inbox).unwrap_or_else(PoisonError::into_inner);
@@ -184,8 +195,27 @@ impl Work {
             }
         }
         for spool in moved {
-            self.tell_consumed(&spool, CONSUMED_STEP);
+            let Some(feed) = self.feeds.get(&spool) else {
+                continue;
+            };
+            if feed.is_file && self.tell_at.is_none() {
+                self.tell_at = now.checked_add(TELL_AFTER);
+            }
+            self.tell_consumed(&spool, feed.step);
         }
+    }
+
+    /// Does what is due and has no output to wait for it.
+    fn keep_house(&mut self, now: Instant) {
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_at = None;
+            let files = self.feeds.iter().filter(|(_, feed)| feed.is_file);
+            let spools: Vec<SpoolId> = files.map(|(spool, _)| spool.clone()).collect();
+            for spool in spools {
+                self.tell_consumed(&spool, 1);
+            }
+        }
+        self.outputs.iter_mut().for_each(|output| output.retire(now));
     }
 
     /// Tells the pump how far every output of a spool has come, once in `step` bytes.

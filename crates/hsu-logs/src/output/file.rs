@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use hsu_model::logs::Rotation;
 use hsu_model::spool::{base_in_name, checksum, closed_path};
@@ -31,11 +31,14 @@ pub(crate) struct LogFile {
     length: u64,
     /// The last bytes of the file, up to [`TAIL`].
     last: Vec<u8>,
+    /// When the oldest closed file is too old.
+    retire_at: Option<Instant>,
 }
 
 impl LogFile {
     pub(crate) fn new(path: String, rotation: Rotation) -> Self {
-        Self { path, rotation, file: None, base: 0, length: 0, last: Vec::new() }
+        let (file, last, retire_at) = (None, Vec::new(), None);
+        Self { path, rotation, file, base: 0, length: 0, last, retire_at }
     }
 
     pub(crate) fn set_rotation(&mut self, rotation: Rotation) {
@@ -89,6 +92,7 @@ impl LogFile {
         if committed.rotating || self.mark() != committed.file {
             self.commit(cursors)?;
         }
+        self.retire();
         Ok(())
     }
 
@@ -194,18 +198,29 @@ impl LogFile {
         self.last.clear();
     }
 
+    /// When closed files are to be looked at again.
+    pub(crate) fn retire_at(&self) -> Option<Instant> {
+        self.retire_at
+    }
+
     /// Deletes closed files that are too many or too old.
-    pub(crate) fn retire(&self) {
+    pub(crate) fn retire(&mut self) {
+        self.retire_at = None;
         let closed = closed_files(Path::new(&self.path));
         let most = usize::try_from(self.rotation.max_files).unwrap_or(usize::MAX);
         let surplus = if most == 0 { 0 } else { closed.len().saturating_sub(most) };
         for (number, path) in closed.iter().enumerate() {
             let age = fs::metadata(path).and_then(|facts| facts.modified()).ok();
             let age = age.and_then(|written| SystemTime::now().duration_since(written).ok());
-            let too_old = age.zip(self.rotation.max_age).is_some_and(|(age, most)| age > most);
+            let age = age.zip(self.rotation.max_age);
+            let too_old = age.is_some_and(|(age, most)| age > most);
             if number < surplus || too_old {
                 // One that cannot be deleted now is tried at the next rotation.
                 let _ = fs::remove_file(path);
+            } else if let Some((age, most)) = age {
+                let rest = (most - age).saturating_add(Duration::from_secs(1));
+                let due = Instant::now().checked_add(rest);
+                self.retire_at = self.retire_at.into_iter().chain(due).min();
             }
         }
     }
