@@ -116,6 +116,8 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::Survived { .. }
         | EventKind::Breaker { .. }
         | EventKind::Commanded { .. }
+        | EventKind::OutputStuck { .. }
+        | EventKind::OutputFlows { .. }
         | EventKind::OutputDropped { .. }
         | EventKind::MasterStarted { .. }
         | EventKind::MasterStopping { .. }
@@ -143,6 +145,14 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         }
         EventKind::Commanded { verb } => {
             ("commanded", format!("asked to {verb}"), json!({"verb": verb}))
+        }
+        EventKind::OutputStuck { output, reason } => (
+            "output_stuck",
+            format!("{output} takes nothing at present: {reason}"),
+            json!({"output": output, "reason": reason}),
+        ),
+        EventKind::OutputFlows { output } => {
+            ("output_flows", format!("{output} takes lines again"), json!({"output": output}))
         }
         EventKind::OutputDropped { bytes } => {
             ("output_dropped", format!("{bytes} bytes of output dropped"), json!({"bytes": bytes}))

@@ -14,7 +14,7 @@ mod worker;
 pub use event::{EventList, EventView};
 pub use master::{
     CapabilityView, FeatureView, HostView, MasterView, MessageView, ShutdownMode, ShutdownRequest,
-    UpgradeRequest, VersionView,
+    StuckOutputView, UpgradeRequest, VersionView,
 };
 pub use problem::Problem;
 pub use time::{parse_time, rfc3339};

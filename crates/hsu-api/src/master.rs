@@ -23,6 +23,20 @@ pub struct MasterView {
     pub running: usize,
     /// Why the state cannot be written at present.
     pub degraded: Option<String>,
+    /// The outputs that take nothing at present.
+    #[serde(default)]
+    pub stuck_outputs: Vec<StuckOutputView>,
+}
+
+/// An output that takes nothing at present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StuckOutputView {
+    /// Its worker; null is an output of the master.
+    pub worker: Option<String>,
+    /// Which: a stream of the worker, or a file or console of the master.
+    pub output: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// `POST /v1/master/shutdown`.

@@ -201,6 +201,11 @@ pub(crate) fn master(client: &Client, output: Output) -> Result<Exit, Failure> {
     writeln!(out, "State:     {}", escaped(master.state_directory.as_bytes()))?;
     writeln!(out, "Workers:   {} known, {} running", master.workers, master.running)?;
     writeln!(out, "Store:     {}", master.degraded.as_deref().unwrap_or("well"))?;
+    for stuck in &master.stuck_outputs {
+        let whose = stuck.worker.as_ref().map_or_else(String::new, |id| format!("{id} "));
+        let text = format!("{whose}{} takes nothing: {}", stuck.output, stuck.reason);
+        writeln!(out, "Output:    {}", escaped(text.as_bytes()))?;
+    }
     Ok(Exit::Success)
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions};
+use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions, Trouble};
 use hsu_logs::format::Zone;
 use hsu_logs::plan::{Input, LogPlan, OutputPlan, Sink};
 use hsu_model::logs::{LogFormat, Rotation};
@@ -59,6 +59,7 @@ fn measure(
         stdout: console(),
         stderr: console(),
         zone: Zone::local(),
+        trouble: Trouble::ignored(),
     })?;
     fill(&folder.join("spools/w/stdout"))?;
     let (start, cpu) = (Instant::now(), own_cpu()?);

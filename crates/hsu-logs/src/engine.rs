@@ -49,6 +49,34 @@ pub struct EngineOptions {
     pub stderr: Console,
     /// The zone in which times are written.
     pub zone: Zone,
+    /// Is told when an output takes nothing any more, with the reason, and when it
+    /// does again. Called by threads of the engine; must not block.
+    pub trouble: Trouble,
+}
+
+type Told = dyn Fn(&str, Option<&str>) + Send + Sync;
+
+/// Takes the name of an output, and why it takes nothing; none when it does again.
+#[derive(Clone)]
+pub struct Trouble(Arc<Told>);
+
+impl Trouble {
+    /// Tells this function.
+    pub fn to(told: impl Fn(&str, Option<&str>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+
+    /// Tells nobody.
+    #[must_use]
+    pub fn ignored() -> Self {
+        Self::to(|_, _| {})
+    }
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trouble")
+    }
 }
 
 /// A console of the master.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions, Flushed};
+use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions, Flushed, Trouble};
 use hsu_logs::format::Zone;
 use hsu_logs::plan::{Input, LogPlan, OutputPlan, Sink};
 use hsu_model::logs::{LogFormat, Rotation};
@@ -39,6 +39,7 @@ fn engine(folder: &Path) -> Engine {
         stdout: console(),
         stderr: console(),
         zone: Zone::utc(),
+        trouble: Trouble::ignored(),
     })
     .unwrap()
 }

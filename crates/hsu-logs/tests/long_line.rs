@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions, Flushed};
+use hsu_logs::engine::{Console, ConsoleKind, Engine, EngineOptions, Flushed, Trouble};
 use hsu_logs::format::Zone;
 use hsu_logs::plan::{Input, LogPlan, OutputPlan, Sink};
 use hsu_logs::query::{Extent, Spools};
@@ -38,6 +38,7 @@ fn a_line_of_any_length_is_written_in_parts_and_found_by_tail() {
         stdout: console(),
         stderr: console(),
         zone: Zone::utc(),
+        trouble: Trouble::ignored(),
     })
     .unwrap();
     let spool = folder.path().join("spools/w/stdout");

@@ -130,6 +130,18 @@ pub enum EventKind {
         /// The verb, as typed.
         verb: String,
     },
+    /// An output takes nothing at present.
+    OutputStuck {
+        /// Which: `stdout` or `stderr` of the worker, or a file or console of the master.
+        output: String,
+        /// Why.
+        reason: String,
+    },
+    /// An output takes lines again.
+    OutputFlows {
+        /// Which.
+        output: String,
+    },
     /// Output of a worker was dropped, because its policy says so.
     OutputDropped {
         /// How many bytes.

@@ -12,6 +12,8 @@ use hsu_model::status::WorkerStatus;
 use hsu_model::worker::WorkerSpec;
 use tokio::sync::watch;
 
+use crate::control::StuckOutput;
+
 /// One worker on the board.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -48,6 +50,8 @@ pub(crate) struct Board {
     workers: Mutex<BTreeMap<WorkerId, Entry>>,
     latest: Mutex<Arc<Snapshot>>,
     degraded: Mutex<Option<String>>,
+    /// The outputs that take nothing at present, and why.
+    stuck: Mutex<BTreeMap<(Option<WorkerId>, String), String>>,
 }
 
 impl Board {
@@ -98,6 +102,32 @@ impl Board {
     /// Turns true when the board can be believed.
     pub(crate) fn opened(&self) -> watch::Receiver<bool> {
         self.opened.subscribe()
+    }
+
+    /// Says why an output takes nothing, or that it does; whether that is news.
+    pub(crate) fn set_stuck(
+        &self,
+        worker: Option<&WorkerId>,
+        output: &str,
+        reason: Option<&str>,
+    ) -> bool {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (worker.cloned(), output.to_owned());
+        match reason {
+            Some(reason) => stuck.insert(key, reason.to_owned()).as_deref() != Some(reason),
+            None => stuck.remove(&key).is_some(),
+        }
+    }
+
+    /// The outputs that take nothing at present.
+    pub(crate) fn stuck(&self) -> Vec<StuckOutput> {
+        let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |((worker, output), reason): (&(Option<WorkerId>, String), &String)| StuckOutput {
+            worker: worker.clone(),
+            output: output.clone(),
+            reason: reason.clone(),
+        };
+        stuck.iter().map(of).collect()
     }
 
     /// Says whether the state can be written.

@@ -30,7 +30,7 @@ use crate::board::Board;
 use crate::chores::Chores;
 use crate::journal::{Stamper, Waiting};
 use crate::launch::Launcher;
-use crate::request::Request;
+use crate::request::{Request, Requests};
 use engine::Logging;
 use hsu_sys::lock::StateLock;
 use replacement::Replacement;
@@ -39,6 +39,7 @@ mod clearing;
 mod engine;
 mod hearing;
 mod holding;
+mod outputs;
 mod perform;
 mod replacement;
 mod requests;
@@ -76,6 +77,8 @@ pub(crate) struct Live {
 pub struct Body {
     pub(crate) reactor: Reactor,
     pub(crate) requests: Receiver<Request>,
+    /// Where other threads of ours send theirs.
+    pub(crate) told: Requests,
     pub(crate) fleet: Fleet,
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
@@ -134,6 +137,7 @@ pub struct Body {
 pub(crate) struct Parts {
     pub(crate) reactor: Reactor,
     pub(crate) requests: Receiver<Request>,
+    pub(crate) told: Requests,
     pub(crate) fleet: Fleet,
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
@@ -157,6 +161,7 @@ impl Body {
         Self {
             reactor: parts.reactor,
             requests: parts.requests,
+            told: parts.told,
             fleet: parts.fleet,
             holding: parts.holding,
             launcher: parts.launcher,

@@ -135,6 +135,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let mut body = Body::assemble(Parts {
         reactor,
         requests: receiver,
+        told: requests.clone(),
         fleet,
         holding,
         launcher,

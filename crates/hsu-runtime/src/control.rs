@@ -45,6 +45,19 @@ pub struct Facts {
     pub state: PathBuf,
     /// Why the state cannot be written at present.
     pub degraded: Option<String>,
+    /// The outputs that take nothing at present.
+    pub stuck: Vec<StuckOutput>,
+}
+
+/// An output that takes nothing at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckOutput {
+    /// Its worker; none is an output of the master.
+    pub worker: Option<WorkerId>,
+    /// Which: a stream of the worker, or a file or console of the master.
+    pub output: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A running master. Every method answers at once; none waits for the loop.

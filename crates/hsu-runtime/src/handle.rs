@@ -115,6 +115,7 @@ impl Control for Handle {
             config: self.config.clone(),
             state: self.state.clone(),
             degraded: self.board.degraded(),
+            stuck: self.board.stuck(),
         }
     }
 }

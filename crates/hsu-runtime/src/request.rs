@@ -37,6 +37,13 @@ pub(crate) enum Request {
         /// Kill at once what does not stop.
         force: bool,
     },
+    /// An output takes nothing any more, or does again, or lost something.
+    Output {
+        /// Of this worker; none is an output of the master.
+        worker: Option<WorkerId>,
+        /// What happened.
+        news: OutputNews,
+    },
     /// Replace the master by another executable.
     Upgrade {
         /// Who asks.
@@ -45,6 +52,28 @@ pub(crate) enum Request {
         executable: Option<PathBuf>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// What became of an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OutputNews {
+    /// It takes nothing at present.
+    Stuck {
+        /// A stream of the worker, or a file or console of the master.
+        output: String,
+        /// Why.
+        reason: String,
+    },
+    /// It takes lines again.
+    Flows {
+        /// Which.
+        output: String,
+    },
+    /// So many bytes were dropped.
+    Dropped {
+        /// How many.
+        bytes: u64,
     },
 }
 

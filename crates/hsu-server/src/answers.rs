@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hsu_api::{Description, EventView, LineView, MasterView, WhyView, WorkerList, WorkerView};
+use hsu_api::{
+    Description, EventView, LineView, MasterView, StuckOutputView, WhyView, WorkerList, WorkerView,
+};
 use hsu_logs::query::{Extent, Line};
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
@@ -13,7 +15,7 @@ use hsu_model::restart::RestartPolicy;
 use hsu_model::status::WorkerState;
 use hsu_model::worker::Unit;
 use hsu_runtime::Entry;
-use hsu_runtime::control::Control;
+use hsu_runtime::control::{Control, StuckOutput};
 use hsu_sys::usage::Usage;
 
 /// How old CPU, memory and a list that holds them may be.
@@ -175,6 +177,11 @@ impl Answers {
         if let Some(event) = events.iter().rev().find(decided) {
             chain.push(format!("at {}: {}", event.at, event.text));
         }
+        let stuck = self.control.facts().stuck;
+        let own = stuck.iter().filter(|stuck| stuck.worker.as_ref() == Some(&entry.spec.id));
+        chain.extend(own.map(|stuck| {
+            format!("its {} takes nothing at present: {}", stuck.output, stuck.reason)
+        }));
         chain.push(next_step(entry, &worker));
         WhyView { worker, since, last_stderr, events, chain }
     }
@@ -193,7 +200,16 @@ impl Answers {
             workers: snapshot.workers.len(),
             running: snapshot.workers.iter().filter(runs).count(),
             degraded: facts.degraded,
+            stuck_outputs: facts.stuck.iter().map(stuck_view).collect(),
         }
+    }
+}
+
+fn stuck_view(stuck: &StuckOutput) -> StuckOutputView {
+    StuckOutputView {
+        worker: stuck.worker.as_ref().map(|worker| worker.as_str().to_owned()),
+        output: stuck.output.clone(),
+        reason: stuck.reason.clone(),
     }
 }
 

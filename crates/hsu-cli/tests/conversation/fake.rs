@@ -242,6 +242,7 @@ impl Control for Fake {
             config: "/etc/hsu.yaml".into(),
             state: "/var/lib/hsu-master".into(),
             degraded: None,
+            stuck: Vec::new(),
         }
     }
 

@@ -403,11 +403,15 @@ impl Pump {
                 let _ = spool.discard_line(pipe.fd.as_fd(), &mut self.sink);
             }
         }
-        if let Err(why) = spool.resume(now, &mut self.folders) {
-            if spool.note_overflow(why, now) {
-                self.notices.push(Notice::Stuck { spool: spool.id.clone(), why });
+        match spool.resume(now, &mut self.folders) {
+            Ok(0) => {}
+            Ok(bytes) => self.notices.push(Notice::Dropped { spool: spool.id.clone(), bytes }),
+            Err(why) => {
+                if spool.note_overflow(why, now) {
+                    self.notices.push(Notice::Stuck { spool: spool.id.clone(), why });
+                }
+                return;
             }
-            return;
         }
         let before = spool.overflow.map(|overflow| overflow.retry_at);
         for at in pipes {
@@ -421,7 +425,7 @@ impl Pump {
             return;
         };
         if spool.overflow.map(|overflow| overflow.retry_at) == before {
-            if spool.overflow.take().is_some_and(|overflow| overflow.told) {
+            if spool.overflow.take().is_some_and(|overflow| overflow.told.is_some()) {
                 self.notices.push(Notice::Flows(spool.id.clone()));
             }
             self.watch(number, true);

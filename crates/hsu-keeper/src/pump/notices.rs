@@ -44,7 +44,9 @@ impl Notices {
             Notice::Grew(spool) => {
                 self.grew.insert(spool);
             }
-            Notice::Stuck { .. } | Notice::Flows(_) => self.rest.push(notice),
+            Notice::Stuck { .. } | Notice::Flows(_) | Notice::Dropped { .. } => {
+                self.rest.push(notice);
+            }
         }
     }
 

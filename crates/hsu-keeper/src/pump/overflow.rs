@@ -20,6 +20,8 @@ use super::spool::{Moment, Spool};
 
 /// The longest rest between two attempts; room is used within twice this.
 const MAX_REST: Duration = Duration::from_millis(500);
+/// How often the master is told of a spool that stays stuck.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// The first rest while readers catch up, which takes them milliseconds.
 const UNREAD_REST: Duration = Duration::from_millis(2);
 
@@ -31,8 +33,8 @@ pub(super) struct Overflow {
     /// When it is tried again.
     pub(super) retry_at: Instant,
     rest: Duration,
-    /// Whether the master was told.
-    pub(super) told: bool,
+    /// When the master was told; it may be another one by now, so it is told again.
+    pub(super) told: Option<Instant>,
 }
 
 /// What was dropped.
@@ -53,12 +55,14 @@ impl Spool {
             (None, Stuck::Unread) => UNREAD_REST,
             (None, Stuck::NotAFile | Stuck::System(_)) => MAX_REST / 4,
         };
-        let was_told = before.is_some_and(|before| before.told);
+        let told = before.and_then(|before| before.told);
         // Readers that are only busy catch up before the longest rest: no news.
-        let is_news = why != Stuck::Unread || rest == MAX_REST;
-        let told = was_told || is_news;
+        let is_worth_it = why != Stuck::Unread || rest == MAX_REST;
+        let is_old = told.is_none_or(|told| now.tick.duration_since(told) >= TELL_AGAIN);
+        let is_news = is_worth_it && is_old;
+        let told = if is_news { Some(now.tick) } else { told };
         self.overflow = Some(Overflow { why, retry_at: now.tick + rest, rest, told });
-        told && !was_told
+        is_news
     }
 
     /// Takes everything that waits in a pipe and drops it; none when nothing waited.
@@ -115,13 +119,15 @@ impl Spool {
         Ok(())
     }
 
-    /// Tries to go on after bytes were dropped: the marker line comes first.
-    pub(super) fn resume(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
+    /// Tries to go on after bytes were dropped: the marker line comes first. How many
+    /// bytes it tells of.
+    pub(super) fn resume(&mut self, now: Moment, folders: &mut Folders) -> Result<u64, Stuck> {
         self.make_ready(now, folders)?;
-        if self.head.dropped > self.head.announced {
+        let dropped = self.head.dropped - self.head.announced;
+        if dropped > 0 {
             self.insert(InsertKind::DropMarker, now)?;
         }
-        Ok(())
+        Ok(dropped)
     }
 }
 

@@ -103,7 +103,7 @@ impl Work {
 
     fn make_output(&mut self, sink: &Sink) -> Output {
         let name = name_of(sink).to_owned();
-        let counters = Arc::new(Counters::new(sink.clone()));
+        let counters = Arc::new(Counters::new(sink.clone(), self.trouble.clone()));
         let destination = match sink {
             Sink::File { path, rotation } => {
                 Destination::File(LogFile::new(path.clone(), *rotation))

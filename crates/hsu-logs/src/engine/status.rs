@@ -4,6 +4,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Trouble;
+use super::outfit::name_of;
 use crate::error::LogError;
 use crate::plan::Sink;
 
@@ -27,12 +29,13 @@ pub(super) struct Counters {
     consumed: AtomicU64,
     missed: AtomicU64,
     stuck: Mutex<Option<String>>,
+    trouble: Trouble,
 }
 
 impl Counters {
-    pub(super) fn new(sink: Sink) -> Self {
+    pub(super) fn new(sink: Sink, trouble: Trouble) -> Self {
         let zero = AtomicU64::default;
-        Self { sink, consumed: zero(), missed: zero(), stuck: Mutex::default() }
+        Self { sink, consumed: zero(), missed: zero(), stuck: Mutex::default(), trouble }
     }
 
     pub(super) fn status(&self) -> OutputStatus {
@@ -53,7 +56,12 @@ impl Counters {
     }
 
     pub(super) fn set_stuck(&self, error: Option<&LogError>) {
-        *self.stuck.lock().unwrap_or_else(PoisonError::into_inner) = error.map(describe);
+        let now = error.map(describe);
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stuck != now {
+            (self.trouble.0)(name_of(&self.sink), now.as_deref());
+            *stuck = now;
+        }
     }
 }
 

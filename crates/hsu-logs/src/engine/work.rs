@@ -12,7 +12,7 @@ use super::outputs::{Buffers, Destination, Left, Output};
 
 use super::outfit::{NextPlan, folder_of};
 use super::tap::Block;
-use super::{Console, EngineOptions, Flushed, Inbox, Shared};
+use super::{Console, EngineOptions, Flushed, Inbox, Shared, Trouble};
 use crate::error::LogError;
 use crate::format::Zone;
 
@@ -31,6 +31,7 @@ pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) spools: PathBuf,
     pub(super) zone: Zone,
+    pub(super) trouble: Trouble,
     pub(super) consoles: BTreeMap<&'static str, Console>,
     pub(super) cursors: Cursors,
     pub(super) outputs: Vec<Output>,
@@ -67,6 +68,7 @@ impl Work {
             shared,
             spools: options.spools,
             zone: options.zone,
+            trouble: options.trouble,
             consoles: consoles.into_iter().collect(),
             cursors: Cursors::open(&options.cursors)?,
             outputs: Vec::new(),

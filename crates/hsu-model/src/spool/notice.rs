@@ -27,6 +27,13 @@ pub enum Notice {
     },
     /// The spool can be written again.
     Flows(SpoolId),
+    /// The spool had no room, and its policy is to drop.
+    Dropped {
+        /// Which spool.
+        spool: SpoolId,
+        /// How many bytes since the last such notice.
+        bytes: u64,
+    },
 }
 
 /// Why a spool cannot be written.
@@ -47,6 +54,7 @@ impl Notice {
         let _ = match self {
             Self::Grew(spool) => writeln!(out, "grew {spool}"),
             Self::Flows(spool) => writeln!(out, "flows {spool}"),
+            Self::Dropped { spool, bytes } => writeln!(out, "dropped-{bytes} {spool}"),
             Self::Stuck { spool, why: Stuck::Unread } => writeln!(out, "unread {spool}"),
             Self::Stuck { spool, why: Stuck::NotAFile } => writeln!(out, "not-a-file {spool}"),
             Self::Stuck { spool, why: Stuck::System(error) } => {
@@ -68,6 +76,10 @@ impl Notice {
             "flows" => return Some(Self::Flows(spool)),
             "unread" => Stuck::Unread,
             "not-a-file" => Stuck::NotAFile,
+            word if word.starts_with("dropped-") => {
+                let bytes = word.strip_prefix("dropped-")?.parse().ok()?;
+                return Some(Self::Dropped { spool, bytes });
+            }
             error => Stuck::System(error.strip_prefix("errno-")?.parse().ok()?),
         };
         Some(Self::Stuck { spool, why })
@@ -87,6 +99,7 @@ mod tests {
             Notice::Stuck { spool: spool.clone(), why: Stuck::System(28) },
             Notice::Stuck { spool: spool.clone(), why: Stuck::Unread },
             Notice::Stuck { spool: spool.clone(), why: Stuck::NotAFile },
+            Notice::Dropped { spool: spool.clone(), bytes: 77 },
             Notice::Flows(spool),
         ];
         let mut text = String::new();

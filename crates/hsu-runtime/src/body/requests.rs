@@ -47,6 +47,8 @@ impl Body {
                     drop(reply.send(Err("the master is being replaced already".to_owned())));
                 }
                 Request::Shutdown { .. } => self.replacement.requests.push(request),
+                // Whoever has the state is told of it again while it lasts.
+                Request::Output { .. } => {}
             }
         }
     }
@@ -93,6 +95,7 @@ impl Body {
                     self.shut_down(now, mode, actor);
                 }
             }
+            Request::Output { worker, news } => self.on_output(now, worker, news),
             Request::Upgrade { actor, executable, reply } => {
                 self.upgrade(now, actor, executable, reply);
             }

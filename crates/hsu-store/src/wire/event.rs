@@ -79,6 +79,13 @@ enum KindText {
     Commanded {
         verb: String,
     },
+    OutputStuck {
+        output: String,
+        reason: String,
+    },
+    OutputFlows {
+        output: String,
+    },
     OutputDropped {
         bytes: u64,
     },
@@ -138,6 +145,8 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
         EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
         EventKind::Commanded { verb } => KindText::Commanded { verb },
+        EventKind::OutputStuck { output, reason } => KindText::OutputStuck { output, reason },
+        EventKind::OutputFlows { output } => KindText::OutputFlows { output },
         EventKind::OutputDropped { bytes } => KindText::OutputDropped { bytes },
         EventKind::MasterStarted { adopted } => KindText::MasterStarted { adopted },
         EventKind::MasterStopping { reason } => KindText::MasterStopping { reason },
@@ -190,6 +199,8 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
         KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
         KindText::Commanded { verb } => EventKind::Commanded { verb },
+        KindText::OutputStuck { output, reason } => EventKind::OutputStuck { output, reason },
+        KindText::OutputFlows { output } => EventKind::OutputFlows { output },
         KindText::OutputDropped { bytes } => EventKind::OutputDropped { bytes },
         KindText::MasterStarted { adopted } => EventKind::MasterStarted { adopted },
         KindText::MasterStopping { reason } => EventKind::MasterStopping { reason },

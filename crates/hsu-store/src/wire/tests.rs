@@ -74,6 +74,8 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::Survived { run, count: 2 },
         EventKind::Breaker { to: BreakerState::HalfOpen },
         EventKind::Commanded { verb: text() },
+        EventKind::OutputStuck { output: text(), reason: text() },
+        EventKind::OutputFlows { output: text() },
         EventKind::OutputDropped { bytes: 9 },
         EventKind::MasterStarted { adopted: 3 },
         EventKind::MasterStopping { reason: text() },
