@@ -7,6 +7,7 @@
 mod answers;
 mod problems;
 mod routes;
+mod story;
 mod streams;
 
 use std::io;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use hsu_model::event::Actor;
 use hsu_runtime::control::Control;
-use hsu_sys::local::{AsyncStream, LocalListener};
+use hsu_sys::local::{AsyncListener, AsyncStream, LocalListener};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -39,6 +40,8 @@ const LAST_RECORD: Duration = Duration::from_secs(10);
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first answer waits for the processes of an earlier life to be known.
 const OPEN_WITHIN: Duration = Duration::from_secs(2);
+/// How often the socket's name is looked for: whoever cleans a folder may have removed it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The rest after the kernel refused a connection.
 const REFUSED_REST: Duration = Duration::from_millis(50);
 
@@ -77,7 +80,10 @@ pub fn start(path: &Path, control: Arc<dyn Control>) -> Result<Server, ServerErr
     let thread = std::thread::Builder::new()
         .name("hsu-api".to_owned())
         .stack_size(512 << 10)
-        .spawn(move || serve(listener, control, stopped))
+        .spawn({
+            let path = path.to_owned();
+            move || serve(listener, &path, control, stopped)
+        })
         .map_err(ServerError::Thread)?;
     Ok(Server { stop: Some(stop), thread: Some(thread), path: path.to_owned() })
 }
@@ -112,7 +118,12 @@ fn authorize(uid: u32) -> Option<Actor> {
     allowed.then_some(Actor::Operator { uid })
 }
 
-fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    listener: LocalListener,
+    path: &Path,
+    control: Arc<dyn Control>,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(READERS)
@@ -125,7 +136,7 @@ fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::R
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     runtime.block_on(async {
         tokio::select! {
-            error = accept(listener, control, Arc::clone(&room)) => {
+            error = accept(listener, path, control, Arc::clone(&room)) => {
                 warn!(%error, "the API is not served any more");
             }
             _ = stopped => {}
@@ -140,10 +151,11 @@ fn serve(listener: LocalListener, control: Arc<dyn Control>, stopped: oneshot::R
 /// Takes connections until the listener itself is broken.
 async fn accept(
     listener: LocalListener,
+    path: &Path,
     control: Arc<dyn Control>,
     room: Arc<Semaphore>,
 ) -> io::Error {
-    let listener = match listener.into_async() {
+    let mut listener = match listener.into_async() {
         Ok(listener) => listener,
         Err(error) => return error,
     };
@@ -155,7 +167,14 @@ async fn accept(
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return io::Error::other("nobody closes the room");
         };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            another = missed(path) => {
+                listener = another;
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, uid)) => {
                 let stuck = Arc::new(Notify::new());
                 let face = routes::Face {
@@ -171,6 +190,25 @@ async fn accept(
             }
             // Out of descriptors, mostly: it passes.
             Err(_) => tokio::time::sleep(REFUSED_REST).await,
+        }
+    }
+}
+
+/// Comes back with another listener once the socket's name has gone. A name that another
+/// master has taken is there, and is left to it.
+async fn missed(path: &Path) -> AsyncListener {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Err(error) = std::fs::symlink_metadata(path)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            match LocalListener::bind(path).and_then(LocalListener::into_async) {
+                Ok(listener) => {
+                    warn!(socket = %path.display(), "the socket was removed, and is there again");
+                    return listener;
+                }
+                Err(error) => warn!(%error, "the socket was removed, and cannot be made again"),
+            }
         }
     }
 }
