@@ -162,6 +162,9 @@ pub struct Description {
     pub graceful_timeout_seconds: f64,
     /// The PID file.
     pub pid_file: String,
+    /// Which streams are collected: `stdout`, `stderr`, both or none of them.
+    #[serde(default)]
+    pub collected: Option<Vec<String>>,
     /// Its latest events, oldest first.
     pub events: Vec<EventView>,
 }
@@ -203,10 +206,10 @@ pub struct LineView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
-    /// Do it at once, whatever is in the way.
+    /// Kill without grace; for `stop` and `restart` only.
     #[serde(default)]
     pub force: bool,
-    /// The signal, by name or number, for `signal`.
+    /// The signal, by name or number; for `signal` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
     /// Whether the answer comes when it is done (the default), or when it is asked for.

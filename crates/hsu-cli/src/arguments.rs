@@ -1,8 +1,11 @@
 //! The command line of `hsu-master-cli`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::timing::{count, span};
 
 /// The words for states, as `list` prints them.
 const STATES: [&str; 8] = [
@@ -23,8 +26,10 @@ const STATES: [&str; 8] = [
 Exit codes: 0 done; 1 failed; 2 a wrong command line or configuration; 3 no such worker; \
 4 refused in this state; 5 no master can be reached; 6 not in time.
 
-The socket is the first of: --socket, the one of --config, $HSU_SOCKET, \
-$XDG_RUNTIME_DIR/hsu-master/control.sock, /tmp/hsu-master/control.sock, /run/hsu-master/control.sock.")]
+The socket is the first of: --socket, the one of --config, $HSU_SOCKET, and the first that \
+answers of: $XDG_RUNTIME_DIR/hsu-master/control.sock, /run/user/UID/hsu-master/control.sock, \
+/run/hsu-master/control.sock (first for root), /tmp/hsu-master-dev/control.sock, \
+/tmp/hsu-master/control.sock. Of these, what neither you nor root owns is passed over.")]
 pub(crate) struct Arguments {
     /// The control socket of the master.
     #[arg(long, global = true, value_name = "PATH")]
@@ -43,19 +48,25 @@ pub(crate) enum Verb {
     #[command(visible_alias = "status")]
     List {
         /// Only these workers.
+        #[arg(value_name = "WORKER")]
         workers: Vec<String>,
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
     /// Show everything about one worker.
     Describe {
+        /// The worker.
         worker: String,
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
     /// Tell why a worker is in its state: what happened, what it said, what was decided, what comes next.
     Why {
+        /// The worker.
         worker: String,
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -75,34 +86,34 @@ pub(crate) enum Verb {
     Remove(Which),
     /// Send a signal to the process of a worker.
     Signal {
+        /// The worker.
         worker: String,
-        /// A name such as HUP, or a number from 1 to 64.
+        /// A name such as HUP or RTMIN+1, or a number from 1 to 64.
         signal: String,
+        /// How to print the answer.
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
     /// Show the output of a worker.
     Logs(Logs),
     /// Show what happened.
     Events(Events),
-    /// Wait until a worker is in a state.
-    Wait {
-        worker: String,
-        /// The state.
-        #[arg(long = "for", value_name = "STATE", value_parser = STATES)]
-        state: String,
-        /// Give up after this time: `30s`, `2m`, or a number of seconds.
-        #[arg(long, value_name = "TIME", default_value = "60s", value_parser = seconds)]
-        timeout: f64,
-        #[arg(short, long, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
+    /// Wait until workers are in a state.
+    Wait(Wait),
     /// Check a configuration file; needs no master.
     Validate {
+        /// The configuration, or `-` for standard input.
         file: PathBuf,
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
+        /// Check it as for a master that is started with `--enable-log`.
+        #[arg(long)]
+        enable_log: bool,
     },
     /// Tell what the master's host can do, and which keys are not built yet.
     Capabilities {
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -113,13 +124,20 @@ pub(crate) enum Verb {
     },
     /// Print the versions of the client and the master.
     Version {
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
     /// Print completions for a shell.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Write the manual pages into a folder.
-    Man { folder: PathBuf },
+    Man {
+        /// The folder; made when it is missing.
+        folder: PathBuf,
+    },
 }
 
 /// What to do with the master itself.
@@ -127,6 +145,7 @@ pub(crate) enum Verb {
 pub(crate) enum MasterVerb {
     /// Show the master.
     Status {
+        /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -135,30 +154,66 @@ pub(crate) enum MasterVerb {
         /// Its executable; without it, the present path, read again.
         #[arg(long, value_name = "PATH")]
         executable: Option<PathBuf>,
+        /// How to print the answer.
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
     /// End the master.
-    Shutdown {
-        /// The workers go on; the next master takes them over.
-        #[arg(long)]
-        keep_workers: bool,
-        /// Kill at once what does not stop.
-        #[arg(long)]
-        force: bool,
-    },
+    Shutdown(Shutdown),
+}
+
+/// How the master ends.
+#[derive(Debug, Args)]
+pub(crate) struct Shutdown {
+    /// The workers go on; the next master takes them over.
+    #[arg(long)]
+    pub(crate) keep_workers: bool,
+    /// Kill at once what does not stop.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Come back when the master has ended, and not before.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Give up waiting after this time: `30s`, `2m`, or a number of seconds.
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span, requires = "wait")]
+    pub(crate) timeout: Duration,
+    /// How to print the answer.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 /// Which workers a command is for.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// The workers.
-    #[arg(required_unless_present = "all")]
+    #[arg(value_name = "WORKER", required_unless_present = "all")]
     pub(crate) workers: Vec<String>,
     /// All workers.
     #[arg(long, conflicts_with = "workers")]
     pub(crate) all: bool,
-    /// Give up waiting after this time: `30s`, `2m`, or a number of seconds.
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = seconds)]
-    pub(crate) timeout: f64,
+    /// Give up waiting after this time: `500ms`, `30s`, `2m`, or a number of seconds; 0 does not wait.
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span)]
+    pub(crate) timeout: Duration,
+    /// How to print the answers: as JSON, one object for each worker.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// Which workers are waited for.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// The workers.
+    #[arg(value_name = "WORKER", required = true)]
+    pub(crate) workers: Vec<String>,
+    /// The state.
+    #[arg(long = "for", value_name = "STATE", value_parser = STATES)]
+    pub(crate) state: String,
+    /// Give up after this time: `500ms`, `30s`, `2m`, or a number of seconds; 0 looks once.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    pub(crate) timeout: Duration,
+    /// How to print it: as JSON, one object for each worker.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 /// Which workers are stopped, and how.
@@ -174,6 +229,7 @@ pub(crate) struct Ending {
 /// Which lines to show.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
+    /// The worker.
     pub(crate) worker: String,
     /// Go on with what comes.
     #[arg(short, long)]
@@ -182,7 +238,7 @@ pub(crate) struct Logs {
     #[arg(long)]
     pub(crate) since: Option<String>,
     /// The latest lines only.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) tail: Option<usize>,
     /// Only this stream; both without it.
     #[arg(long, value_parser = ["stdout", "stderr"])]
@@ -208,11 +264,12 @@ pub(crate) struct Events {
     #[arg(long)]
     pub(crate) worker: Option<String>,
     /// Only after this number.
-    #[arg(long, value_name = "SEQUENCE")]
+    #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true)]
     pub(crate) after: Option<u64>,
-    /// At most this many.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: usize,
+    /// At most this many of those that there are: 100 without it, and with `-f` none.
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) limit: Option<usize>,
+    /// How to print them; followed ones are one JSON object a line.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
@@ -224,37 +281,4 @@ pub(crate) enum Output {
     Text,
     /// For programs.
     Json,
-}
-
-/// Reads `30s`, `2m`, `1h` or a bare number of seconds.
-fn seconds(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix(['s', 'm', 'h']) {
-        Some(number) if number.ends_with('m') => (number.trim_end_matches('m'), 0.001),
-        Some(number) if text.ends_with('m') => (number, 60.0),
-        Some(number) if text.ends_with('h') => (number, 3600.0),
-        Some(number) => (number, 1.0),
-        None => (text, 1.0),
-    };
-    let seconds = number.parse::<f64>().ok().map(|number| number * scale);
-    seconds
-        .filter(|seconds| (0.001..=1e9).contains(seconds))
-        .ok_or_else(|| "not a time such as `500ms`, `30s`, `2m` or `90`".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_and_without_unit() {
-        assert_eq!(
-            ["30s", "2m", "1h", "1.5", "500ms"].map(|t| seconds(t).ok()),
-            [30.0, 120.0, 3600.0, 1.5, 0.5].map(Some)
-        );
-        assert!(
-            ["", "s", "-1", "0", "mm", "inf", "nan", "1d"]
-                .into_iter()
-                .all(|text| seconds(text).is_err())
-        );
-    }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hsu_api::Problem;
+use hsu_model::process::ProcessKey;
 use hsu_sys::local::LocalStream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,7 +23,7 @@ const HEADERS: usize = 32;
 const LONGEST_HEAD: usize = 64 << 10;
 
 /// Asks one master.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
 }
@@ -106,6 +107,11 @@ impl Client {
         answer.read(into).map_err(|error| self.failure(error))
     }
 
+    /// The master's process, where the system tells who listens.
+    pub(crate) fn master_process(&self) -> Option<ProcessKey> {
+        LocalStream::connect(&self.socket, Some(PATIENCE)).ok()?.peer().ok()
+    }
+
     fn failure(&self, error: io::Error) -> Failure {
         use io::ErrorKind as Kind;
         let path = self.socket.clone();
@@ -114,7 +120,7 @@ impl Client {
             Failure::Silent { path }
         } else if kind == Kind::InvalidData {
             Failure::Answer(error.to_string())
-        } else if matches!(kind, Kind::UnexpectedEof | Kind::ConnectionReset) {
+        } else if matches!(kind, Kind::UnexpectedEof | Kind::ConnectionReset | Kind::BrokenPipe) {
             Failure::Ended
         } else {
             Failure::Unreachable { path, source: error }

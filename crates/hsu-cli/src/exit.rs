@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use hsu_api::Problem;
 
 use crate::screen::escaped;
+use crate::socket::Obstacle;
+
+/// The kind of problem of a master that ends or is being replaced.
+const ENDING: &str = "urn:hsu:problem:ending";
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +42,20 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// There is no socket in any usual place.
-    #[error("no master found; looked at {}", tried.iter().map(|p| named(p)).collect::<Vec<_>>().join(", "))]
-    NoSocket { tried: Vec<PathBuf> },
+    #[error("no master found; looked at {}", places(tried))]
+    NoSocket { tried: Vec<(PathBuf, Obstacle)> },
     /// The socket does not answer.
     #[error("cannot reach the master at {}: {source}", named(path))]
     Unreachable { path: PathBuf, source: io::Error },
     /// The answer did not come in time.
     #[error("the master at {} does not answer in time", named(path))]
     Silent { path: PathBuf },
+    /// The master lives, and its worker takes its time.
+    #[error("{verb} is not done after {timeout}: {worker} is {state}")]
+    Late { worker: String, state: String, verb: String, timeout: String },
+    /// The master takes its time to end.
+    #[error("the master has not ended after {timeout}")]
+    StillEnding { timeout: String },
     /// What came is no answer of a master that we understand.
     #[error("the master's answer is not understood: {0}")]
     Answer(String),
@@ -70,6 +80,9 @@ impl Failure {
     /// The next step.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::NoSocket { tried } if tried.iter().any(|(_, why)| why.is_refusal()) => {
+                "use the user that runs hsu-master, or root; --socket PATH takes any socket"
+            }
             Self::NoSocket { .. } => "give --socket PATH or --config FILE, or start hsu-master",
             Self::Unreachable { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
@@ -82,6 +95,14 @@ impl Failure {
             Self::Ended => "it is ending or being replaced; try again in a moment",
             Self::Configuration { path } => {
                 return Some(format!("`hsu-master-cli validate {}` shows them", named(path)));
+            }
+            Self::Late { worker, .. } => {
+                return Some(format!(
+                    "the master goes on with it; `hsu-master-cli why {worker}` tells what holds it up"
+                ));
+            }
+            Self::StillEnding { .. } => {
+                "it goes on ending; `hsu-master-cli list` shows which workers still run"
             }
             Self::Silent { .. } => "its keeper restarts a master that hangs; try again in a minute",
             Self::Answer(_) => {
@@ -96,8 +117,16 @@ impl Failure {
     /// The exit code that belongs to it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
+            Self::Unreachable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Exit::Refused
+            }
+            Self::NoSocket { tried } if tried.iter().any(|(_, why)| why.is_refusal()) => {
+                Exit::Refused
+            }
             Self::NoSocket { .. } | Self::Unreachable { .. } | Self::Ended => Exit::Unreachable,
-            Self::Silent { .. } => Exit::Overdue,
+            Self::Silent { .. } | Self::Late { .. } | Self::StillEnding { .. } => Exit::Overdue,
             Self::Answer(_) | Self::Output(_) => Exit::Failed,
             Self::Input(_) | Self::Configuration { .. } => Exit::Invalid,
             Self::Problem(problem) => match problem.status {
@@ -109,6 +138,45 @@ impl Failure {
             },
         }
     }
+}
+
+impl Failure {
+    /// Whether a master says, or shows, that it goes: the next one may answer.
+    pub(crate) fn is_farewell(&self) -> bool {
+        let is_ending = |problem: &Problem| problem.kind == ENDING;
+        matches!(self, Self::Ended) || matches!(self, Self::Problem(problem) if is_ending(problem))
+    }
+
+    /// Whether there is no master at the socket at all.
+    pub(crate) fn is_absence(&self) -> bool {
+        use io::ErrorKind as Kind;
+        matches!(self, Self::Unreachable { source, .. }
+            if matches!(source.kind(), Kind::NotFound | Kind::ConnectionRefused))
+    }
+
+    /// The same for programs.
+    pub(crate) fn problem(&self) -> Problem {
+        if let Self::Problem(problem) = self {
+            return (**problem).clone();
+        }
+        let (status, kind, title) = match self.exit() {
+            Exit::Invalid => (400, "bad-request", "not understood"),
+            Exit::Refused => (403, "forbidden", "not allowed"),
+            Exit::Overdue => (408, "timeout", "not in time"),
+            Exit::Unreachable => (503, "unreachable", "no master"),
+            Exit::Unknown | Exit::Failed | Exit::Success => (500, "failed", "it failed"),
+        };
+        let problem = Problem::new(status, kind, title, self.to_string());
+        match self.hint() {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    }
+}
+
+fn places(tried: &[(PathBuf, Obstacle)]) -> String {
+    let named = tried.iter().map(|(path, why)| format!("{} ({why})", named(path)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// A path as messages name it: bytes that are no text are shown as `\xff`.

@@ -8,13 +8,17 @@ use clap::Parser as _;
 mod arguments;
 mod client;
 mod exit;
+mod following;
+mod handover;
 mod offline;
 mod ordering;
 mod records;
 mod screen;
 mod showing;
 mod socket;
+mod steering;
 mod table;
+mod timing;
 mod usage;
 
 use arguments::{Arguments, MasterVerb, Verb};
@@ -47,19 +51,21 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let client = || Ok::<_, Failure>(Client::new(socket::find(arguments)?));
     match &arguments.verb {
-        Verb::Validate { file, output } => offline::validate(file, *output),
+        Verb::Validate { file, output, enable_log } => {
+            offline::validate(file, *output, *enable_log)
+        }
         Verb::Completions { shell } => offline::completions(*shell),
         Verb::Man { folder } => offline::man(folder),
         Verb::List { workers, output } => showing::list(&client()?, workers, *output),
         Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),
         Verb::Why { worker, output } => showing::why(&client()?, worker, *output),
+        Verb::Logs(wanted) if wanted.follow => following::logs(&client()?, wanted),
         Verb::Logs(wanted) => records::logs(&client()?, wanted),
+        Verb::Events(wanted) if wanted.follow => following::events(&client()?, wanted),
         Verb::Events(wanted) => records::events(&client()?, wanted),
         Verb::Capabilities { output } => showing::capabilities(&client()?, *output),
         Verb::Version { output } => showing::version(client, *output),
-        Verb::Wait { worker, state, timeout, output } => {
-            ordering::wait(&client()?, worker, state, *timeout, *output)
-        }
+        Verb::Wait(wanted) => ordering::wait(&client()?, wanted),
         Verb::Start(which) => ordering::command(&client()?, which, "start", false),
         Verb::Stop(ending) => ordering::command(&client()?, &ending.which, "stop", ending.force),
         Verb::Restart(ending) => {
@@ -69,7 +75,9 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Disable(which) => ordering::command(&client()?, which, "disable", false),
         Verb::Reset(which) => ordering::command(&client()?, which, "reset-breaker", false),
         Verb::Remove(which) => ordering::command(&client()?, which, "remove", false),
-        Verb::Signal { worker, signal } => ordering::signal(&client()?, worker, signal),
+        Verb::Signal { worker, signal, output } => {
+            ordering::signal(&client()?, worker, signal, *output)
+        }
         Verb::Master { verb } => master(&client()?, verb),
     }
 }
@@ -77,10 +85,10 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn master(client: &Client, verb: &MasterVerb) -> Result<Exit, Failure> {
     match verb {
         MasterVerb::Status { output } => showing::master(client, *output),
-        MasterVerb::Upgrade { executable } => ordering::upgrade(client, executable.as_deref()),
-        MasterVerb::Shutdown { keep_workers, force } => {
-            ordering::shutdown(client, *keep_workers, *force)
+        MasterVerb::Upgrade { executable, output } => {
+            steering::upgrade(client, executable.as_deref(), *output)
         }
+        MasterVerb::Shutdown(wanted) => steering::shutdown(client, wanted),
     }
 }
 
@@ -91,20 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verb_is_on_its_page() {
+    fn the_page_of_the_command_line_is_what_the_parser_takes() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
-        let page = std::fs::read_to_string(page).unwrap();
-        for verb in Arguments::command().get_subcommands() {
-            let name = verb.get_name();
-            assert!(page.contains(&format!("`{name}")), "{name}");
-            for option in verb.get_arguments().filter_map(clap::Arg::get_long) {
-                assert!(page.contains(&format!("--{option}")), "{name} --{option}");
-            }
-            for below in verb.get_subcommands() {
-                let name = format!("`{name} {}", below.get_name());
-                assert!(page.contains(&name), "{name}");
-            }
-        }
+        let compared = hsu_testkit::page::compare(page.as_ref(), &mut Arguments::command());
+        assert_eq!(compared, Ok(()));
     }
 
     #[test]

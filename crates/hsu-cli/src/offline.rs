@@ -1,31 +1,32 @@
 //! What needs no master: validation, completions, manual pages.
 
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 use std::path::Path;
 
 use clap::CommandFactory as _;
-use hsu_config::{LoadOptions, Surroundings};
+use hsu_config::{LoadOptions, Readability, Surroundings};
 
 use crate::arguments::{Arguments, Output};
-use crate::exit::{Exit, Failure, with_causes};
+use crate::exit::{Exit, Failure};
 
-/// Prints everything that is wrong with a file.
-pub(crate) fn validate(file: &Path, output: Output) -> Result<Exit, Failure> {
-    let source = hsu_config::read(file).map_err(|error| Failure::Input(with_causes(&error)))?;
-    let options = LoadOptions { check_files: true, ..LoadOptions::default() };
-    let outcome = hsu_config::load(&source, &Surroundings::of_this_process(), &options);
+/// Prints everything that is wrong with a file, or with standard input when it is `-`.
+pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> Result<Exit, Failure> {
+    let here = Surroundings::of_this_process();
+    let options = LoadOptions { enable_log, check_files: true, ..LoadOptions::default() };
+    let verdict = hsu_config::validate(file, stdin().lock(), &here, &options);
     let mut out = stdout().lock();
-    match output {
-        Output::Json => writeln!(out, "{:#}", outcome.diagnostics.to_json(&source))?,
-        Output::Text => {
+    match (output, verdict.readability()) {
+        (Output::Json, _) => writeln!(out, "{:#}", verdict.to_json())?,
+        (Output::Text, Readability::Read) => {
             let color = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            out.write_all(outcome.diagnostics.render(&source, color).as_bytes())?;
-            if let Some(fleet) = &outcome.fleet {
-                writeln!(out, "{}: valid, {} workers", source.name, fleet.workers.len())?;
-            }
+            out.write_all(verdict.text(color).as_bytes())?;
+        }
+        // Nobody is left to hear that standard error is closed.
+        (Output::Text, Readability::Unreadable) => {
+            drop(stderr().write_all(verdict.text(false).as_bytes()));
         }
     }
-    Ok(if outcome.fleet.is_some() { Exit::Success } else { Exit::Invalid })
+    Ok(if verdict.is_valid() { Exit::Success } else { Exit::Invalid })
 }
 
 /// Prints completions for a shell.

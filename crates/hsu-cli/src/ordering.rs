@@ -1,26 +1,25 @@
-//! Orders: what changes something.
+//! Orders: what is asked for several workers at once.
 
 use std::io::{Write as _, stdout};
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hsu_api::{
-    CommandAnswer, CommandRequest, MessageView, ShutdownMode, ShutdownRequest, UpgradeRequest,
-    WorkerList, WorkerView,
-};
+use hsu_api::{CommandAnswer, CommandRequest, WorkerList, WorkerView};
 use serde::Serialize;
 
-use crate::arguments::{Output, Which};
+use crate::arguments::{Output, Wait, Which};
 use crate::client::{Client, PATIENCE, parse};
 use crate::exit::{Exit, Failure};
+use crate::handover::Handover;
 use crate::screen::escaped;
+use crate::timing::named;
 
 /// Commands under way at the same time; the master serves more connections than this.
 const AT_ONCE: usize = 32;
 /// Room for the master's own patience beside ours.
 const SLACK: Duration = Duration::from_secs(5);
 
-fn json(value: &impl Serialize) -> Result<String, Failure> {
+/// A value as one line.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|error| Failure::Input(error.to_string()))
 }
 
@@ -46,8 +45,7 @@ pub(crate) fn path(worker: &str, rest: &str) -> String {
     }
 }
 
-/// Does the same to several workers at once; the first failure decides the exit code, none stops
-/// the others.
+/// Does the same to several workers at once.
 pub(crate) fn command(
     client: &Client,
     which: &Which,
@@ -60,35 +58,141 @@ pub(crate) fn command(
     } else {
         which.workers.clone()
     };
-    let body = json(&CommandRequest { force, ..CommandRequest::default() })?;
-    let patience = Some(Duration::from_secs_f64(which.timeout));
-    let ask = |worker: &String| match verb {
-        "remove" => client.bytes("DELETE", &path(worker, ""), "", patience),
-        verb => client.bytes("POST", &path(worker, &format!("/{verb}")), &body, patience),
+    let wait = which.timeout.is_zero().then_some(false);
+    let body = json(&CommandRequest { force, wait, ..CommandRequest::default() })?;
+    let order = Order { verb, body, timeout: which.timeout };
+    each(&workers, which.output, |worker| order.give(client, worker), print_answer)
+}
+
+/// Sends a signal to a worker.
+pub(crate) fn signal(
+    client: &Client,
+    worker: &str,
+    signal: &str,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let request = CommandRequest { signal: Some(signal.to_owned()), ..CommandRequest::default() };
+    let order = Order { verb: "signal", body: json(&request)?, timeout: PATIENCE };
+    let workers = [worker.to_owned()];
+    each(&workers, output, |worker| order.give(client, worker), print_answer)
+}
+
+/// Waits until workers are in a state.
+pub(crate) fn wait(client: &Client, wanted: &Wait) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let ask = |worker: &String| -> Result<WorkerView, Failure> {
+        let mut handover = Handover::default();
+        loop {
+            let rest = wanted.timeout.saturating_sub(begun.elapsed());
+            // A first look has the whole time, so that a refusal names what was asked for.
+            let rest = if rest + SLACK > wanted.timeout { wanted.timeout } else { rest };
+            let (state, seconds) = (segment(&wanted.state), rest.as_secs_f64());
+            let query = format!("/wait?for={state}&timeout={seconds}");
+            let patience = Some(rest.saturating_add(SLACK));
+            match client.bytes("GET", &path(worker, &query), "", patience) {
+                Ok(bytes) => return parse(&bytes),
+                Err(failure) if handover.goes_on(&failure) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
     };
+    each(&wanted.workers, wanted.output, ask, |view| format!("{} is {}", view.id, view.state))
+}
+
+fn print_answer(answer: &CommandAnswer) -> String {
+    format!("{}: {} ({})", answer.worker, answer.message, answer.state)
+}
+
+/// What one worker shall do.
+struct Order<'a> {
+    verb: &'a str,
+    body: String,
+    timeout: Duration,
+}
+
+impl Order<'_> {
+    /// Asks the master, or the one after it when it is being replaced.
+    fn give(&self, client: &Client, worker: &str) -> Result<CommandAnswer, Failure> {
+        let asked = Instant::now();
+        let mut handover = Handover::default();
+        loop {
+            let failure = match self.ask(client, worker) {
+                Ok(bytes) => return parse(&bytes),
+                Err(failure @ Failure::Silent { .. }) => {
+                    return Err(self.late(client, worker, failure));
+                }
+                Err(failure) => failure,
+            };
+            if !handover.goes_on(&failure) {
+                return Err(failure);
+            }
+            // A second restart would be one too many.
+            if self.verb == "restart"
+                && let Some(answer) = restarted_since(client, worker, asked)
+            {
+                return Ok(answer);
+            }
+        }
+    }
+
+    fn ask(&self, client: &Client, worker: &str) -> Result<Vec<u8>, Failure> {
+        let patience = Some(if self.timeout.is_zero() { PATIENCE } else { self.timeout });
+        if self.verb == "remove" {
+            return client.bytes("DELETE", &path(worker, ""), "", patience);
+        }
+        client.bytes("POST", &path(worker, &format!("/{}", self.verb)), &self.body, patience)
+    }
+
+    /// A worker that is slow is not a master that hangs.
+    fn late(&self, client: &Client, worker: &str, silent: Failure) -> Failure {
+        match client.get::<WorkerView>(&path(worker, "")) {
+            Ok(view) => Failure::Late {
+                worker: worker.to_owned(),
+                state: view.state,
+                verb: self.verb.to_owned(),
+                timeout: named(self.timeout),
+            },
+            Err(_) => silent,
+        }
+    }
+}
+
+/// The answer that was lost, when the process that runs is younger than the question.
+fn restarted_since(client: &Client, worker: &str, asked: Instant) -> Option<CommandAnswer> {
+    let view: WorkerView = client.get(&path(worker, "")).ok()?;
+    let uptime = view.uptime_seconds?;
+    (view.state == "running" && uptime < asked.elapsed().as_secs_f64()).then(|| CommandAnswer {
+        worker: view.id,
+        state: view.state,
+        message: "restarted; the master was replaced meanwhile".to_owned(),
+    })
+}
+
+/// Asks for each worker, some at once, and prints the answers in the order of the workers; the
+/// first failure decides the exit code, none stops the others.
+fn each<T: Serialize + Send>(
+    workers: &[String],
+    output: Output,
+    ask: impl Fn(&String) -> Result<T, Failure> + Sync,
+    text: impl Fn(&T) -> String,
+) -> Result<Exit, Failure> {
     let mut first = None;
     for some in workers.chunks(AT_ONCE) {
-        let answers: Vec<_> = match some {
-            [worker] => vec![ask(worker)],
-            some => std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    some.iter().map(|worker| scope.spawn(|| ask(worker))).collect();
-                let crashed = |_| Err(Failure::Answer("its thread has crashed".to_owned()));
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).collect()
-            }),
-        };
-        for (worker, answer) in some.iter().zip(answers) {
-            match answer.and_then(|bytes| report(&bytes)) {
-                Ok(()) => {}
+        for (worker, answer) in some.iter().zip(at_once(some, &ask)) {
+            let line = match (&answer, output) {
+                (Ok(answer), Output::Text) => Some(escaped(text(answer).as_bytes())),
+                (Ok(answer), Output::Json) => Some(json(answer)?),
+                (Err(failure), Output::Json) => Some(json(&failure.problem().about(worker))?),
+                (Err(_), Output::Text) => None,
+            };
+            if let Some(line) = line {
+                writeln!(stdout().lock(), "{line}")?;
+            }
+            match answer {
+                Ok(_) => {}
                 Err(failure) if workers.len() == 1 => return Err(failure),
-                // Nobody reads what else there is to say.
-                Err(failure @ Failure::Output(_)) => return Err(failure),
                 Err(failure) => {
-                    let text = format!("{worker}: {failure}");
-                    writeln!(std::io::stderr(), "error: {}", escaped(text.as_bytes()))?;
-                    if let Some(hint) = failure.hint() {
-                        writeln!(std::io::stderr(), "hint: {}", escaped(hint.as_bytes()))?;
-                    }
+                    complain(worker, &failure);
                     first = first.or_else(|| Some(failure.exit()));
                 }
             }
@@ -97,70 +201,27 @@ pub(crate) fn command(
     Ok(first.unwrap_or(Exit::Success))
 }
 
-fn report(bytes: &[u8]) -> Result<(), Failure> {
-    let answer: CommandAnswer = parse(bytes)?;
-    let text = format!("{}: {} ({})", answer.worker, answer.message, answer.state);
-    writeln!(stdout().lock(), "{}", escaped(text.as_bytes()))?;
-    Ok(())
-}
-
-/// Sends a signal to a worker.
-pub(crate) fn signal(client: &Client, worker: &str, signal: &str) -> Result<Exit, Failure> {
-    let body =
-        json(&CommandRequest { signal: Some(signal.to_owned()), ..CommandRequest::default() })?;
-    report(&client.bytes("POST", &path(worker, "/signal"), &body, Some(PATIENCE))?)?;
-    Ok(Exit::Success)
-}
-
-/// Waits until a worker is in a state.
-pub(crate) fn wait(
-    client: &Client,
-    worker: &str,
-    state: &str,
-    timeout: f64,
-    output: Output,
-) -> Result<Exit, Failure> {
-    let limit = Duration::try_from_secs_f64(timeout)
-        .map_err(|_| Failure::Input(format!("{timeout} is no time to wait")))?;
-    let query = format!("/wait?for={}&timeout={timeout}", segment(state));
-    let bytes =
-        client.bytes("GET", &path(worker, &query), "", Some(limit.saturating_add(SLACK)))?;
-    let view: WorkerView = parse(&bytes)?;
-    let mut out = stdout().lock();
-    match output {
-        Output::Json => writeln!(out, "{}", crate::showing::json(&view)?)?,
-        Output::Text => writeln!(out, "{} is {}", view.id, view.state)?,
+fn complain(worker: &str, failure: &Failure) {
+    let text = format!("{worker}: {failure}");
+    let mut text = format!("error: {}\n", escaped(text.as_bytes()));
+    if let Some(hint) = failure.hint() {
+        text.push_str(&format!("hint: {}\n", escaped(hint.as_bytes())));
     }
-    Ok(Exit::Success)
+    // Nobody is left to hear that standard error is closed.
+    drop(std::io::stderr().write_all(text.as_bytes()));
 }
 
-/// Replaces the master.
-pub(crate) fn upgrade(client: &Client, executable: Option<&Path>) -> Result<Exit, Failure> {
-    let executable = match executable {
-        Some(path) => {
-            let path = std::path::absolute(path)?;
-            Some(
-                path.to_str()
-                    .map(str::to_owned)
-                    .ok_or_else(|| Failure::Input(format!("{} is no UTF-8", path.display())))?,
-            )
-        }
-        None => None,
-    };
-    let body = json(&UpgradeRequest { executable })?;
-    let patience = Some(Duration::from_secs(15));
-    print_message(&client.bytes("POST", "/v1/master/upgrade", &body, patience)?)
-}
-
-/// Ends the master.
-pub(crate) fn shutdown(client: &Client, keep_workers: bool, force: bool) -> Result<Exit, Failure> {
-    let mode = if keep_workers { ShutdownMode::KeepWorkers } else { ShutdownMode::StopWorkers };
-    let body = json(&ShutdownRequest { mode, force })?;
-    print_message(&client.bytes("POST", "/v1/master/shutdown", &body, Some(PATIENCE))?)
-}
-
-fn print_message(bytes: &[u8]) -> Result<Exit, Failure> {
-    let answer: MessageView = parse(bytes)?;
-    writeln!(stdout().lock(), "{}", escaped(answer.message.as_bytes()))?;
-    Ok(Exit::Success)
+fn at_once<T: Send>(
+    workers: &[String],
+    ask: &(impl Fn(&String) -> Result<T, Failure> + Sync),
+) -> Vec<Result<T, Failure>> {
+    if let [worker] = workers {
+        return vec![ask(worker)];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            workers.iter().map(|worker| scope.spawn(move || ask(worker))).collect();
+        let crashed = |_| Err(Failure::Answer("its thread has crashed".to_owned()));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).collect()
+    })
 }

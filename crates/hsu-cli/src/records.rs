@@ -1,52 +1,75 @@
-//! Records: output and events, which may go on for as long as somebody looks.
+//! Records: output and events, as the master sends them, one JSON object a line.
 
-use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 use std::time::Duration;
 
-use hsu_api::{EventList, EventView, LineView, Problem};
+use hsu_api::{Description, EventList, LineView, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{Events, Logs, Output};
-use crate::client::{Client, parse};
+use crate::client::{Answer, Client, parse};
 use crate::exit::{Exit, Failure};
 use crate::ordering::{path, segment};
 use crate::screen::escaped;
 use crate::showing::{json, print_event};
 
 /// How long the master may look for old lines and events.
-const LOOK: Duration = Duration::from_secs(60);
+pub(crate) const LOOK: Duration = Duration::from_secs(60);
+/// Events that are shown when nobody says how many.
+const SOME_EVENTS: usize = 100;
 
-/// Shows what happened, and with `-f` what happens.
+/// Shows what happened.
 pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> {
-    let mut query = format!("/v1/events?limit={}&follow={}", wanted.limit, wanted.follow);
-    if let Some(after) = wanted.after {
-        query.push_str(&format!("&after={after}"));
-    }
-    if let Some(worker) = &wanted.worker {
-        query.push_str(&format!("&worker={}", segment(worker)));
-    }
-    if wanted.follow {
-        return records::<EventView>(client, &query, None, |out, bytes, event| {
-            match wanted.output {
-                Output::Json => out.write_all(bytes).and_then(|()| writeln!(out)),
-                Output::Text => print_event(out, event),
-            }
-        });
-    }
-    let list: EventList = parse(&client.bytes("GET", &query, "", Some(LOOK))?)?;
-    let mut out = BufWriter::new(stdout().lock());
+    let limit = wanted.limit.unwrap_or(SOME_EVENTS);
+    let query = match wanted.after {
+        Some(after) => format!("after={after}&limit={limit}"),
+        None => format!("last={limit}"),
+    };
+    let list = list(client, &query, wanted.worker.as_deref())?;
+    let mut text = Vec::new();
     match wanted.output {
-        Output::Json => writeln!(out, "{}", json(&list)?)?,
-        Output::Text => list.events.iter().try_for_each(|event| print_event(&mut out, event))?,
+        Output::Json => writeln!(text, "{}", json(&list)?)?,
+        Output::Text => list.events.iter().try_for_each(|event| print_event(&mut text, event))?,
     }
-    out.flush()?;
+    write(&text)?;
     Ok(Exit::Success)
+}
+
+/// Asks for events that there are.
+pub(crate) fn list(
+    client: &Client,
+    query: &str,
+    worker: Option<&str>,
+) -> Result<EventList, Failure> {
+    let query = format!("/v1/events?{query}{}", about(worker));
+    parse(&client.bytes("GET", &query, "", Some(LOOK))?)
+}
+
+/// The part of a query that leaves out other workers.
+pub(crate) fn about(worker: Option<&str>) -> String {
+    worker.map_or_else(String::new, |worker| format!("&worker={}", segment(worker)))
 }
 
 /// Shows the output of a worker.
 pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
-    let mut query = format!("/logs?follow={}", wanted.follow);
+    let screen = Screen::of(wanted);
+    let query = path(&wanted.worker, &format!("/logs?follow=false{}", narrowed(wanted)));
+    let answer = client.ask("GET", &query, "", Some(LOOK))?;
+    let mut is_empty = true;
+    each::<LineView>(client, answer, |out, bytes, line| {
+        is_empty = false;
+        screen.show(out, bytes, line)
+    })?;
+    if is_empty {
+        tell_when_off(client, &wanted.worker);
+    }
+    Ok(Exit::Success)
+}
+
+/// The part of a query that says which lines are wanted.
+pub(crate) fn narrowed(wanted: &Logs) -> String {
+    let mut query = String::new();
     for (name, value) in [("since", &wanted.since), ("stream", &wanted.stream)] {
         if let Some(value) = value {
             query.push_str(&format!("&{name}={}", segment(value)));
@@ -55,56 +78,93 @@ pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
     if let Some(tail) = wanted.tail {
         query.push_str(&format!("&tail={tail}"));
     }
-    let is_raw = wanted.raw || !stdout().is_terminal();
-    let patience = (!wanted.follow).then_some(LOOK);
-    let query = path(&wanted.worker, &query);
-    records::<LineView>(client, &query, patience, |out, bytes, line| {
-        if wanted.output == Output::Json {
-            out.write_all(bytes)?;
-            return writeln!(out);
+    query
+}
+
+/// Says why there is nothing, when the reason is that nothing is collected.
+pub(crate) fn tell_when_off(client: &Client, worker: &str) {
+    let description: Result<Description, _> = client.get(&path(worker, ""));
+    let Ok(Description { collected: Some(collected), .. }) = description else {
+        return;
+    };
+    if collected.is_empty() {
+        let text = "hint: the output of this worker is not collected; give it `logging`, or start \
+                    hsu-master with --enable-log\n";
+        // Nobody is left to hear that standard error is closed.
+        drop(stderr().write_all(text.as_bytes()));
+    }
+}
+
+/// How lines are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen {
+    output: Output,
+    is_raw: bool,
+    timestamps: bool,
+}
+
+impl Screen {
+    pub(crate) fn of(wanted: &Logs) -> Self {
+        Self {
+            output: wanted.output,
+            is_raw: wanted.raw || !stdout().is_terminal(),
+            timestamps: wanted.timestamps,
         }
-        if wanted.timestamps {
+    }
+
+    pub(crate) fn show(self, out: &mut Vec<u8>, bytes: &[u8], line: &LineView) -> io::Result<()> {
+        if self.output == Output::Json {
+            out.write_all(bytes)?;
+            return out.write_all(b"\n");
+        }
+        if self.timestamps {
             let head = format!("{} {}", line.time, line.stream);
             write!(out, "{} ", escaped(head.as_bytes()))?;
         }
         let text = line.bytes.as_deref().unwrap_or(line.line.as_bytes());
-        if is_raw {
+        if self.is_raw {
             out.write_all(text)?;
         } else {
             out.write_all(escaped(text).as_bytes())?;
         }
         out.write_all(b"\n")
-    })
+    }
 }
 
-/// Hands every record of a growing answer to `show`, as it comes.
-fn records<T: DeserializeOwned>(
+/// Hands every record of a growing answer to `show`, and writes what it made of those that came
+/// together.
+pub(crate) fn each<T: DeserializeOwned>(
     client: &Client,
-    query: &str,
-    patience: Option<Duration>,
-    show: impl Fn(&mut dyn Write, &[u8], &T) -> io::Result<()>,
-) -> Result<Exit, Failure> {
-    let mut answer = client.ask("GET", query, "", patience)?;
-    let mut out = BufWriter::new(stdout().lock());
-    let mut buffer = Vec::new();
+    mut answer: Answer,
+    mut show: impl FnMut(&mut Vec<u8>, &[u8], &T) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let (mut buffer, mut text) = (Vec::new(), Vec::new());
     loop {
         let more = client.read(&mut answer, &mut buffer)?;
         let end = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let whole: Vec<u8> = buffer.drain(..end).collect();
         for record in whole.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
             match parse::<T>(record) {
-                Ok(value) => show(&mut out, record, &value)?,
+                Ok(value) => show(&mut text, record, &value)?,
                 Err(failure) => {
-                    out.flush()?;
+                    write(&text)?;
                     return Err(last(record).unwrap_or(failure));
                 }
             }
         }
-        out.flush()?;
+        write(&text)?;
+        text.clear();
         if !more {
-            return Ok(Exit::Success);
+            return Ok(());
         }
     }
+}
+
+/// Writes what is there by now, also when the end of its last line is not.
+pub(crate) fn write(text: &[u8]) -> io::Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text)?;
+    out.flush()
 }
 
 /// What a last record says about why there are no more: a problem, or an object that holds one.

@@ -15,6 +15,12 @@ mod bad_commands;
 #[cfg(test)]
 #[path = "conversation/fake.rs"]
 mod fake;
+#[cfg(test)]
+#[path = "conversation/handovers.rs"]
+mod handovers;
+#[cfg(test)]
+#[path = "conversation/options.rs"]
+mod options;
 
 use fake::{Fake, client, running, said};
 
@@ -69,7 +75,9 @@ fn why_tells_the_chain_in_words() {
     let (from, to) = (WorkerState::Starting, WorkerState::Running);
     let reason = "the process runs".to_owned();
     fake.happened("web", EventKind::StateChanged { from, to, reason });
-    fake.wrote("web", "stderr", b"starting\nout of \x1b[31mmemory\n");
+    fake.wrote_in_run("web", "stderr", RunId(2), b"an older life\n");
+    fake.wrote_in_run("web", "stderr", RunId(3), b"starting\nout of \x1b[31mmemory\n");
+    fake.wrote_in_run("web", "stderr", RunId(4), b"a new life\n");
     let served = fake.serve();
     let (code, text, _) = served.run(&["why", "web"]);
     assert_eq!(code, 0);
@@ -81,6 +89,7 @@ fn why_tells_the_chain_in_words() {
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+    assert!(!text.contains("life"), "words of another run: {text}");
 }
 
 #[test]
@@ -98,7 +107,7 @@ fn each_refusal_has_its_exit_code_its_reason_and_a_hint() {
         (&["signal", "web", "NOPE"], 2, "\"NOPE\" is no signal"),
         (&["stop", "busy"], 1, "does not take more requests"),
         (&["stop", "broken"], 1, "no \\x1b[31m"),
-        (&["stop", "slow", "--timeout", "1"], 6, "does not answer in time"),
+        (&["stop", "slow", "--timeout", "1"], 6, "stop is not done after 1 s: slow is running"),
         (&["wait", "web", "--for=stopped", "--timeout", "0.1"], 6, "web is running, not stopped"),
         (&["logs", "web", "--since", "yesterday"], 2, "\"yesterday\" is neither"),
         (&["master", "upgrade", "--executable", "/no"], 1, "/no does not start"),

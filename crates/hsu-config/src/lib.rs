@@ -25,6 +25,7 @@ mod summary;
 mod surroundings;
 mod text;
 mod value;
+mod verdict;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Related, Severity, Span};
 pub use feature::{Feature, features};
@@ -32,6 +33,7 @@ pub use reference::reference;
 pub use source::{Access, Limits, Opened, ReadError, Source, read, read_opened, read_through};
 pub use summary::summary;
 pub use surroundings::{Os, Surroundings};
+pub use verdict::{Readability, Verdict, validate};
 
 use hsu_model::master::FleetSpec;
 
@@ -105,4 +107,12 @@ fn understand(
         }
         (None, ..) => None,
     }
+}
+
+/// Where a master of this host has its control socket when its configuration does not say
+/// another folder: the likeliest for this user first. Nothing is looked for.
+#[must_use]
+pub fn usual_sockets(surroundings: &Surroundings) -> Vec<String> {
+    let folders = resolve::runtimes(resolve::Paths { surroundings });
+    folders.iter().map(|folder| hsu_model::master::control_socket(folder)).collect()
 }

@@ -22,6 +22,7 @@ use crate::findings::{At, Findings};
 use crate::schema::root::Root;
 use crate::surroundings::Surroundings;
 
+pub(crate) use folders::runtimes;
 pub(crate) use outputs::Files;
 pub(crate) use paths::Paths;
 pub(crate) use worker::no_workers;

@@ -130,14 +130,28 @@ pub fn read_opened(path: &Path, opened: Opened, limit: usize) -> Result<Source, 
     if let Some(access) = opened.access {
         refuse_untrusted(path, access)?;
     }
+    Ok(Source { name: named(path), text: read_bounded(path, opened.file, limit)? })
+}
+
+/// Reads a configuration of at most `limit` bytes from a stream, for as long as it takes.
+pub(crate) fn read_stream(
+    name: &str,
+    stream: impl io::Read,
+    limit: usize,
+) -> Result<Source, ReadError> {
+    Ok(Source { name: name.to_owned(), text: read_bounded(Path::new(name), stream, limit)? })
+}
+
+fn read_bounded(path: &Path, stream: impl io::Read, limit: usize) -> Result<Vec<u8>, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
     // One byte more than allowed tells "too large" from "just fits".
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();
-    opened.file.take(most).read_to_end(&mut text).map_err(io)?;
+    stream.take(most).read_to_end(&mut text).map_err(io)?;
     if text.len() > limit {
         return Err(ReadError::TooLarge { path: path.to_owned(), limit });
     }
-    Ok(Source { name: named(path), text })
+    Ok(text)
 }
 
 fn refuse_special(path: &Path, kind: fs::FileType) -> Result<(), ReadError> {
@@ -162,7 +176,7 @@ fn refuse_untrusted(path: &Path, access: Access) -> Result<(), ReadError> {
 }
 
 /// A path as messages name it: bytes that are no text are shown as `\xff`.
-fn named(path: &Path) -> String {
+pub(crate) fn named(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         name.push_str(chunk.valid());

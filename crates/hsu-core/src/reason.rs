@@ -81,7 +81,7 @@ impl fmt::Display for Reason {
             Self::Final(exit) => write!(f, "{exit}, and its policy does not restart it"),
             Self::RestartAtOnce(exit) => write!(f, "{exit}, restarted at once"),
             Self::Rest { exit, attempt, delay } => {
-                write!(f, "{exit}, attempt {attempt} after {delay:?}")
+                write!(f, "{exit}, attempt {attempt} after {:.3} s", delay.as_secs_f64())
             }
             Self::RestOver => f.write_str("the rest before this attempt is over"),
             Self::StartRate => f.write_str("waits for the start rate of the whole master"),

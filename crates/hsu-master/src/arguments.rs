@@ -1,6 +1,7 @@
 //! The command line of `hsu-master`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -32,9 +33,15 @@ pub(crate) struct RunArguments {
     /// Capture the output of workers, also when the file does not enable it.
     #[arg(long)]
     pub(crate) enable_log: bool,
-    /// Stop the workers and end after this many seconds; 0 runs for ever.
-    #[arg(long, value_name = "SECS", default_value_t = 0)]
-    pub(crate) run_duration: u64,
+    /// Stop the workers and end after this many seconds; without it, or with 0, run for ever.
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) run_duration: Option<Duration>,
+}
+
+/// Reads a whole number of seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "not a whole number of seconds".to_owned())?;
+    Ok(Duration::from_secs(seconds))
 }
 
 /// What else the binary does.
@@ -42,7 +49,7 @@ pub(crate) struct RunArguments {
 pub(crate) enum Verb {
     /// Check a configuration; exit code 2 when it has errors.
     Validate {
-        /// The configuration to check.
+        /// The configuration to check, or `-` for standard input.
         file: PathBuf,
         /// How to print what was found.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -59,6 +66,16 @@ pub(crate) enum Verb {
     },
     /// Print the version.
     Version,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    Man {
+        /// The folder; made when it is missing.
+        folder: PathBuf,
+    },
 }
 
 /// How to print an answer.

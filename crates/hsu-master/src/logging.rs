@@ -1,6 +1,6 @@
 //! The master's own log: lines on standard error, as quiet as the configuration says.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::stderr;
 
 use hsu_model::master::LogLevel;
 use tracing_subscriber::filter::LevelFilter;
@@ -16,8 +16,8 @@ pub(crate) fn start(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let color = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Never coloured: what is no text for a file is no text for a terminal either.
     let lines =
-        tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(color).with_target(false);
+        tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(false).with_target(false);
     tracing_subscriber::registry().with(level).with(lines).init();
 }

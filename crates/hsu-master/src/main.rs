@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod arguments;
 mod capabilities;
+mod documents;
 mod exit;
 mod logging;
 mod run;
@@ -34,10 +35,43 @@ fn obey(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         Some(Verb::Capabilities { output }) => capabilities::capabilities(*output),
         Some(Verb::Version) => version(),
+        Some(Verb::Completions { shell }) => documents::completions(*shell),
+        Some(Verb::Man { folder }) => documents::man(folder),
     }
 }
 
 fn version() -> anyhow::Result<Exit> {
     writeln!(std::io::stdout(), "hsu-master {}", env!("CARGO_PKG_VERSION"))?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_command_line_is_what_the_parser_takes() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/hsu-master.md");
+        let compared = hsu_testkit::page::compare(page.as_ref(), &mut Arguments::command());
+        assert_eq!(compared, Ok(()));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_is_given_in_seconds_and_none_is_no_number() {
+        let parsed = |words: &[&str]| {
+            let words = ["hsu-master"].iter().chain(words);
+            Arguments::try_parse_from(words).map(|arguments| arguments.run.run_duration).ok()
+        };
+        let two = std::time::Duration::from_secs(2);
+        assert_eq!(parsed(&["--run-duration", "2"]), Some(Some(two)));
+        assert_eq!(parsed(&[]), Some(None));
+        assert_eq!(parsed(&["--run-duration", "2.5"]), None);
+    }
 }

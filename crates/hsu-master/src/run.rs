@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use hsu_config::{Access, LoadOptions, Opened, Surroundings};
@@ -33,8 +32,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         fleet,
         config: std::path::absolute(config).unwrap_or_else(|_| config.clone()),
         keeper: keeper().context("cannot find hsu-keeper")?,
-        run_duration: (arguments.run_duration > 0)
-            .then(|| Duration::from_secs(arguments.run_duration)),
+        run_duration: arguments.run_duration.filter(|duration| !duration.is_zero()),
         candidate: std::env::var_os(hsu_keeper::CANDIDATE_VARIABLE).is_some(),
         relaunched: std::env::var_os(hsu_keeper::RELAUNCHED_VARIABLE).is_some(),
     };

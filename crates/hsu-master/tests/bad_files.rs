@@ -123,6 +123,9 @@ fn a_bad_file_is_refused_in_text_and_in_json_within_little_memory_and_time() {
         let answer = bounded(&master).args(["validate", "-o", "json"]).arg(&path).output().unwrap();
         let value: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
         assert_eq!(answer.status.code(), Some(2), "row {row}, {name}");
+        let other = bounded(&client).args(["validate", "-o", "json"]).arg(&path).output().unwrap();
+        assert_eq!(other.stdout, answer.stdout, "row {row}, {name}: both programs say the same");
+        assert_eq!(other.status.code(), Some(2), "row {row}, {name}");
         assert_eq!(value["valid"], false, "row {row}, {name}: {value}");
         assert_eq!(value["file"], path.to_str().unwrap(), "row {row}, {name}: {value}");
         assert!(value["errors"].as_u64() >= Some(1), "row {row}, {name}: {value}");

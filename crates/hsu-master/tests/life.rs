@@ -71,6 +71,41 @@ fn a_worker_that_always_fails_trips_its_breaker_and_a_reset_starts_it() {
 }
 
 #[test]
+fn the_log_of_the_master_names_workers_that_fail() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(Worker::new("missing", "/nowhere/at/all"))
+        .worker(shell("flaky", "exit 7").retries(2, Duration::from_millis(1)))
+        .worker(sleeper("good"))
+        .start()
+        .unwrap();
+    fleet.wait_for("missing", "failed", SOON).unwrap();
+    fleet.wait_for("flaky", "tripped", SOON).unwrap();
+    fleet.wait_for("good", "running", SOON).unwrap();
+    fleet.stop(SOON).unwrap();
+    let log = fleet.own_words();
+    let lines_with = |parts: &[&str]| {
+        log.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    };
+    assert_eq!(lines_with(&["failed to start", "worker=missing", "/nowhere/at/all"]), 1, "{log}");
+    assert_eq!(lines_with(&["tripped", "worker=flaky"]), 1, "{log}");
+    assert_eq!(lines_with(&["backs off", "worker=flaky", " s"]), 2, "{log}");
+    assert_eq!(lines_with(&["worker=good"]), 0, "{log}");
+    assert!(!log.contains("Signal(") && !log.contains("Some("), "{log}");
+}
+
+#[test]
+fn a_shutdown_that_is_waited_for_comes_back_when_the_process_has_ended() {
+    let sandbox = Sandbox::new().unwrap();
+    let fleet = FleetBuilder::new(&sandbox).worker(sleeper("web")).start().unwrap();
+    fleet.wait_for("web", "running", SOON).unwrap();
+    let said = fleet.tell(&["master", "shutdown", "--wait", "--timeout", "60s"]).unwrap();
+    assert_eq!(said, "the master has ended\n");
+    let alive = fleet.players(Role::Master).unwrap();
+    assert!(alive.iter().all(hsu_testkit::Process::is_zombie), "{alive:?}");
+}
+
+#[test]
 fn exit_code_zero_is_no_failure() {
     let sandbox = Sandbox::new().unwrap();
     let mut fleet = FleetBuilder::new(&sandbox)
@@ -95,6 +130,9 @@ fn a_worker_that_ignores_term_is_killed_after_its_grace() {
     fleet.tell(&["stop", "stubborn"]).unwrap();
     let view = fleet.wait_for("stubborn", "stopped", SOON).unwrap();
     assert_eq!(view.field("last_exit")["signal"], json!(9));
+    let why = fleet.tell(&["why", "stubborn"]).unwrap();
+    assert!(why.contains("asked to end with SIGTERM at "), "{why}");
+    assert!(why.contains("its grace of 0.3 s ran out"), "{why}");
     fleet.stop(SOON).unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! Events: immutable facts with a cause and an actor.
 
 use alloc::string::String;
+use core::fmt;
 use core::time::Duration;
 
 use crate::exit::Exit;
@@ -39,6 +40,18 @@ pub enum Actor {
     Signal(i32),
     /// The worker's own process.
     Worker,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Master => f.write_str("master"),
+            Self::Configuration => f.write_str("configuration"),
+            Self::Operator { uid } => write!(f, "operator:{uid}"),
+            Self::Signal(number) => write!(f, "signal:{number}"),
+            Self::Worker => f.write_str("worker"),
+        }
+    }
 }
 
 /// What happened.

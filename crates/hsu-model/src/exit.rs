@@ -108,7 +108,10 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
     SIGNALS.iter().find(|(n, _)| *n == number).map(|(_, name)| *name)
 }
 
-/// The number of a signal named `TERM`, `SIGTERM`, `term` or `15`; 1 to 64.
+/// The first and the last real-time signal as programs of the GNU C library count them.
+const REAL_TIME: (i32, i32) = (34, 64);
+
+/// The number of a signal named `TERM`, `SIGTERM`, `term`, `RTMIN+3`, `RTMAX-1` or `15`; 1 to 64.
 #[must_use]
 pub fn signal_number(text: &str) -> Option<i32> {
     if let Ok(number) = text.parse::<i32>() {
@@ -116,5 +119,53 @@ pub fn signal_number(text: &str) -> Option<i32> {
     }
     let has_prefix = text.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("sig"));
     let bare = if has_prefix { text.get(3..)? } else { text };
-    SIGNALS.iter().find(|(_, name)| name[3..].eq_ignore_ascii_case(bare)).map(|(number, _)| *number)
+    let named = SIGNALS.iter().find(|(_, name)| name[3..].eq_ignore_ascii_case(bare));
+    named.map(|(number, _)| *number).or_else(|| real_time(bare))
+}
+
+/// `RTMIN`, `RTMIN+3`, `RTMAX-1`.
+fn real_time(name: &str) -> Option<i32> {
+    let (first, last) = REAL_TIME;
+    let (base, rest) = name.split_at_checked(5)?;
+    let offset = |sign: char| match rest {
+        "" => Some(0),
+        rest => {
+            let digits = rest.strip_prefix(sign)?;
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse::<u8>().ok().filter(|_| is_plain).map(i32::from)
+        }
+    };
+    let number = match base {
+        base if base.eq_ignore_ascii_case("rtmin") => first + offset('+')?,
+        base if base.eq_ignore_ascii_case("rtmax") => last - offset('-')?,
+        _ => return None,
+    };
+    (first..=last).contains(&number).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_found_by_name_by_number_and_by_its_place_among_the_real_time_ones() {
+        for (text, number) in [
+            ("TERM", Some(15)),
+            ("sigterm", Some(15)),
+            ("9", Some(9)),
+            ("64", Some(64)),
+            ("65", None),
+            ("RTMIN", Some(34)),
+            ("SIGRTMIN+1", Some(35)),
+            ("rtmax-1", Some(63)),
+            ("RTMIN+31", None),
+            ("RTMIN+", None),
+            ("RTMIN++1", None),
+            ("RTMIN-1", None),
+            ("RTMED", None),
+            ("", None),
+        ] {
+            assert_eq!(signal_number(text), number, "{text}");
+        }
+    }
 }

@@ -66,6 +66,12 @@ impl Directories {
     /// The control socket of the master, inside the runtime folder.
     #[must_use]
     pub fn control_socket(&self) -> String {
-        alloc::format!("{}/control.sock", self.runtime)
+        control_socket(&self.runtime)
     }
+}
+
+/// The control socket of a master, inside a runtime folder.
+#[must_use]
+pub fn control_socket(runtime: &str) -> String {
+    alloc::format!("{runtime}/control.sock")
 }

@@ -43,11 +43,13 @@ mod outputs;
 mod perform;
 mod replacement;
 mod requests;
+mod telling;
 mod watchdog;
 
 pub(crate) use holding::Holding;
 use perform::Held;
 use requests::Replies;
+use telling::Teller;
 use watchdog::Watchdog;
 
 /// Why the loop ended.
@@ -129,6 +131,7 @@ pub struct Body {
     /// When the run duration is over.
     pub(crate) deadline: Option<Tick>,
     pub(crate) boot: BootId,
+    teller: Teller,
     watchdog: Watchdog,
 }
 
@@ -197,6 +200,7 @@ impl Body {
             stopping: None,
             deadline: parts.deadline,
             boot: parts.boot,
+            teller: Teller::default(),
             watchdog: Watchdog::of_this_process(),
         }
     }
@@ -316,14 +320,14 @@ impl Body {
                 ShutdownMode::StopWorkers => "the workers are stopped",
                 ShutdownMode::KeepWorkers => "the workers go on without a master",
             };
-            info!(?actor, "the master is ending: {reason}");
+            info!(%actor, "the master is ending: {reason}");
             hsu_sys::notify::stopping();
             let kind = EventKind::MasterStopping { reason: reason.to_owned() };
             let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
             self.batch.events.push(event);
             self.step(now, Input::Shutdown { mode, actor });
         } else {
-            warn!(?actor, "asked a second time: whatever still runs is killed");
+            warn!(%actor, "asked a second time: whatever still runs is killed");
             self.step(now, Input::ForceShutdown);
         }
     }
@@ -337,7 +341,7 @@ impl Body {
                 pid = status.process.map(|process| process.pid),
                 restarts = status.restarts,
                 breaker = status.breaker.as_str(),
-                next_attempt = ?status.next_attempt.map(|due| due.since(now.tick)),
+                next_attempt_seconds = status.next_attempt.map(|due| seconds(due.since(now.tick))),
                 "{}",
                 status.reason
             );
@@ -365,4 +369,9 @@ impl Body {
     pub(crate) fn answer(&mut self, ticket: Ticket, answer: hsu_core::answer::Answer) {
         self.replies.answer(ticket, answer);
     }
+}
+
+/// A span in seconds, to the millisecond.
+fn seconds(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1000.0).round() / 1000.0
 }

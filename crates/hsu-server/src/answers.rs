@@ -18,6 +18,8 @@ use hsu_runtime::Entry;
 use hsu_runtime::control::{Control, StuckOutput};
 use hsu_sys::usage::Usage;
 
+use crate::story;
+
 /// How old CPU, memory and a list that holds them may be.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 /// Events that explain a state.
@@ -26,6 +28,8 @@ const CAUSES: usize = 12;
 const RECENT: usize = 20;
 /// Lines of standard error that explain an exit.
 const LAST_WORDS: usize = 10;
+/// Lines that are looked at for them: a later run may have written since.
+const LOOKED_AT: usize = 500;
 
 /// The master, and what was made of it a moment ago.
 pub(crate) struct Answers {
@@ -140,6 +144,7 @@ impl Answers {
             restart_policy: policy.to_owned(),
             graceful_timeout_seconds: grace,
             pid_file,
+            collected: collected(&spec.unit),
             events: self.events_of(&spec.id, RECENT),
         }
     }
@@ -148,9 +153,7 @@ impl Answers {
     pub(crate) fn why(&self, entry: &Entry) -> WhyView {
         let worker = self.view(entry);
         let events = self.events_of(&entry.spec.id, CAUSES);
-        let spools = self.control.spools();
-        let lines = spools.last_lines(&entry.spec.id, Stream::Stderr, LAST_WORDS);
-        let last_stderr: Vec<_> = lines.unwrap_or_default().iter().map(line_view).collect();
+        let last_stderr = self.last_words(entry);
         let entered = |event: &&EventView| {
             event.kind == "state_changed"
                 && event.fields.get("to") == Some(&worker.state.as_str().into())
@@ -171,6 +174,7 @@ impl Answers {
                 exit.lasted_seconds.unwrap_or(0.0),
             ));
         }
+        chain.extend(story::of_a_kill(&events, worker.last_exit.as_ref(), grace(entry)));
         let decided = |event: &&EventView| {
             matches!(event.kind.as_str(), "restart_scheduled" | "restart_refused" | "spawn_failed")
         };
@@ -184,6 +188,18 @@ impl Answers {
         }));
         chain.push(next_step(entry, &worker));
         WhyView { worker, since, last_stderr, events, chain }
+    }
+
+    /// The last lines of the run that ended last; of the one that runs when none has ended.
+    fn last_words(&self, entry: &Entry) -> Vec<LineView> {
+        let run = entry.status.last_exit.as_ref().map(|exit| exit.run).or(entry.status.run);
+        let spools = self.control.spools();
+        let lines = spools.last_lines(&entry.spec.id, Stream::Stderr, LOOKED_AT);
+        let mut lines = lines.unwrap_or_default();
+        // A line whose run is not known may be its own.
+        lines.retain(|line| line.run.is_none() || line.run == run);
+        let first = lines.len().saturating_sub(LAST_WORDS);
+        lines.iter().skip(first).map(line_view).collect()
     }
 
     pub(crate) fn master(&self) -> MasterView {
@@ -211,6 +227,24 @@ fn stuck_view(stuck: &StuckOutput) -> StuckOutputView {
         output: stuck.output.clone(),
         reason: stuck.reason.clone(),
     }
+}
+
+/// How long a worker may take to end.
+fn grace(entry: &Entry) -> Duration {
+    match &entry.spec.unit {
+        Unit::Managed(managed) => managed.stop.graceful_timeout,
+        Unit::Departed(departure) => departure.stop.graceful_timeout,
+        _ => Duration::ZERO,
+    }
+}
+
+/// The streams that are collected; none for what we do not start ourselves.
+fn collected(unit: &Unit) -> Option<Vec<String>> {
+    let Unit::Managed(managed) = unit else { return None };
+    let logs = &managed.logs;
+    let streams = [(Stream::Stdout, &logs.stdout), (Stream::Stderr, &logs.stderr)];
+    let captured = streams.into_iter().filter(|(_, logs)| logs.capture);
+    Some(captured.map(|(stream, _)| stream.as_str().to_owned()).collect())
 }
 
 /// What comes next, or what an operator can do.

@@ -7,6 +7,7 @@
 mod answers;
 mod problems;
 mod routes;
+mod story;
 mod streams;
 
 use std::io;

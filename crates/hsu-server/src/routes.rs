@@ -149,8 +149,23 @@ async fn why(State(face): State<Face>, Path(id): Path<String>) -> Answered {
     Ok(Json(why).into_response())
 }
 
-async fn remove(State(face): State<Face>, Path(id): Path<String>) -> Answered {
-    perform(&face, id, Command::Remove, true).await
+async fn remove(State(face): State<Face>, Path(id): Path<String>, body: Bytes) -> Answered {
+    let request: CommandRequest = parse(&body)?;
+    takes_no_more("remove", &request)?;
+    perform(&face, id, Command::Remove, request.wait.unwrap_or(true)).await
+}
+
+/// Refuses what a command has no use for: nothing is read and ignored.
+fn takes_no_more(verb: &str, request: &CommandRequest) -> Result<(), Refused> {
+    if request.force && !matches!(verb, "stop" | "restart") {
+        let problem = bad("no such option", format!("`force` means nothing to {verb}"));
+        return Err(problem.hint("`stop` and `restart` take it; stop the worker first").into());
+    }
+    if request.signal.is_some() && verb != "signal" {
+        let problem = bad("no such option", format!("`signal` means nothing to {verb}"));
+        return Err(problem.hint("the route `signal` takes it").into());
+    }
+    Ok(())
 }
 
 async fn command(
@@ -159,6 +174,9 @@ async fn command(
     body: Bytes,
 ) -> Answered {
     let request: CommandRequest = parse(&body)?;
+    if hsu_api::COMMANDS.contains(&verb.as_str()) {
+        takes_no_more(&verb, &request)?;
+    }
     let force = request.force;
     let command = match verb.as_str() {
         "start" => Command::Start,
@@ -171,7 +189,7 @@ async fn command(
             let name = request.signal.unwrap_or_default();
             Command::Signal(signal_number(&name).ok_or_else(|| {
                 bad("no such signal", format!("{name:?} is no signal"))
-                    .hint("a name such as HUP or SIGHUP, or a number from 1 to 64")
+                    .hint("a name such as HUP, SIGHUP or RTMIN+1, or a number from 1 to 64")
             })?)
         }
         _ => {
@@ -286,11 +304,34 @@ struct EventsQuery {
     follow: bool,
 }
 
+impl EventsQuery {
+    /// Refuses what would be read and ignored.
+    fn is_consistent(&self) -> Result<(), Refused> {
+        let ignored = if self.follow && self.limit.is_some() {
+            Some("`limit` does not end a stream that is followed")
+        } else if self.after.is_some() && self.last.is_some() {
+            Some("`after` and `last` both say where to begin")
+        } else if self.last.is_some() && self.limit.is_some() {
+            Some("`last` and `limit` both say how many")
+        } else {
+            None
+        };
+        match ignored {
+            None => Ok(()),
+            Some(text) => {
+                let hint = "`after` with `limit`, or `last`; with `follow`, `after` or `last`";
+                Err(bad("too many bounds", text).hint(hint).into())
+            }
+        }
+    }
+}
+
 async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> Answered {
     let worker = match &query.worker {
         Some(id) => Some(WorkerId::new(id).map_err(|_| unknown(id))?),
         None => None,
     };
+    query.is_consistent()?;
     if query.follow {
         let hold = face.hold()?;
         let after = match query.after {
@@ -364,7 +405,7 @@ async fn wait(
         return Ok(Json(face.answers.view(&entry?)).into_response());
     }
     let state = face.entry(&id)?.status.state.as_str();
-    let detail = format!("{id} is {state}, not {}, after {limit:?}", query.state);
+    let detail = format!("{id} is {state}, not {}, after {} s", query.state, limit.as_secs_f64());
     Err(Problem::new(408, "timeout", "not in time", detail)
         .hint(format!("`hsu-master-cli why {id}` tells what holds it up"))
         .about(id)

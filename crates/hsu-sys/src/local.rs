@@ -7,4 +7,4 @@ mod os;
 #[path = "local/elsewhere.rs"]
 mod os;
 
-pub use os::{AsyncListener, AsyncStream, LocalListener, LocalStream, own_uid};
+pub use os::{AsyncListener, AsyncStream, LocalListener, LocalStream, own_uid, owner};

@@ -15,6 +15,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 pub mod lines;
+pub mod page;
 pub mod patience;
 pub mod ports;
 pub mod process;

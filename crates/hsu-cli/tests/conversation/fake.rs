@@ -1,7 +1,10 @@
 //! A master that knows what a test says, and remembers what it was asked.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Output, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +16,8 @@ use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::exit::Exit;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
+use hsu_model::spool::index::{Mark, Record};
+use hsu_model::spool::index_name;
 use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::WorkerSpec;
@@ -34,6 +39,8 @@ pub(crate) struct Fake {
     /// Commands that are never answered; kept, so that their ends stay open.
     open: Mutex<Vec<oneshot::Sender<Answer>>>,
     version: watch::Sender<u64>,
+    /// Nanoseconds from [`NOW`] to what is written next.
+    moments: AtomicI64,
     /// Whether this master knows what an earlier life left.
     pub(crate) opened: watch::Sender<bool>,
     /// How often this master went on after another had failed to replace it.
@@ -94,6 +101,7 @@ impl Fake {
             asked: Mutex::default(),
             open: Mutex::default(),
             version: watch::Sender::new(0),
+            moments: AtomicI64::new(0),
             opened: watch::Sender::new(true),
             regained: watch::Sender::new(0),
         };
@@ -126,11 +134,25 @@ impl Fake {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Puts bytes where the pump would have written them.
+    /// Puts bytes where the pump would have written them, a millisecond after those before.
     pub(crate) fn wrote(&self, worker: &str, stream: &str, bytes: &[u8]) {
+        self.wrote_in_run(worker, stream, RunId(4), bytes);
+    }
+
+    /// The same for another run than the present one.
+    pub(crate) fn wrote_in_run(&self, worker: &str, stream: &str, run: RunId, bytes: &[u8]) {
         let folder = self.folder.path().join(worker).join(stream);
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("data"), bytes).unwrap();
+        let append = |name: &str, bytes: &[u8]| {
+            let file = OpenOptions::new().create(true).append(true).open(folder.join(name));
+            file.unwrap().write_all(bytes).unwrap();
+        };
+        let at = std::fs::metadata(folder.join("data")).map_or(0, |data| data.len());
+        let time = WallTime(NOW.0 + self.moments.fetch_add(1_000_000, Ordering::Relaxed));
+        for mark in [Mark::Run(run), Mark::Arrived(time)] {
+            append(&index_name(0), &Record { at, mark }.encode());
+        }
+        append("data", bytes);
     }
 
     fn note(&self, text: String) {
@@ -163,6 +185,8 @@ impl Control for Fake {
         let done = match (worker.as_str(), state) {
             (_, None) => Answer::Refused(Refusal::Unknown { worker }),
             ("busy", _) => return Err(ControlError::Busy),
+            // Its first order meets a master that goes.
+            ("leaving", _) if self.asked().len() == 1 => return Err(ControlError::Ending),
             ("slow", _) => {
                 self.open.lock().unwrap().push(reply);
                 return Ok(answer);
@@ -254,6 +278,15 @@ impl Control for Fake {
 impl Served {
     pub(crate) fn socket(&self) -> PathBuf {
         self.fake.folder.path().join("s")
+    }
+
+    /// One master goes, the socket with it, and another one serves what it knew.
+    pub(crate) fn replace(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(Socket::Remove);
+        }
+        let control: Arc<dyn Control> = Arc::clone(&self.fake) as _;
+        self.server = Some(hsu_server::start(&self.socket(), control).unwrap());
     }
 
     /// The client, asked at this socket.

@@ -85,6 +85,38 @@ pub(crate) fn of(context: ServiceContext, paths: Paths<'_>) -> Result<Folders, M
     })
 }
 
+/// The runtime folders that masters of this host have when no configuration says another:
+/// the likeliest for this user first, and none twice. For root that of the system comes
+/// first, and for everybody those in a folder where anybody may write come last.
+pub(crate) fn runtimes(paths: Paths<'_>) -> Vec<String> {
+    use ServiceContext::{Development, Session, System, User};
+    let contexts = match paths.surroundings.uid {
+        Some(0) => [System, User, Session, Development],
+        Some(_) | None => [User, Session, System, Development],
+    };
+    // A master may have been started where `XDG_RUNTIME_DIR` was not set.
+    let mut bare = paths.surroundings.clone();
+    bare.environment.remove("XDG_RUNTIME_DIR");
+    let found = contexts.map(|context| runtime(context, paths)).into_iter();
+    let found = found.chain([runtime(User, Paths { surroundings: &bare })]).flatten();
+    let mut folders: Vec<String> = Vec::new();
+    for folder in found {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    let is_shared = |folder: &String| folder.starts_with("/tmp/");
+    folders.sort_by_key(is_shared);
+    folders
+}
+
+fn runtime(context: ServiceContext, paths: Paths<'_>) -> Result<String, Missing> {
+    if context == ServiceContext::Development {
+        return Ok(paths.join(&paths.surroundings.temp, &format!("{APP}-dev")));
+    }
+    Ok(paths.join(&pid_base(context, paths)?, APP))
+}
+
 /// The folder of PID files of one worker, from its own `process_file`.
 pub(crate) fn pids(
     context: ServiceContext,
@@ -170,4 +202,43 @@ fn program_data(here: &Surroundings) -> String {
 
 fn local_app_data(here: &Surroundings) -> Result<String, Missing> {
     here.environment.get("LOCALAPPDATA").cloned().ok_or(Missing("LOCALAPPDATA"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(uid: u32, runtime: Option<&str>) -> Vec<String> {
+        let mut here = Surroundings::of_this_process();
+        here.os = Os::Linux;
+        here.uid = Some(uid);
+        here.temp = "/tmp".to_owned();
+        here.exists = |_| true;
+        here.environment.remove("XDG_RUNTIME_DIR");
+        if let Some(folder) = runtime {
+            here.environment.insert("XDG_RUNTIME_DIR".to_owned(), folder.to_owned());
+        }
+        runtimes(Paths { surroundings: &here })
+    }
+
+    #[test]
+    fn the_own_folder_comes_first_and_what_anybody_may_make_comes_last() {
+        let shared = ["/tmp/hsu-master-dev", "/tmp/hsu-master"];
+        for (uid, runtime, expected) in [
+            (
+                7,
+                Some("/x/y"),
+                &["/x/y/hsu-master", "/run/user/7/hsu-master", "/run/hsu-master"][..],
+            ),
+            (7, Some("relative"), &["/run/user/7/hsu-master", "/run/hsu-master"]),
+            (0, None, &["/run/hsu-master", "/run/user/0/hsu-master"]),
+        ] {
+            let places = places(uid, runtime);
+            let (first, rest) = places.split_at(expected.len());
+            assert_eq!(first, expected, "{uid} {runtime:?}");
+            assert!(
+                rest.len() == 2 && shared.iter().all(|folder| rest.contains(&(*folder).to_owned()))
+            );
+        }
+    }
 }

@@ -157,6 +157,7 @@ impl Body {
         kind: EventKind,
     ) {
         if let Some(worker) = &worker {
+            self.teller.tell(now.tick, worker, &kind);
             self.keep_pid_file(worker, &kind);
             self.changed.insert(worker.clone());
         }

@@ -48,7 +48,7 @@ impl Body {
         }
         match crate::launch::this_program(executable.as_deref()) {
             Ok(program) => {
-                info!(?actor, "starting another master to take over");
+                info!(%actor, "starting another master to take over");
                 let kind = EventKind::Commanded { verb: "upgrade".to_owned() };
                 self.record(now, None, actor, kind);
                 self.replacement.reply = Some(reply);

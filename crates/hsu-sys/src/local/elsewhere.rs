@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use hsu_model::process::ProcessKey;
+
 /// A connection for an async runtime; none is ever made.
 pub type AsyncStream = tokio::io::DuplexStream;
 
@@ -56,6 +58,14 @@ impl LocalStream {
     pub fn connect(_: &Path, _: Option<Duration>) -> io::Result<Self> {
         Err(io::Error::from(io::ErrorKind::Unsupported))
     }
+
+    /// Cannot be called: no value exists.
+    ///
+    /// # Errors
+    /// None.
+    pub fn peer(&self) -> io::Result<ProcessKey> {
+        match self.0 {}
+    }
 }
 
 impl Read for LocalStream {
@@ -78,4 +88,12 @@ impl Write for LocalStream {
 #[must_use]
 pub fn own_uid() -> u32 {
     u32::MAX
+}
+
+/// No users have numbers on this platform.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+pub fn owner(_: &Path) -> io::Result<u32> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }

@@ -2,10 +2,12 @@
 
 use std::fs::Permissions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
+
+use hsu_model::process::ProcessKey;
 
 /// A connection for an async runtime.
 pub type AsyncStream = tokio::net::UnixStream;
@@ -73,6 +75,15 @@ impl LocalStream {
         stream.set_write_timeout(timeout)?;
         Ok(Self(stream))
     }
+
+    /// The process that listens at the other end, as it is known here.
+    ///
+    /// # Errors
+    /// The kernel's; [`io::ErrorKind::NotFound`] when it lives in a PID namespace that
+    /// hides it, [`io::ErrorKind::Unsupported`] where no kernel tells.
+    pub fn peer(&self) -> io::Result<ProcessKey> {
+        crate::process::identify(peer_pid(&self.0)?)
+    }
 }
 
 impl Read for LocalStream {
@@ -89,6 +100,43 @@ impl Write for LocalStream {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// The PID of the process that listens at the other end.
+// Source: unix(7), SO_PEERCRED; 0 stands for a process that cannot be seen from here.
+#[cfg(target_os = "linux")]
+fn peer_pid(stream: &UnixStream) -> io::Result<u32> {
+    use std::os::fd::AsRawFd as _;
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes into `peer`, which is that long.
+    let done = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    match (done, u32::try_from(peer.pid)) {
+        (0, Ok(pid)) if pid > 0 => Ok(pid),
+        (0, _) => Err(io::Error::from(io::ErrorKind::NotFound)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_pid(_: &UnixStream) -> io::Result<u32> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// The user that a path belongs to; of a link itself, not of what it leads to.
+///
+/// # Errors
+/// The kernel's.
+pub fn owner(path: &Path) -> io::Result<u32> {
+    Ok(std::fs::symlink_metadata(path)?.uid())
 }
 
 /// The user that this process is.

@@ -1,0 +1,24 @@
+//! What the command line can be told as: completions and manual pages.
+
+use std::io::{Write as _, stdout};
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use crate::arguments::Arguments;
+use crate::exit::Exit;
+
+/// Prints completions for a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "hsu-master", &mut text);
+    stdout().lock().write_all(&text)?;
+    Ok(Exit::Success)
+}
+
+/// Writes the manual pages into a folder that is made when missing.
+pub(crate) fn man(folder: &Path) -> anyhow::Result<Exit> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Arguments::command(), folder)?;
+    Ok(Exit::Success)
+}

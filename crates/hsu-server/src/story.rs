@@ -1,0 +1,86 @@
+//! Stories: what several events mean together.
+
+use std::time::Duration;
+
+use hsu_api::{EventView, ExitView};
+use hsu_model::exit::signal_name;
+use hsu_model::time::WallTime;
+
+/// SIGKILL: the end of a run that did not do what it was asked.
+const KILL: i32 = 9;
+
+/// How a run that was told to end was asked, how long it was waited for, and that it was killed.
+/// Nothing when the latest exit was not a kill of ours.
+pub(crate) fn of_a_kill(
+    events: &[EventView],
+    exit: Option<&ExitView>,
+    grace: Duration,
+) -> Option<String> {
+    let exit = exit.filter(|exit| exit.signal == Some(KILL))?;
+    let latest = |kind: &str| {
+        let of_the_run = |event: &&EventView| {
+            let run = event.fields.get("run").and_then(serde_json::Value::as_u64);
+            event.kind == kind && run == exit.run
+        };
+        events.iter().rev().find(of_the_run)
+    };
+    let killed = latest("killed")?;
+    let end = format!("it was killed with its whole tree (SIGKILL) at {}", killed.at);
+    let Some(asked) = latest("signalled") else {
+        return Some(end);
+    };
+    let number = asked.fields.get("signal").and_then(serde_json::Value::as_i64).unwrap_or(0);
+    let name = i32::try_from(number).ok().and_then(signal_name);
+    let name = name.map_or_else(|| format!("signal {number}"), str::to_owned);
+    let seconds = grace.as_secs_f64();
+    let grace = if between(&asked.at, &killed.at) >= grace {
+        format!("its grace of {seconds} s ran out")
+    } else {
+        format!("its grace of {seconds} s was cut short by {}", killed.actor)
+    };
+    Some(format!("asked to end with {name} at {}; {grace}; {end}", asked.at))
+}
+
+/// The time between two moments of events, to the millisecond.
+fn between(from: &str, to: &str) -> Duration {
+    let read = |text| hsu_api::parse_time(text, WallTime(0)).unwrap_or(WallTime(0));
+    let nanoseconds = read(to).0.saturating_sub(read(from).0);
+    // Each is cut to the millisecond, so a span may seem one shorter than it was.
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)) + Duration::from_millis(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use hsu_model::event::{Actor, Event, EventKind};
+    use hsu_model::exit::Exit;
+    use hsu_model::id::RunId;
+
+    use super::*;
+
+    fn event(milliseconds: i64, actor: Actor, kind: EventKind) -> EventView {
+        let at = WallTime(1_700_000_000_000_000_000 + milliseconds * 1_000_000);
+        EventView::from(&Event { sequence: 1, at, worker: None, actor, kind })
+    }
+
+    fn story(killed_after: i64, killer: Actor, signal: i32) -> Option<String> {
+        let run = RunId(3);
+        let events = [
+            event(0, Actor::Operator { uid: 0 }, EventKind::Signalled { run, signal: 15 }),
+            event(killed_after, killer, EventKind::Killed { run }),
+        ];
+        let mut exit = ExitView::from(Exit::Signal { number: signal, core: false });
+        exit.run = Some(3);
+        of_a_kill(&events, Some(&exit), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn a_kill_after_the_grace_and_one_before_it_are_told_apart() {
+        let over = story(1000, Actor::Master, 9).unwrap();
+        let expected = "asked to end with SIGTERM at 2023-11-14T22:13:20.000Z; its grace of 1 s ran \
+            out; it was killed with its whole tree (SIGKILL) at 2023-11-14T22:13:21.000Z";
+        assert_eq!(over, expected);
+        let forced = story(3, Actor::Operator { uid: 7 }, 9).unwrap();
+        assert!(forced.contains("grace of 1 s was cut short by operator:7"), "{forced}");
+        assert_eq!(story(1000, Actor::Master, 15), None);
+    }
+}
