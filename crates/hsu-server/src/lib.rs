@@ -197,6 +197,7 @@ async fn accept(
 /// Comes back with another listener once the socket's name has gone. A name that another
 /// master has taken is there, and is left to it.
 async fn missed(path: &Path) -> AsyncListener {
+    let mut is_told = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if let Err(error) = std::fs::symlink_metadata(path)
@@ -207,7 +208,11 @@ async fn missed(path: &Path) -> AsyncListener {
                     warn!(socket = %path.display(), "the socket was removed, and is there again");
                     return listener;
                 }
-                Err(error) => warn!(%error, "the socket was removed, and cannot be made again"),
+                Err(error) if !is_told => {
+                    warn!(%error, "the socket was removed, and cannot be made again");
+                    is_told = true;
+                }
+                Err(_) => {}
             }
         }
     }
