@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod arguments;
 mod client;
+mod completions;
 mod exit;
 mod following;
 mod handover;
@@ -54,7 +55,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Validate { file, output, enable_log } => {
             offline::validate(file, *output, *enable_log)
         }
-        Verb::Completions { shell } => offline::completions(*shell),
+        Verb::Completions { shell } => completions::print(*shell),
         Verb::Man { folder } => offline::man(folder),
         Verb::List { workers, output } => showing::list(&client()?, workers, *output),
         Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),

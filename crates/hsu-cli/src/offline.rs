@@ -1,4 +1,4 @@
-//! What needs no master: validation, completions, manual pages.
+//! What needs no master: validation and manual pages.
 
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 use std::path::Path;
@@ -27,14 +27,6 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> Result<
         }
     }
     Ok(if verdict.is_valid() { Exit::Success } else { Exit::Invalid })
-}
-
-/// Prints completions for a shell.
-pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "hsu-master-cli", &mut text);
-    stdout().lock().write_all(&text)?;
-    Ok(Exit::Success)
 }
 
 /// Writes the manual pages into a folder that is made when missing.

@@ -88,7 +88,7 @@ pub(crate) fn tell_when_off(client: &Client, worker: &str) {
         return;
     };
     if collected.is_empty() {
-        let text = "hint: the output of this worker is not collected; give it `logging`, or start \
+        let text = "hint: the output of this worker is not collected; give it `log_collection`, or start \
                     hsu-master with --enable-log\n";
         // Nobody is left to hear that standard error is closed.
         drop(stderr().write_all(text.as_bytes()));

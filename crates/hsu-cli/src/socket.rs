@@ -135,14 +135,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("s");
         let _listener = LocalListener::bind(&socket).unwrap();
-        let stranger = own_uid() ^ 0x7fff_0001;
-        let found = first([socket.clone()].into_iter(), stranger);
-        if own_uid() == 0 {
-            // What root owns is trusted by everybody.
-            assert_eq!(found.unwrap(), socket);
+        // Whoever asks is neither root nor the owner.
+        let mut own = own_uid();
+        if own == 0 {
+            // What root owns is trusted by everybody, so another user makes it.
+            std::os::unix::fs::chown(folder.path(), Some(65_534), None).unwrap();
         } else {
-            let failure = found.unwrap_err();
-            assert!(failure.to_string().contains("not trusted: "), "{failure}");
+            own ^= 0x7fff_0001;
         }
+        let failure = first([socket].into_iter(), own).unwrap_err();
+        assert!(failure.to_string().contains("not trusted: "), "{failure}");
+        assert_eq!(failure.exit(), crate::exit::Exit::Refused);
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--socket")));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Write as _, stdout};
 
+use hsu_api::{CapabilityView, FeatureView, HostView};
+
 use crate::arguments::Output;
 use crate::exit::Exit;
 
@@ -11,16 +13,17 @@ pub(crate) fn capabilities(output: Output) -> anyhow::Result<Exit> {
     let host = hsu_sys::capabilities();
     match output {
         Output::Json => {
-            let host: Vec<_> = host
-                .iter()
-                .map(|c| serde_json::json!({"name": c.name, "available": c.available, "detail": c.detail}))
-                .collect();
-            let features: Vec<_> = hsu_config::features()
-                .iter()
-                .map(|f| serde_json::json!({"key": f.key, "what": f.why}))
-                .collect();
-            let all = serde_json::json!({"host": host, "not_built": features});
-            serde_json::to_writer_pretty(&mut out, &all)?;
+            let host = host.into_iter().map(|capability| CapabilityView {
+                name: capability.name.to_owned(),
+                available: capability.available,
+                detail: capability.detail,
+            });
+            let not_built = hsu_config::features().iter().map(|feature| FeatureView {
+                key: feature.key.clone(),
+                what: feature.why.to_owned(),
+            });
+            let view = HostView { host: host.collect(), not_built: not_built.collect() };
+            serde_json::to_writer_pretty(&mut out, &view)?;
             writeln!(out)?;
         }
         Output::Text => {

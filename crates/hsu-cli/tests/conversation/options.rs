@@ -153,3 +153,21 @@ fn a_user_without_the_right_is_refused_and_not_told_that_nobody_is_there() {
     assert_eq!(code, 4, "{err}");
     assert!(err.contains("Permission denied") && err.contains("hint: use the user"), "{err}");
 }
+
+#[test]
+fn the_names_of_workers_complete_the_verbs_that_take_them() {
+    let served = Fake::new(vec![running("web-1"), running("web-2"), running("db")]).serve();
+    let script = r#"
+        PATH="$(dirname "$0"):$PATH"
+        source <(hsu-master-cli completions bash)
+        for verb in stop validate; do
+            COMP_WORDS=(hsu-master-cli "$verb" we) COMP_CWORD=2 COMPREPLY=()
+            _hsu_master_cli_workers hsu-master-cli we "$verb"
+            echo "$verb:" "${COMPREPLY[@]}"
+        done"#;
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script, env!("CARGO_BIN_EXE_hsu-master-cli")]);
+    let output = bash.env("HSU_SOCKET", served.socket()).output().unwrap();
+    let (code, text, err) = said(&output);
+    assert_eq!((code, text.as_str()), (0, "stop: web-1 web-2\nvalidate:\n"), "{err}");
+}

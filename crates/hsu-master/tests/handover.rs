@@ -1,0 +1,173 @@
+//! Whoever talks to a real master while it is lost or replaced does not notice.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use hsu_testkit::binaries::binary;
+use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, Worker, eventually};
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A client that follows, and ends with the test.
+struct Follower {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Follower {
+    fn start(sandbox: &Sandbox, fleet: &Fleet<'_>, words: &[&str]) -> Self {
+        let mut command = sandbox.command(binary("hsu-master-cli").unwrap());
+        command.arg("--config").arg(fleet.config()).args(words);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, lines }
+    }
+
+    fn next(&self) -> String {
+        self.lines.recv_timeout(SOON).unwrap()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A worker that counts, on the stream that is not standard output every tenth time.
+fn counter() -> Worker {
+    let script = "i=0; while :; do if [ $((i % 10)) = 7 ]; then echo $i >&2; else echo $i; fi; \
+                  i=$((i + 1)); sleep 0.005; done";
+    Worker::new("counter", "/bin/sh")
+        .arguments(["-c", script])
+        .set("log_collection", json!({"enabled": true}))
+}
+
+fn back(fleet: &Fleet<'_>) {
+    let asked = || fleet.list().map(drop).map_err(|error| error.to_string());
+    eventually("a master answers", SOON, asked).unwrap();
+}
+
+#[test]
+fn followed_lines_are_neither_lost_nor_repeated_when_masters_are_killed_and_replaced() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    let follower = Follower::start(&sandbox, &fleet, &["logs", "counter", "-f"]);
+    let mut numbers: Vec<u64> = Vec::new();
+    for round in 0..6 {
+        for _ in 0..50 {
+            numbers.push(follower.next().parse().unwrap());
+        }
+        if round % 2 == 0 {
+            // One that was replaced may still be closing its books.
+            assert!(fleet.kill(Role::Master).unwrap() >= 1);
+        } else {
+            fleet.tell(&["master", "upgrade"]).unwrap();
+        }
+        back(&fleet);
+    }
+    for _ in 0..50 {
+        numbers.push(follower.next().parse().unwrap());
+    }
+    drop(follower);
+    // The two streams are followed side by side, so each keeps its own order.
+    for is_error in [false, true] {
+        let of_stream = numbers.iter().filter(|number| (*number % 10 == 7) == is_error);
+        let of_stream: Vec<u64> = of_stream.copied().collect();
+        let first = of_stream.first().copied().unwrap();
+        let all = (first..).filter(|number| (number % 10 == 7) == is_error);
+        let expected: Vec<u64> = all.take(of_stream.len()).collect();
+        assert_eq!(of_stream, expected, "standard error: {is_error}");
+    }
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn followed_events_are_neither_lost_nor_repeated_when_masters_are_killed_and_replaced() {
+    let sandbox = Sandbox::new().unwrap();
+    let crashing = Worker::new("crashing", "/bin/sh")
+        .arguments(["-c", "sleep 0.05; exit 1"])
+        .retries(100_000, Duration::from_millis(1));
+    let mut fleet = FleetBuilder::new(&sandbox).worker(crashing).start().unwrap();
+    let words = ["events", "-f", "--after", "0", "-o", "json"];
+    let follower = Follower::start(&sandbox, &fleet, &words);
+    let mut expected = 1;
+    for round in 0..4 {
+        for _ in 0..20 {
+            let event: serde_json::Value = serde_json::from_str(&follower.next()).unwrap();
+            assert_eq!(event["sequence"], json!(expected), "round {round}: {event}");
+            expected += 1;
+        }
+        if round % 2 == 0 {
+            // One that was replaced may still be closing its books.
+            assert!(fleet.kill(Role::Master).unwrap() >= 1);
+        } else {
+            fleet.tell(&["master", "upgrade"]).unwrap();
+        }
+        back(&fleet);
+    }
+    drop(follower);
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_restart_that_meets_an_upgrade_is_done_and_said_to_be_done() {
+    let sandbox = Sandbox::new().unwrap();
+    let web = Worker::new("web", "/bin/sleep").arguments(["1000"]);
+    let mut fleet = FleetBuilder::new(&sandbox).worker(web).start().unwrap();
+    let mut pid = fleet.wait_for("web", "running", SOON).unwrap().pid();
+    for _ in 0..3 {
+        let upgrade = sandbox
+            .command(binary("hsu-master-cli").unwrap())
+            .arg("--config")
+            .arg(fleet.config())
+            .args(["master", "upgrade"])
+            .stdout(Stdio::null())
+            .spawn();
+        let mut upgrade = upgrade.unwrap();
+        while upgrade.try_wait().unwrap().is_none() {
+            let said = fleet.client(&["restart", "web"]).unwrap();
+            assert_eq!(said.status.code(), Some(0), "{said:?}");
+            let now = fleet.wait_for("web", "running", SOON).unwrap().pid();
+            assert_ne!(now, pid, "{said:?}");
+            pid = now;
+        }
+        assert!(upgrade.wait().unwrap().success());
+    }
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn the_first_line_on_a_terminal_is_the_masters_own() {
+    let sandbox = Sandbox::new().unwrap();
+    let web = Worker::new("web", "/bin/sleep").arguments(["1000"]);
+    let mut fleet = FleetBuilder::new(&sandbox).worker(web).start().unwrap();
+    let terminal = rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR).unwrap();
+    rustix::pty::grantpt(&terminal).unwrap();
+    rustix::pty::unlockpt(&terminal).unwrap();
+    let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap();
+    let screen = std::fs::OpenOptions::new().write(true).open(name.to_str().unwrap()).unwrap();
+    // A second master ends as soon as it has said why.
+    let mut second = sandbox.command(binary("hsu-master").unwrap());
+    second.arg("--config").arg(fleet.config()).stdin(Stdio::null()).stdout(Stdio::null());
+    assert_eq!(second.stderr(screen).status().unwrap().code(), Some(3));
+    drop(second);
+    let mut text = Vec::new();
+    // A terminal without writers ends with an error, after everything was read.
+    drop(std::fs::File::from(terminal).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.contains("ERROR") && first.contains("another master"), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains("ansi"), "{text}");
+    fleet.stop(SOON).unwrap();
+}
