@@ -348,3 +348,17 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }.into())?;
     Ok((own(ends[0].into())?, own(ends[1].into())?))
 }
+
+/// Reads an option of a socket that has the type of `value`.
+pub(crate) fn option_of<T>(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    mut value: T,
+) -> io::Result<T> {
+    let mut length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    let (raw, place) = (socket.as_raw_fd(), (&raw mut value).cast());
+    // SAFETY: the value outlives the call, and its length is given.
+    let asked = unsafe { libc::getsockopt(raw, libc::SOL_SOCKET, option, place, &raw mut length) };
+    check(asked.into())?;
+    Ok(value)
+}

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::channel::Channel;
-use crate::kernel::{check, own};
+use crate::kernel::{check, option_of, own};
 use crate::protocol::{FromKeeper, ToKeeper};
 use crate::{Flushed, Received};
 
@@ -26,6 +26,16 @@ impl Link {
         link.queue(hello);
         link.flush()?;
         Ok(link)
+    }
+
+    /// The PID of the keeper at the other end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn peer(&self) -> io::Result<u32> {
+        let nobody = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+        let peer = option_of(self.as_fd(), libc::SO_PEERCRED, nobody)?;
+        u32::try_from(peer.pid).map_err(io::Error::other)
     }
 
     /// Adds a message to what is sent by the next flush.

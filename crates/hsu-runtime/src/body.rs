@@ -47,6 +47,7 @@ mod telling;
 mod watchdog;
 
 pub(crate) use holding::Holding;
+use holding::Tended;
 use perform::Held;
 use requests::Replies;
 use telling::Teller;
@@ -255,10 +256,12 @@ impl Body {
             }
             self.contain_due(now);
             self.watchdog.tend(now);
-            if self.holding.tend(now) {
+            match self.holding.tend(now) {
+                Tended::Same => {}
                 // Asked of a keeper that may be gone: the inventory tells. What is
                 // asked from here on is not in it, and not in doubt.
-                self.doubtful = self.spawning.clone();
+                Tended::Found => self.doubtful = self.spawning.clone(),
+                Tended::Hangs => self.end_keeper(),
             }
             self.settle(now);
         }

@@ -28,6 +28,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether both are the same process, whatever it does by now.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.outer_pid, self.started_at) == (other.outer_pid, other.started_at)
+    }
+
     /// Reads one process; none when it is gone or cannot be read.
     pub(crate) fn read(outer_pid: u32) -> Option<Self> {
         let folder = Path::new("/proc").join(outer_pid.to_string());

@@ -1,13 +1,13 @@
 //! Connections: who may connect, and what is queued for whom.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Keeper, Token};
 use crate::channel::Channel;
-use crate::kernel::{self, Epoll, check, own};
+use crate::kernel::{self, Epoll, check, option_of, own};
 use crate::link::{address, socket};
 use crate::protocol::{FromKeeper, Role, ToKeeper, VERSION};
 use crate::{Flushed, Received};
@@ -138,16 +138,6 @@ impl Connections {
 
 // Source: asm-generic/socket.h, Linux 6.5.
 const SO_PEERPIDFD: libc::c_int = 77;
-
-/// Reads an option of a socket that has the type of `value`.
-fn option_of<T>(socket: BorrowedFd<'_>, option: libc::c_int, mut value: T) -> io::Result<T> {
-    let mut length = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
-    let (raw, place) = (socket.as_raw_fd(), (&raw mut value).cast());
-    // SAFETY: the value outlives the call, and its length is given.
-    let asked = unsafe { libc::getsockopt(raw, libc::SOL_SOCKET, option, place, &raw mut length) };
-    check(asked.into())?;
-    Ok(value)
-}
 
 impl Keeper {
     pub(super) fn accept(&mut self) {

@@ -1,9 +1,10 @@
 //! What the keeper tells, made into inputs.
 
+use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
 use hsu_core::input::Input;
-use hsu_keeper::{Descriptor, FromKeeper, Stage, ToKeeper};
+use hsu_keeper::{Descriptor, FromKeeper, Link, Stage, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
@@ -14,6 +15,8 @@ use tracing::warn;
 
 use super::{Body, Live};
 use crate::chores::Chore;
+
+const SIGKILL: i32 = 9;
 
 /// How long after its start a process is put into its cgroup: a worker that
 /// crashes at once costs none, and a burst of starts is not slowed down.
@@ -32,6 +35,19 @@ impl Body {
             self.seen.clear();
             self.holding.lose(now);
             self.lose_upgrade();
+        }
+    }
+
+    /// Kills a keeper that hangs. The end of the link tells that it is gone.
+    pub(super) fn end_keeper(&self) {
+        warn!("the keeper hangs: killing it, and another one takes over");
+        // Nobody else holds the other end, so that the PID is still its own.
+        let process =
+            self.holding.link().map_or_else(|| Err(ErrorKind::NotConnected.into()), Link::peer);
+        let key = process.and_then(hsu_sys::process::identify);
+        let killed = key.and_then(ProcessHandle::open).and_then(|keeper| keeper.signal(SIGKILL));
+        if let Err(error) = killed {
+            warn!(%error, "the keeper that hangs cannot be killed");
         }
     }
 

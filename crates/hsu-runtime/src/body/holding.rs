@@ -2,7 +2,8 @@
 //!
 //! The keeper restarts the master and the master restarts the keeper. While
 //! there is none, what was meant for it waits here; a spawn that was on its way
-//! is settled by the next inventory, which tells whether it happened.
+//! is settled by the next inventory, which tells whether it happened. A keeper
+//! that is silent for too long hangs, and is killed: the next one takes over.
 
 use std::io;
 use std::time::Duration;
@@ -21,6 +22,13 @@ const RETRY: Duration = Duration::from_millis(2);
 /// After this time without an answer another keeper is started.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A keeper says something every 30 s, and this is how late it may be.
+const SILENCE: Duration = Duration::from_secs(40);
+/// Both may have stood still, and the keeper gets the time to say so.
+const LAST_CHANCE: Duration = Duration::from_secs(5);
+/// The rest after a keeper that speaks another protocol.
+const FOREIGN_REST: Duration = Duration::from_secs(5);
+
 /// Our end of the link, or what is known about its absence.
 #[derive(Debug)]
 pub(crate) struct Holding {
@@ -33,6 +41,31 @@ pub(crate) struct Holding {
     /// What could not be sent while there was no link.
     waiting: Vec<ToKeeper>,
     blocked: bool,
+    /// Until when the keeper may be silent.
+    silent_until: Tick,
+    silence: Silence,
+    /// The protocol of a keeper that cannot be understood.
+    foreign: Option<u32>,
+}
+
+/// What the silence of a keeper means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// Nothing yet.
+    Usual,
+    /// It may hang.
+    Suspicious,
+}
+
+/// What came of tending the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tended {
+    /// Nothing.
+    Same,
+    /// There is a keeper again.
+    Found,
+    /// The keeper hangs.
+    Hangs,
 }
 
 /// What the link had to say.
@@ -56,6 +89,9 @@ impl Holding {
             lost: None,
             waiting: Vec::new(),
             blocked: false,
+            silent_until: Tick(u64::MAX),
+            silence: Silence::Usual,
+            foreign: None,
         };
         if holding.connect().is_err() {
             hsu_keeper::start(&holding.plan)?;
@@ -90,7 +126,14 @@ impl Holding {
         link.flush()?;
         self.link = Some(link);
         self.lost = None;
+        self.listen();
         Ok(())
+    }
+
+    /// The keeper has just been heard, or it begins.
+    fn listen(&mut self) {
+        self.silence = Silence::Usual;
+        self.silent_until = hsu_sys::clock::now().tick.after(SILENCE);
     }
 
     pub(crate) fn link(&self) -> Option<&Link> {
@@ -102,7 +145,8 @@ impl Holding {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.lost.map(|(attempt, _)| attempt)
+        let silence = self.link.is_some().then_some(self.silent_until);
+        self.lost.map(|(attempt, _)| attempt).or(silence)
     }
 
     /// Adds a message to what is sent at the end of the round.
@@ -153,12 +197,29 @@ impl Holding {
         if heard.is_lost {
             self.link = None;
             self.blocked = false;
+        } else if !heard.messages.is_empty() {
+            self.listen();
+        }
+        for message in &heard.messages {
+            if let FromKeeper::Welcome { version, .. } = message {
+                self.foreign = (*version != VERSION).then_some(*version);
+            }
         }
         heard
     }
 
     /// Begins to look for a keeper, or to start one.
     pub(crate) fn lose(&mut self, now: Now) {
+        if let Some(version) = self.foreign {
+            // Another one would speak as this one does, and could not have its folder.
+            error!(
+                "the keeper speaks protocol {version}, and this master {VERSION} (hint: end \
+                 both with the client of the keeper's version, then start anew)"
+            );
+            let due = now.tick.after(FOREIGN_REST);
+            self.lost = Some((due, due.after(PATIENCE)));
+            return;
+        }
         self.start();
         self.lost = Some((now.tick.after(RETRY), now.tick.after(PATIENCE)));
     }
@@ -169,16 +230,16 @@ impl Holding {
         }
     }
 
-    /// Does what is due while there is no keeper; whether there is one again.
-    pub(crate) fn tend(&mut self, now: Now) -> bool {
+    /// Does what is due while there is no keeper, and listens to the one there is.
+    pub(crate) fn tend(&mut self, now: Now) -> Tended {
         let Some((attempt, restart)) = self.lost else {
-            return false;
+            return self.tend_silence(now);
         };
         if attempt > now.tick {
-            return false;
+            return Tended::Same;
         }
         if self.connect().is_ok() {
-            return true;
+            return Tended::Found;
         }
         let restart = if restart <= now.tick {
             self.start();
@@ -187,7 +248,18 @@ impl Holding {
             restart
         };
         self.lost = Some((now.tick.after(RETRY), restart));
-        false
+        Tended::Same
+    }
+
+    fn tend_silence(&mut self, now: Now) -> Tended {
+        if self.link.is_none() || self.silent_until > now.tick {
+            return Tended::Same;
+        }
+        self.silent_until = now.tick.after(LAST_CHANCE);
+        match std::mem::replace(&mut self.silence, Silence::Suspicious) {
+            Silence::Usual => Tended::Same,
+            Silence::Suspicious => Tended::Hangs,
+        }
     }
 
     /// From now on we are the master that serves.

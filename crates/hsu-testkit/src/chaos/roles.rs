@@ -12,6 +12,7 @@ use super::{Load, RECOVERY_LIMIT, Random, Report};
 use crate::error::TestError;
 use crate::fleet::{Fleet, Role};
 use crate::patience::eventually;
+use crate::process::Process;
 use crate::sandbox::Sandbox;
 
 /// What is killed, how often, and beside what.
@@ -74,7 +75,8 @@ pub(super) fn kill_and_recover(
     recoveries.add(killed.elapsed());
     eventually("the killed role is played again", RECOVERY_LIMIT, || {
         let now = fleet.players(victim).map_err(|error| error.to_string())?;
-        let is_new = !now.is_empty() && now.iter().all(|player| !players.contains(player));
+        let is_old = |player: &Process| players.iter().any(|old| old.is_same(player));
+        let is_new = !now.is_empty() && !now.iter().any(is_old);
         if is_new || players.is_empty() { Ok(()) } else { Err(format!("{now:?}")) }
     })?;
     Ok(hits)
