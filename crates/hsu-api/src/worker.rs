@@ -197,6 +197,9 @@ pub struct LineView {
     pub line: String,
     /// Whether `line` is not all that the worker wrote: bytes were replaced, cut or lost.
     pub lossy: bool,
+    /// Whether the line goes on: only its first 64 KiB are here.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub shortened: bool,
     /// The bytes of a line that is no UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Vec<u8>>,

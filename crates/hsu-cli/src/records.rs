@@ -1,6 +1,7 @@
 //! Records: output and events, as the master sends them, one JSON object a line.
 
 use std::io::{self, IsTerminal as _, Write, stderr, stdout};
+use std::sync::Once;
 use std::time::Duration;
 
 use hsu_api::{Description, EventList, LineView, Problem};
@@ -16,6 +17,8 @@ use crate::showing::{json, print_event};
 
 /// How long the master may look for old lines and events.
 pub(crate) const LOOK: Duration = Duration::from_secs(60);
+/// Stands for the rest of a line.
+const MORE: &[u8] = b" [...]";
 /// Events that are shown when nobody says how many.
 const SOME_EVENTS: usize = 100;
 
@@ -95,6 +98,17 @@ pub(crate) fn tell_when_off(client: &Client, worker: &str) {
     }
 }
 
+/// Says once that lines are longer than what is shown of them.
+fn tell_of_more() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let text = "hint: of a line longer than 64 KiB only the beginning is shown; a file output \
+                    with format `plain` has all of it\n";
+        // Nobody is left to hear that standard error is closed.
+        drop(stderr().write_all(text.as_bytes()));
+    });
+}
+
 /// How lines are shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Screen {
@@ -126,6 +140,10 @@ impl Screen {
             out.write_all(text)?;
         } else {
             out.write_all(escaped(text).as_bytes())?;
+            out.write_all(if line.shortened { MORE } else { b"" })?;
+        }
+        if line.shortened {
+            tell_of_more();
         }
         out.write_all(b"\n")
     }

@@ -38,6 +38,9 @@ pub(crate) enum Piece {
     Part,
 }
 
+/// The end of a part of a line, in the formats for people.
+const GOES_ON: &[u8] = b" [hsu-master] the line goes on\n";
+
 /// Writes the lines of one spool in one format.
 #[derive(Debug)]
 pub(crate) struct Renderer {
@@ -88,7 +91,7 @@ impl Renderer {
             let taken = match self.format {
                 LogFormat::Json => self.json_lines(rest, same, piece, limit, out),
                 LogFormat::Plain | LogFormat::EnhancedPlain => {
-                    self.text_lines(rest, same, limit, out)
+                    self.text_lines(rest, same, piece, limit, out)
                 }
             };
             if taken == 0 {
@@ -141,14 +144,21 @@ impl Renderer {
     }
 
     /// Appends lines that begin within the first `same` bytes of `block`.
-    fn text_lines(&self, block: &[u8], same: usize, limit: usize, out: &mut Vec<u8>) -> usize {
+    fn text_lines(
+        &self,
+        block: &[u8],
+        same: usize,
+        piece: Piece,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let mut done = 0;
         while done < same {
             let rest = block.get(done..).unwrap_or_default();
             let length = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let line = rest.get(..length).unwrap_or_default();
-            // One byte more, for the end of a line that has none.
-            if !out.is_empty() && out.len() + self.header.len() + length + 1 > limit {
+            // More, for the end of a line that has none.
+            if !out.is_empty() && out.len() + self.header.len() + length + GOES_ON.len() > limit {
                 break;
             }
             out.extend_from_slice(&self.header);
@@ -157,7 +167,7 @@ impl Renderer {
                 Care::Terminal => terminal::escape(line, out),
             }
             if !line.ends_with(b"\n") {
-                out.push(b'\n');
+                out.extend_from_slice(if piece == Piece::Part { GOES_ON } else { b"\n" });
             }
             done += length;
         }

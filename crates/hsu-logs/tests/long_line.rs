@@ -57,5 +57,10 @@ fn a_line_of_any_length_is_written_in_parts_and_found_by_tail() {
     assert_eq!(lines[0].extent, Extent::Shortened);
     assert_eq!(lines[1].bytes, b"short");
     let written = fs::read(&path).unwrap();
-    assert_eq!(written.iter().filter(|byte| **byte == b'x').count(), LENGTH);
+    let goes_on = b" [hsu-master] the line goes on\n";
+    let parts = written.split_inclusive(|byte| *byte == b'\n').filter(|l| l.ends_with(goes_on));
+    assert_eq!(parts.count(), LENGTH / (1 << 20), "each part but the last says so");
+    let shown = written.split(|byte| *byte == b'\n');
+    let count = |line: &[u8]| line.iter().filter(|byte| **byte == b'x').count();
+    assert_eq!(shown.map(count).sum::<usize>(), LENGTH);
 }

@@ -294,6 +294,7 @@ pub(crate) fn line_view(line: &Line) -> LineView {
         run: line.run.map(|run| run.0),
         line: text,
         lossy: is_cut || bytes.is_some(),
+        shortened: line.extent == Extent::Shortened,
         bytes,
     }
 }
@@ -317,6 +318,7 @@ mod tests {
             let line = Line { at, stream, run: None, bytes: bytes.to_vec(), extent };
             let view = line_view(&line);
             assert_eq!((view.line.as_str(), view.lossy), (text, lossy));
+            assert_eq!(view.shortened, extent == Extent::Shortened);
             assert_eq!(view.bytes.is_some(), std::str::from_utf8(bytes).is_err());
         }
     }
