@@ -5,16 +5,18 @@ use std::fmt::Write as _;
 use crate::feature::join;
 use crate::schema::{Key, Shape, root};
 
-/// The key tables of `docs/reference/configuration.md`, in Markdown.
+/// What comes before the tables.
+const HEAD: &str = include_str!("reference.md");
+
+/// The page `docs/reference/configuration.md`, in Markdown.
 #[must_use]
 pub fn reference() -> String {
-    let mut pages = Pages::default();
+    let mut pages = Pages { text: HEAD.to_owned(), seen: Vec::new() };
     pages.add("", root::KEYS);
     pages.text
 }
 
 /// Tables so far. A section that stands in several places has one table.
-#[derive(Default)]
 struct Pages {
     text: String,
     seen: Vec<(*const Key, String)>,

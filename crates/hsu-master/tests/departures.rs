@@ -35,7 +35,9 @@ fn a_worker_that_left_the_file_gets_its_grace_at_an_upgrade_and_nothing_of_it_st
     let workers = file["workers"].as_array_mut().unwrap();
     workers.retain(|worker| worker["id"] != "old");
     fs::write(fleet.config(), file.to_string()).unwrap();
+    let keeper = fleet.ask(&["master", "status"]).unwrap()["keeper_pid"].clone();
     fleet.tell(&["master", "upgrade"]).unwrap();
+    assert_eq!(fleet.ask(&["master", "status"]).unwrap()["keeper_pid"], keeper);
 
     eventually("it is gone", SOON, || {
         let workers = fleet.list().map_err(|error| error.to_string())?;

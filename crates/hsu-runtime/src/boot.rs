@@ -109,7 +109,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let now = clock::now();
     let (fleet, unknown) = revive(&options, &loaded);
     let board = Arc::new(Board::default());
-    let keeper = Arc::new(AtomicU32::new(0));
+    let keeper = Arc::new(AtomicU32::new(holding.keeper()));
     let name = tree_name(&state);
     let trees = Trees::detect(&name);
     info!(

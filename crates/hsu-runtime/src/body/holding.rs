@@ -44,6 +44,8 @@ pub(crate) struct Holding {
     /// Until when the keeper may be silent.
     silent_until: Tick,
     silence: Silence,
+    /// The PID of the keeper that said welcome last, or 0.
+    keeper: u32,
     /// The protocol of a keeper that cannot be understood.
     foreign: Option<u32>,
 }
@@ -91,6 +93,7 @@ impl Holding {
             blocked: false,
             silent_until: Tick(u64::MAX),
             silence: Silence::Usual,
+            keeper: 0,
             foreign: None,
         };
         if holding.connect().is_err() {
@@ -138,6 +141,11 @@ impl Holding {
 
     pub(crate) fn link(&self) -> Option<&Link> {
         self.link.as_ref()
+    }
+
+    /// The PID of the keeper; 0 before it said welcome.
+    pub(crate) fn keeper(&self) -> u32 {
+        self.keeper
     }
 
     pub(crate) fn wants_to_write(&self) -> bool {
@@ -201,7 +209,8 @@ impl Holding {
             self.listen();
         }
         for message in &heard.messages {
-            if let FromKeeper::Welcome { version, .. } = message {
+            if let FromKeeper::Welcome { keeper, version } = message {
+                self.keeper = *keeper;
                 self.foreign = (*version != VERSION).then_some(*version);
             }
         }
