@@ -23,8 +23,8 @@ const BEGINNING: &str = "1970-01-01T00:00:00.000Z";
 
 /// Shows what happens, and before it the last `--limit` of what happened.
 pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> {
-    let mut after = begin(client, wanted)?;
     let mut handover = Handover::default();
+    let mut after = begin(client, wanted, &mut handover)?;
     loop {
         let query = format!("/v1/events?follow=true&after={after}{}", about(worker(wanted)));
         let followed = client.ask("GET", &query, "", None).and_then(|answer| {
@@ -44,7 +44,7 @@ pub(crate) fn events(client: &Client, wanted: &Events) -> Result<Exit, Failure> 
 
 /// The number after which following begins, which is known before the first event comes: a
 /// master may be lost before it.
-fn begin(client: &Client, wanted: &Events) -> Result<u64, Failure> {
+fn begin(client: &Client, wanted: &Events, handover: &mut Handover) -> Result<u64, Failure> {
     if let Some(after) = wanted.after {
         if wanted.limit.is_some() {
             let text = "with -f, --after and --limit both say where to begin: give one of them";
@@ -52,9 +52,11 @@ fn begin(client: &Client, wanted: &Events) -> Result<u64, Failure> {
         }
         return Ok(after);
     }
-    let newest = list(client, "last=1", None)?.events.last().map_or(0, |event| event.sequence);
+    let newest = handover.ask(|| list(client, "last=1", None))?;
+    let newest = newest.events.last().map_or(0, |event| event.sequence);
     let limit = wanted.limit.unwrap_or(0);
-    let past = list(client, &format!("last={limit}"), worker(wanted))?.events;
+    let query = format!("last={limit}");
+    let past = handover.ask(|| list(client, &query, worker(wanted)))?.events;
     let mut text = Vec::new();
     past.iter().try_for_each(|event| show(&mut text, wanted.output, event))?;
     write(&text)?;
@@ -83,7 +85,9 @@ pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
         None => vec![Place::new("stdout"), Place::new("stderr")],
     };
     let at = |rest: &str| path(&wanted.worker, rest);
-    if client.bytes("GET", &at("/logs?tail=1"), "", Some(LOOK))?.is_empty() {
+    let mut handover = Handover::default();
+    let newest = handover.ask(|| client.bytes("GET", &at("/logs?tail=1"), "", Some(LOOK)))?;
+    if newest.is_empty() {
         tell_when_off(client, &wanted.worker);
     }
     let screen = Screen::of(wanted);
@@ -93,7 +97,7 @@ pub(crate) fn logs(client: &Client, wanted: &Logs) -> Result<Exit, Failure> {
     let now = hsu_api::rfc3339(hsu_sys::clock::now().wall);
     let begun = if is_whole { BEGINNING.to_owned() } else { now };
     let mut first = None;
-    let answer = client.ask("GET", &query, "", None)?;
+    let answer = handover.ask(|| client.ask("GET", &query, "", None))?;
     let followed = each::<LineView>(client, answer, |out, bytes, line| {
         first.get_or_insert_with(|| line.time.clone());
         places.iter_mut().for_each(|place| place.note(line));

@@ -13,32 +13,57 @@ const RETURNS_WITHIN: Duration = Duration::from_secs(5);
 /// The rest before the next look.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How long the next master has been waited for.
+/// What is known about the master that was asked.
 #[derive(Debug, Default)]
-pub(crate) struct Handover {
-    since: Option<Instant>,
+pub(crate) enum Handover {
+    /// None has answered yet, so there may be none.
+    #[default]
+    Unmet,
+    /// One has answered.
+    Serving,
+    /// It has gone since.
+    Gone(Instant),
 }
 
 impl Handover {
     /// A master answers.
     pub(crate) fn over(&mut self) {
-        self.since = None;
+        *self = Self::Serving;
     }
 
     /// Rests and says yes when another try may meet the next master.
     ///
     /// Only a master that answered can hand over: where none is at all, nobody waits.
     pub(crate) fn goes_on(&mut self, failure: &Failure) -> bool {
-        let may_try = match self.since {
-            None => failure.is_farewell(),
-            Some(since) => {
-                (failure.is_farewell() || failure.is_absence()) && since.elapsed() < RETURNS_WITHIN
+        let (may_try, since) = match self {
+            Self::Unmet => (failure.is_farewell(), Instant::now()),
+            Self::Serving => (failure.is_farewell() || failure.is_absence(), Instant::now()),
+            Self::Gone(since) => {
+                let is_gap = failure.is_farewell() || failure.is_absence();
+                (is_gap && since.elapsed() < RETURNS_WITHIN, *since)
             }
         };
         if may_try {
-            self.since.get_or_insert_with(Instant::now);
+            *self = Self::Gone(since);
             std::thread::sleep(LOOK_EVERY);
         }
         may_try
+    }
+
+    /// Asks until a master answers.
+    pub(crate) fn ask<T>(
+        &mut self,
+        mut question: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            match question() {
+                Ok(answer) => {
+                    self.over();
+                    return Ok(answer);
+                }
+                Err(failure) if self.goes_on(&failure) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 }
