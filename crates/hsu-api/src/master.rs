@@ -76,6 +76,9 @@ pub struct UpgradeRequest {
     /// The executable that takes over; without it, the present path, read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executable: Option<String>,
+    /// Workers that left the configuration are stopped however many they are.
+    #[serde(default)]
+    pub confirm_mass_stop: bool,
 }
 
 /// `GET /v1/capabilities`.

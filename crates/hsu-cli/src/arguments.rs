@@ -154,6 +154,9 @@ pub(crate) enum MasterVerb {
         /// Its executable; without it, the present path, read again.
         #[arg(long, value_name = "PATH")]
         executable: Option<PathBuf>,
+        /// Stop the workers that left the file, however many they are.
+        #[arg(long)]
+        confirm_mass_stop: bool,
         /// How to print the answer.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,

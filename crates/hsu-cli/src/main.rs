@@ -86,8 +86,8 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn master(client: &Client, verb: &MasterVerb) -> Result<Exit, Failure> {
     match verb {
         MasterVerb::Status { output } => showing::master(client, *output),
-        MasterVerb::Upgrade { executable, output } => {
-            steering::upgrade(client, executable.as_deref(), *output)
+        MasterVerb::Upgrade { executable, confirm_mass_stop, output } => {
+            steering::upgrade(client, executable.as_deref(), *confirm_mass_stop, *output)
         }
         MasterVerb::Shutdown(wanted) => steering::shutdown(client, wanted),
     }

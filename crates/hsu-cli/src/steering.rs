@@ -22,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn upgrade(
     client: &Client,
     executable: Option<&Path>,
+    confirm_mass_stop: bool,
     output: Output,
 ) -> Result<Exit, Failure> {
     let executable = match executable {
@@ -35,7 +36,7 @@ pub(crate) fn upgrade(
         }
         None => None,
     };
-    let body = json(&UpgradeRequest { executable })?;
+    let body = json(&UpgradeRequest { executable, confirm_mass_stop })?;
     let bytes = client.bytes("POST", "/v1/master/upgrade", &body, Some(REPLACED_WITHIN))?;
     print_message(&parse(&bytes)?, output)
 }

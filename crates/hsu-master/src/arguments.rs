@@ -33,6 +33,9 @@ pub(crate) struct RunArguments {
     /// Capture the output of workers, also when the file does not enable it.
     #[arg(long)]
     pub(crate) enable_log: bool,
+    /// Stop the workers that left the file, however many they are.
+    #[arg(long)]
+    pub(crate) confirm_mass_stop: bool,
     /// Stop the workers and end after this many seconds; without it, or with 0, run for ever.
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) run_duration: Option<Duration>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hsu_config::{Access, LoadOptions, Opened, Surroundings};
 use hsu_model::master::FleetSpec;
-use hsu_runtime::{Ending, Options, StartError};
+use hsu_runtime::{Ending, MassStop, Options, REPORT_VARIABLE, StartError};
 use hsu_server::Socket;
 use hsu_sys::files::Ownership;
 use tracing::{error, info};
@@ -34,12 +34,17 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         keeper: keeper().context("cannot find hsu-keeper")?,
         run_duration: arguments.run_duration.filter(|duration| !duration.is_zero()),
         candidate: std::env::var_os(hsu_keeper::CANDIDATE_VARIABLE).is_some(),
+        mass_stop: match arguments.confirm_mass_stop {
+            true => MassStop::Confirmed,
+            false => MassStop::Refused,
+        },
         relaunched: std::env::var_os(hsu_keeper::RELAUNCHED_VARIABLE).is_some(),
     };
     let (body, handle) = match hsu_runtime::start(options) {
         Ok(started) => started,
         Err(error) => {
             error!("{}", with_causes(&error));
+            report(&with_causes(&error));
             return Ok(if matches!(error, StartError::Lock(_)) {
                 Exit::Owned
             } else {
@@ -71,6 +76,7 @@ fn load(config: &Path, enable_log: bool) -> Option<FleetSpec> {
         Ok(source) => source,
         Err(error) => {
             write_error(&with_causes(&error));
+            report(&with_causes(&error));
             return None;
         }
     };
@@ -80,6 +86,9 @@ fn load(config: &Path, enable_log: bool) -> Option<FleetSpec> {
     if !text.is_empty() {
         write_text(&text);
     }
+    if outcome.fleet.is_none() {
+        report(&text);
+    }
     outcome.fleet
 }
 
@@ -88,6 +97,14 @@ fn open(config: &Path) -> std::io::Result<Opened> {
     let (file, ownership) = hsu_sys::files::open_with_ownership(config)?;
     let access = ownership.map(|Ownership { mode, owner, reader }| Access { mode, owner, reader });
     Ok(Opened { file, access })
+}
+
+/// Leaves word for the master that goes on when this one was to take over from it.
+fn report(text: &str) {
+    if let Some(path) = std::env::var_os(REPORT_VARIABLE) {
+        // Without it the log has the reason.
+        drop(std::fs::write(path, text));
+    }
 }
 
 fn write_error(text: &str) {

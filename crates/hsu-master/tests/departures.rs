@@ -1,12 +1,83 @@
 //! Workers that left the configuration: what runs of them ends in its own way.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::fs;
 use std::time::Duration;
 
-use hsu_testkit::{FleetBuilder, Sandbox, Worker, eventually};
+use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, Worker, eventually};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(20);
+
+fn sleeper(id: &str) -> Worker {
+    Worker::new(id, "/bin/sleep").arguments(["1000".to_owned()])
+}
+
+/// Leaves these workers in the file.
+fn keep_only(fleet: &Fleet<'_>, kept: &[&str]) {
+    let text = fs::read_to_string(fleet.config()).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let workers = file["workers"].as_array_mut().unwrap();
+    workers.retain(|worker| kept.contains(&worker["id"].as_str().unwrap()));
+    fs::write(fleet.config(), file.to_string()).unwrap();
+}
+
+#[test]
+fn a_file_that_would_stop_everything_is_refused_until_that_is_confirmed() {
+    let sandbox = Sandbox::new().unwrap();
+    let builder = FleetBuilder::new(&sandbox);
+    let mut fleet = builder.worker(sleeper("one")).worker(sleeper("two")).start().unwrap();
+    let pids = ["one", "two"].map(|id| fleet.wait_for(id, "running", SOON).unwrap().pid());
+    let good = fs::read_to_string(fleet.config()).unwrap();
+    keep_only(&fleet, &[]);
+    let refused = fleet.tell(&["master", "upgrade"]).unwrap_err().to_string();
+    assert!(refused.contains("leaves out 2 of the 2 workers that run"), "{refused}");
+    assert!(refused.contains("--confirm-mass-stop"), "{refused}");
+    let after = ["one", "two"].map(|id| fleet.wait_for(id, "running", SOON).unwrap().pid());
+    assert_eq!(after, pids);
+
+    // Nor does a crash make it so.
+    assert_eq!(fleet.kill(Role::Master).unwrap(), 1);
+    eventually("the master says why it does not start", SOON, || {
+        let words = fleet.own_words();
+        let count = words.matches("leaves out 2 of the 2 workers that run").count();
+        if count > 1 { Ok(()) } else { Err(words) }
+    })
+    .unwrap();
+    for pid in pids.into_iter().flatten() {
+        assert!(sandbox.process(pid).unwrap().is_some());
+    }
+    fs::write(fleet.config(), &good).unwrap();
+    let back = || fleet.list().map(drop).map_err(|error| error.to_string());
+    eventually("the master is back", SOON, back).unwrap();
+    let after = ["one", "two"].map(|id| fleet.wait_for(id, "running", SOON).unwrap().pid());
+    assert_eq!(after, pids);
+
+    keep_only(&fleet, &[]);
+    fleet.tell(&["master", "upgrade", "--confirm-mass-stop"]).unwrap();
+    eventually("both are gone", SOON, || {
+        let workers = fleet.list().map_err(|error| error.to_string())?;
+        if workers.is_empty() { Ok(()) } else { Err(format!("{workers:?}")) }
+    })
+    .unwrap();
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_run_changes_nothing_and_the_client_says_what_is_wrong() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(sleeper("web")).start().unwrap();
+    let kept = fleet.wait_for("web", "running", SOON).unwrap().pid();
+    let good = fs::read_to_string(fleet.config()).unwrap();
+    fs::write(fleet.config(), good.replace("executable_path", "executable_paht")).unwrap();
+    let refused = fleet.tell(&["master", "upgrade"]).unwrap_err().to_string();
+    assert!(refused.contains("executable_paht") && refused.contains("did you mean"), "{refused}");
+    assert_eq!(fleet.wait_for("web", "running", SOON).unwrap().pid(), kept);
+    fs::write(fleet.config(), good).unwrap();
+    fleet.tell(&["master", "upgrade"]).unwrap();
+    assert_eq!(fleet.wait_for("web", "running", SOON).unwrap().pid(), kept);
+    fleet.stop(SOON).unwrap();
+}
 
 #[test]
 fn a_worker_that_left_the_file_gets_its_grace_at_an_upgrade_and_nothing_of_it_stays() {
@@ -20,8 +91,8 @@ fn a_worker_that_left_the_file_gets_its_grace_at_an_upgrade_and_nothing_of_it_st
         .arguments(["-c".to_owned(), script])
         .set("stop_signal", "SIGUSR1")
         .grace(Duration::from_secs(15));
-    let other = Worker::new("other", "/bin/sleep").arguments(["1000".to_owned()]);
-    let mut fleet = FleetBuilder::new(&sandbox).worker(old).worker(other).start().unwrap();
+    let mut fleet =
+        FleetBuilder::new(&sandbox).worker(old).worker(sleeper("other")).start().unwrap();
     fleet.wait_for("old", "running", SOON).unwrap();
     let kept = fleet.wait_for("other", "running", SOON).unwrap().pid();
     let pid_file = fleet.base().join("old.pid");
@@ -30,11 +101,7 @@ fn a_worker_that_left_the_file_gets_its_grace_at_an_upgrade_and_nothing_of_it_st
     })
     .unwrap();
 
-    let mut file: Value =
-        serde_json::from_str(&fs::read_to_string(fleet.config()).unwrap()).unwrap();
-    let workers = file["workers"].as_array_mut().unwrap();
-    workers.retain(|worker| worker["id"] != "old");
-    fs::write(fleet.config(), file.to_string()).unwrap();
+    keep_only(&fleet, &["other"]);
     let keeper = fleet.ask(&["master", "status"]).unwrap()["keeper_pid"].clone();
     fleet.tell(&["master", "upgrade"]).unwrap();
     assert_eq!(fleet.ask(&["master", "status"]).unwrap()["keeper_pid"], keeper);

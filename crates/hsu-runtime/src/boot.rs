@@ -32,8 +32,10 @@ use crate::body::{Body, Holding, Parts};
 use crate::chores::Chores;
 use crate::handle::Handle;
 use crate::journal::Stamper;
-use crate::launch::{Launcher, this_program};
+use crate::launch::Launcher;
+use crate::mass_stop::{MassStop, TooMany, guard};
 use crate::request::Requests;
+use crate::successor::this_program;
 
 /// How long the old master may take to let go of the state.
 const PROCEED_WITHIN: Duration = Duration::from_secs(4);
@@ -51,6 +53,8 @@ pub struct Options {
     pub run_duration: Option<Duration>,
     /// Whether another master runs, and hands over to this one.
     pub candidate: bool,
+    /// Whether many workers may leave the configuration at once.
+    pub mass_stop: MassStop,
     /// Whether the keeper started this master after the loss of another.
     pub relaunched: bool,
 }
@@ -80,6 +84,9 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// Too many workers left the configuration.
+    #[error(transparent)]
+    MassStop(#[from] TooMany),
     /// The logs cannot be set up.
     #[error("cannot set up the logs")]
     Logs(#[from] hsu_logs::LogError),
@@ -106,6 +113,10 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         warn!("the state was broken and a new one is begun: {broken}");
     }
     let loaded = opened.store.load()?;
+    let configured: BTreeSet<_> = options.fleet.workers.iter().map(|spec| &spec.id).collect();
+    if options.mass_stop == MassStop::Refused {
+        guard(&loaded.workers, &configured)?;
+    }
     let now = clock::now();
     let (fleet, unknown) = revive(&options, &loaded);
     let board = Arc::new(Board::default());

@@ -12,6 +12,7 @@ use hsu_model::time::{Now, WallTime};
 use tokio::sync::{oneshot, watch};
 
 use crate::board::Snapshot;
+use crate::mass_stop::MassStop;
 
 /// An answer that comes later.
 pub type Pending<T> = oneshot::Receiver<T>;
@@ -116,6 +117,7 @@ pub trait Control: Send + Sync + 'static {
         &self,
         actor: Actor,
         executable: Option<PathBuf>,
+        mass_stop: MassStop,
     ) -> Result<Pending<Result<(), String>>, ControlError>;
     /// What is known about the master.
     fn facts(&self) -> Facts;

@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::board::{Board, Snapshot};
 use crate::control::{Control, ControlError, Facts, Pending};
+use crate::mass_stop::MassStop;
 use crate::request::{Request, Requests, Undelivered};
 
 /// The running master.
@@ -101,9 +102,10 @@ impl Control for Handle {
         &self,
         actor: Actor,
         executable: Option<PathBuf>,
+        mass_stop: MassStop,
     ) -> Result<Pending<Result<(), String>>, ControlError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Upgrade { actor, executable, reply })?;
+        self.send(Request::Upgrade { actor, executable, mass_stop, reply })?;
         Ok(answer)
     }
 

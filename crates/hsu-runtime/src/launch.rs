@@ -17,10 +17,12 @@ use hsu_sys::path::{self, LookupError};
 use hsu_sys::tree::MASTER_VARIABLE;
 use hsu_sys::users::{self, Identity, UserError};
 
+use crate::successor::REPORT_VARIABLE;
+
 /// Names the worker to its own processes.
 pub(crate) const WORKER_VARIABLE: &str = "HSU_WORKER_ID";
 /// Variables that are for the master itself and not for workers.
-const PRIVATE: [&str; 12] = [
+const PRIVATE: [&str; 13] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -33,6 +35,7 @@ const PRIVATE: [&str; 12] = [
     WORKER_VARIABLE,
     MASTER_VARIABLE,
     "HSU_KEEPER",
+    REPORT_VARIABLE,
 ];
 
 /// Why a worker cannot be started as it is declared.
@@ -178,33 +181,4 @@ fn variable(name: &OsString, value: &OsString) -> Result<CString, LaunchError> {
 
 fn text(what: &'static str, bytes: &[u8]) -> Result<CString, LaunchError> {
     CString::new(bytes).map_err(|source| LaunchError::ZeroByte { what, source })
-}
-
-/// How this very master is started again: the same command line in the same place.
-///
-/// # Errors
-/// The kernel's, when the executable or the working directory cannot be told.
-pub(crate) fn this_program(executable: Option<&Path>) -> std::io::Result<Program> {
-    let own = std::env::current_exe()?;
-    let path = executable.unwrap_or(&own);
-    // A binary that was replaced reads as `… (deleted)`; the new one is at the same path.
-    let path = path.as_os_str().as_encoded_bytes();
-    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-    let whole = |bytes: &[u8]| CString::new(bytes).map_err(std::io::Error::other);
-    let args = std::env::args_os().map(|word| whole(word.as_encoded_bytes()));
-    // The service manager is told that the other one is its process now, so what it
-    // expects of this one it expects of the other.
-    let is_ours = |name: &OsString| name != "WATCHDOG_PID";
-    let env = std::env::vars_os().filter(|(name, _)| is_ours(name)).map(|(name, value)| {
-        let mut pair = name.as_encoded_bytes().to_vec();
-        pair.push(b'=');
-        pair.extend_from_slice(value.as_encoded_bytes());
-        whole(&pair)
-    });
-    Ok(Program {
-        executable: whole(path)?,
-        args: args.collect::<Result<_, _>>()?,
-        env: env.collect::<Result<_, _>>()?,
-        cwd: whole(std::env::current_dir()?.as_os_str().as_encoded_bytes())?,
-    })
 }

@@ -13,9 +13,13 @@ pub mod control;
 mod handle;
 mod journal;
 mod launch;
+mod mass_stop;
 mod request;
+mod successor;
 
 pub use board::{Entry, Snapshot};
 pub use body::{Body, Ending};
 pub use boot::{Options, StartError, start};
 pub use handle::Handle;
+pub use mass_stop::{MassStop, TooMany};
+pub use successor::REPORT_VARIABLE;

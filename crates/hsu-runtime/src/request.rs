@@ -10,6 +10,8 @@ use hsu_model::id::WorkerId;
 use hsu_sys::reactor::Waker;
 use tokio::sync::oneshot;
 
+use crate::mass_stop::MassStop;
+
 /// Requests that may wait for the loop. More than this means that the loop
 /// hangs, and whoever asks is told so at once.
 const WAITING: usize = 4096;
@@ -50,6 +52,8 @@ pub(crate) enum Request {
         actor: Actor,
         /// The other executable; without it the path of this one, read again.
         executable: Option<PathBuf>,
+        /// Whether many workers may leave the configuration.
+        mass_stop: MassStop,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), String>>,
     },

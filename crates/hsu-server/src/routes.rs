@@ -21,8 +21,8 @@ use hsu_model::exit::signal_number;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::status::WorkerState;
-use hsu_runtime::Entry;
 use hsu_runtime::control::ControlError;
+use hsu_runtime::{Entry, MassStop};
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore};
 
@@ -434,7 +434,8 @@ async fn shutdown(State(face): State<Face>, body: Bytes) -> Answered {
 async fn upgrade(State(face): State<Face>, body: Bytes) -> Answered {
     let request: UpgradeRequest = parse(&body)?;
     let executable = request.executable.map(Into::into);
-    let pending = face.answers.control.upgrade(face.actor()?, executable);
+    let mass_stop = if request.confirm_mass_stop { MassStop::Confirmed } else { MassStop::Refused };
+    let pending = face.answers.control.upgrade(face.actor()?, executable, mass_stop);
     match pending.map_err(|error| unavailable(&error))?.await {
         Ok(Ok(())) => Ok(message("another master has taken over").into_response()),
         Ok(Err(reason)) => {

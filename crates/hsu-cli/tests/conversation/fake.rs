@@ -248,6 +248,7 @@ impl Control for Fake {
         &self,
         _: Actor,
         executable: Option<PathBuf>,
+        _: hsu_runtime::MassStop,
     ) -> Result<Pending<Result<(), String>>, ControlError> {
         let (reply, answer) = oneshot::channel();
         let done = match executable {

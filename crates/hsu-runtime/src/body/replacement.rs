@@ -16,7 +16,9 @@ use tracing::{info, warn};
 
 use super::{Body, Ending};
 use crate::journal::Waiting;
+use crate::mass_stop::MassStop;
 use crate::request::Request;
+use crate::successor::candidate;
 
 /// How long outputs may go on writing before they are left to the candidate, which
 /// goes on where they stopped. The candidate waits for us, so it is short.
@@ -39,14 +41,17 @@ impl Body {
         &mut self,
         now: Now,
         actor: Actor,
-        executable: Option<PathBuf>,
+        (executable, mass_stop): (Option<PathBuf>, MassStop),
         reply: oneshot::Sender<Result<(), String>>,
     ) {
         if self.replacement.reply.is_some() || self.stopping.is_some() {
             drop(reply.send(Err("the master is ending or being replaced already".to_owned())));
             return;
         }
-        match crate::launch::this_program(executable.as_deref()) {
+        let report = self.upgrade_report();
+        // Of an earlier one.
+        drop(std::fs::remove_file(&report));
+        match candidate(executable.as_deref(), mass_stop, &report) {
             Ok(program) => {
                 info!(%actor, "starting another master to take over");
                 let kind = EventKind::Commanded { verb: "upgrade".to_owned() };
@@ -113,12 +118,22 @@ impl Body {
         self.holding.queue(ToKeeper::Inventory);
     }
 
-    pub(super) fn upgrade_failed(&mut self, reason: String) {
+    pub(super) fn upgrade_failed(&mut self, mut reason: String) {
+        let report = self.upgrade_report();
+        if let Ok(text) = std::fs::read_to_string(&report) {
+            reason = format!("{reason}: {}", text.trim_end());
+            drop(std::fs::remove_file(&report));
+        }
         warn!(%reason, "the other master did not take over");
         hsu_sys::notify::ready();
         if let Some(reply) = self.replacement.reply.take() {
             drop(reply.send(Err(reason)));
         }
+    }
+
+    /// Where a candidate says why it could not take over.
+    fn upgrade_report(&self) -> PathBuf {
+        self.folder.join("upgrade-report")
     }
 
     /// The other master serves: whoever asked for it is told.

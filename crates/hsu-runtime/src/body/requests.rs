@@ -96,8 +96,8 @@ impl Body {
                 }
             }
             Request::Output { worker, news } => self.on_output(now, worker, news),
-            Request::Upgrade { actor, executable, reply } => {
-                self.upgrade(now, actor, executable, reply);
+            Request::Upgrade { actor, executable, mass_stop, reply } => {
+                self.upgrade(now, actor, (executable, mass_stop), reply);
             }
         }
     }
