@@ -13,13 +13,14 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(60);
 
 /// A client that follows, and ends with the test.
-struct Follower {
+struct Follower<'a> {
+    sandbox: &'a Sandbox,
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Follower {
-    fn start(sandbox: &Sandbox, fleet: &Fleet<'_>, words: &[&str]) -> Self {
+impl<'a> Follower<'a> {
+    fn start(sandbox: &'a Sandbox, fleet: &Fleet<'_>, words: &[&str]) -> Self {
         let mut command = sandbox.command(binary("hsu-master-cli").unwrap());
         command.arg("--config").arg(fleet.config()).args(words);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -28,7 +29,7 @@ impl Follower {
         std::thread::spawn(move || {
             out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Self { child, lines }
+        Self { sandbox, child, lines }
     }
 
     fn next(&self) -> String {
@@ -36,9 +37,13 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for Follower<'_> {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // Our child is the door of the sandbox, which ends with, and reaps, the one inside.
+        let all = self.sandbox.processes().unwrap_or_default();
+        for client in all.iter().filter(|process| process.name() == "hsu-master-cli") {
+            drop(client.signal(rustix::process::Signal::KILL));
+        }
         drop(self.child.wait());
     }
 }
