@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, eventually, http};
+use hsu_testkit::{Fleet, FleetBuilder, Process, Role, Sandbox, eventually, http};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -85,7 +85,8 @@ fn the_web_stack_survives_every_role_under_load() {
         assert_ne!(fleet.kill(role).unwrap(), 0, "{role:?}");
         eventually("the role is played again", SOON, || {
             let now = fleet.players(role).map_err(|error| error.to_string())?;
-            let is_new = !now.is_empty() && now.iter().all(|player| !old.contains(player));
+            let is_old = |player: &Process| old.iter().any(|one| one.is_same(player));
+            let is_new = !now.is_empty() && !now.iter().any(is_old);
             if is_new { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .unwrap();
