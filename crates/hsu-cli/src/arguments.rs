@@ -150,6 +150,10 @@ pub(crate) enum MasterVerb {
         output: Output,
     },
     /// Start another master that takes over; no worker is disturbed.
+    ///
+    /// It reads the file again: a worker that left the file is stopped with its own signal
+    /// and grace, and what changed for a worker holds from its next start. When the other
+    /// master cannot take over, the present one goes on, and the answer says why.
     Upgrade {
         /// Its executable; without it, the present path, read again.
         #[arg(long, value_name = "PATH")]

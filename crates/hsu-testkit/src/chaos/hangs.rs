@@ -123,6 +123,6 @@ fn newborn(fleet: &Fleet<'_>) -> Result<Process, TestError> {
     old.signal(Signal::KILL)?;
     eventually("there is another master", RECOVERY_LIMIT, || {
         let players = fleet.players(Role::Master).map_err(|error| error.to_string())?;
-        players.into_iter().find(|player| *player != old).ok_or_else(String::new)
+        players.into_iter().find(|player| !player.is_same(&old)).ok_or_else(String::new)
     })
 }
