@@ -57,8 +57,6 @@ pub use pumping::pump_main;
 pub use start::start;
 pub use wire::Malformed;
 
-/// The environment variable that names the run of a process.
-pub const RUN_VARIABLE: &str = "HSU_RUN_ID";
 /// Set for a master that the keeper started after the loss of another.
 pub const RELAUNCHED_VARIABLE: &str = "HSU_RELAUNCHED";
 /// Set for a master that shall take over from one that runs.

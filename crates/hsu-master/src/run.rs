@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use hsu_config::{Access, LoadOptions, Opened, Surroundings};
+use hsu_model::environment::KEEPER_VARIABLE;
 use hsu_model::master::FleetSpec;
 use hsu_runtime::{Ending, MassStop, Options, REPORT_VARIABLE, StartError};
 use hsu_server::Socket;
@@ -56,6 +57,8 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         Ok(server) => server,
         Err(error) => {
             error!("{}", with_causes(&error));
+            report(&with_causes(&error));
+            body.give_up();
             return Ok(Exit::Failure);
         }
     };
@@ -119,7 +122,7 @@ fn write_text(text: &str) {
 
 /// The executable of keeper and pump: named by `HSU_KEEPER`, or beside our own.
 fn keeper() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("HSU_KEEPER") {
+    if let Some(path) = std::env::var_os(KEEPER_VARIABLE) {
         return Ok(path.into());
     }
     let own = std::env::current_exe()?;

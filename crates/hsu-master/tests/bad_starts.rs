@@ -357,3 +357,28 @@ fn a_home_that_is_not_there_or_cannot_be_written_is_told() {
     }
     sandbox.empty_within(SOON).unwrap();
 }
+
+#[test]
+fn a_master_that_cannot_start_leaves_nothing_behind() {
+    let sandbox = Sandbox::new().unwrap();
+    let base = sandbox.folder().join("base");
+    // The API cannot listen where a folder is, nor can the state be a file.
+    fs::create_dir_all(base.join("control.sock/in-the-way")).unwrap();
+    let config = sandbox.folder().join("hsu.yaml");
+    let text = json!({"master": {"base_directory": base}, "workers": []});
+    fs::write(&config, text.to_string()).unwrap();
+    let start = || {
+        let mut command = sandbox.command(binary("hsu-master").unwrap());
+        command.arg("--config").arg(&config).output().unwrap()
+    };
+    let socket = start();
+    assert_eq!(socket.status.code(), Some(1), "{socket:?}");
+    sandbox.empty_within(SOON).unwrap();
+
+    fs::remove_dir_all(base.join("control.sock")).unwrap();
+    fs::remove_dir_all(base.join("state")).unwrap();
+    fs::create_dir_all(base.join("state/state.db/in-the-way")).unwrap();
+    let store = start();
+    assert_eq!(store.status.code(), Some(1), "{store:?}");
+    sandbox.empty_within(SOON).unwrap();
+}

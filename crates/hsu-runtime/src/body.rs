@@ -206,6 +206,11 @@ impl Body {
         }
     }
 
+    /// Ends before the first turn of the loop: what the start needs is not to be had.
+    pub fn give_up(mut self) {
+        self.holding.give_up();
+    }
+
     /// Runs until the master has to end.
     ///
     /// # Errors

@@ -106,17 +106,8 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let (requests, receiver) = Requests::channel(reactor.waker());
     let (mut holding, lock) = reach_keeper(&options, &runtime, &spools, &state)?;
     let logs = LogPlan::of(&options.fleet);
-    logs.write(&spools)?;
-    let waker = requests.clone();
-    let opened = Store::open(&state, Box::new(move || waker.wake()))?;
-    if let Some(broken) = &opened.recovered {
-        warn!("the state was broken and a new one is begun: {broken}");
-    }
-    let loaded = opened.store.load()?;
-    let configured: BTreeSet<_> = options.fleet.workers.iter().map(|spec| &spec.id).collect();
-    if options.mass_stop == MassStop::Refused {
-        guard(&loaded.workers, &configured)?;
-    }
+    let taken = take_up(&options, &logs, &state, &spools, &requests);
+    let (store, loaded) = taken.inspect_err(|_| holding.give_up())?;
     let now = clock::now();
     let (fleet, unknown) = revive(&options, &loaded);
     let board = Arc::new(Board::default());
@@ -133,7 +124,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let handle = Arc::new(Handle {
         requests: requests.clone(),
         board: Arc::clone(&board),
-        reader: opened.store.reader(),
+        reader: store.reader(),
         spools: Spools::new(&spools),
         keeper: Arc::clone(&keeper),
         started_at: now.wall,
@@ -152,7 +143,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         launcher,
         chores,
         stamper: Stamper::after(loaded.last_event),
-        store: opened.store,
+        store,
         board,
         keeper,
         unknown,
@@ -168,6 +159,28 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     body.changed.extend(body.fleet.statuses().map(|status| status.id));
     body.start_engine();
     Ok((body, handle))
+}
+
+/// Opens the state, and says what the pump shall do, unless the configuration is refused.
+fn take_up(
+    options: &Options,
+    logs: &LogPlan,
+    state: &Path,
+    spools: &Path,
+    requests: &Requests,
+) -> Result<(Store, Loaded), StartError> {
+    let waker = requests.clone();
+    let opened = Store::open(state, Box::new(move || waker.wake()))?;
+    if let Some(broken) = &opened.recovered {
+        warn!("the state was broken and a new one is begun: {broken}");
+    }
+    let loaded = opened.store.load()?;
+    let configured = options.fleet.workers.iter().map(|spec| &spec.id).collect();
+    if options.mass_stop == MassStop::Refused {
+        guard(&loaded.workers, &configured)?;
+    }
+    logs.write(spools)?;
+    Ok((opened.store, loaded))
 }
 
 /// Makes the folders: for sockets, for the state, for spools.
@@ -206,7 +219,8 @@ fn reach_keeper(
         return Ok((holding, StateLock::acquire(state)?));
     }
     let lock = StateLock::acquire(state)?;
-    let holding = Holding::open(plan, relaunch, Role::Master).map_err(failed)?;
+    let mut holding = Holding::open(plan, relaunch, Role::Master).map_err(failed)?;
+    holding.set_first(!options.relaunched);
     Ok((holding, lock))
 }
 

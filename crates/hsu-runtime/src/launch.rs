@@ -9,18 +9,16 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, NulError, OsString};
 use std::path::{Path, PathBuf};
 
-use hsu_keeper::{Capture, Program, RUN_VARIABLE, SpawnRequest};
+use hsu_keeper::{Capture, Program, SpawnRequest};
+use hsu_model::environment::{KEEPER_VARIABLE, MASTER_VARIABLE, RUN_VARIABLE, WORKER_VARIABLE};
 use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::worker::Managed;
 use hsu_sys::path::{self, LookupError};
-use hsu_sys::tree::MASTER_VARIABLE;
 use hsu_sys::users::{self, Identity, UserError};
 
 use crate::successor::REPORT_VARIABLE;
 
-/// Names the worker to its own processes.
-pub(crate) const WORKER_VARIABLE: &str = "HSU_WORKER_ID";
 /// Variables that are for the master itself and not for workers.
 const PRIVATE: [&str; 13] = [
     "NOTIFY_SOCKET",
@@ -34,7 +32,7 @@ const PRIVATE: [&str; 13] = [
     RUN_VARIABLE,
     WORKER_VARIABLE,
     MASTER_VARIABLE,
-    "HSU_KEEPER",
+    KEEPER_VARIABLE,
     REPORT_VARIABLE,
 ];
 

@@ -21,11 +21,6 @@ use cgroup::Cgroups;
 pub use cgroup::Enclosure;
 use family::{Family, Found, Member};
 
-/// The environment variable that names the run of a process.
-pub const RUN_VARIABLE: &str = "HSU_RUN_ID";
-/// The environment variable that names the master of a process: what
-/// [`Trees::detect`] is given.
-pub const MASTER_VARIABLE: &str = "HSU_MASTER_ID";
 /// How often processes are moved until none is found outside.
 const MOST_MOVES: u32 = 4;
 /// How long killed processes may take to be gone.

@@ -41,6 +41,9 @@ pub(crate) struct Holding {
     /// What could not be sent while there was no link.
     waiting: Vec<ToKeeper>,
     blocked: bool,
+    origin: Origin,
+    /// Whether somebody waits for this start to succeed, and no keeper tries it again.
+    is_first: bool,
     /// Until when the keeper may be silent.
     silent_until: Tick,
     silence: Silence,
@@ -57,6 +60,15 @@ enum Silence {
     Usual,
     /// It may hang.
     Suspicious,
+}
+
+/// Where the keeper comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It was there.
+    Found,
+    /// We have started it.
+    Started,
 }
 
 /// What came of tending the link.
@@ -91,6 +103,8 @@ impl Holding {
             lost: None,
             waiting: Vec::new(),
             blocked: false,
+            origin: Origin::Found,
+            is_first: false,
             silent_until: Tick(u64::MAX),
             silence: Silence::Usual,
             keeper: 0,
@@ -98,6 +112,7 @@ impl Holding {
         };
         if holding.connect().is_err() {
             hsu_keeper::start(&holding.plan)?;
+            holding.origin = Origin::Started;
         }
         Ok(holding)
     }
@@ -274,6 +289,26 @@ impl Holding {
     /// From now on we are the master that serves.
     pub(crate) fn serve(&mut self) {
         self.role = Role::Master;
+    }
+
+    /// Says whether this start is asked for by somebody who sees it fail.
+    pub(crate) fn set_first(&mut self, is_first: bool) {
+        self.is_first = is_first;
+    }
+
+    /// The start has failed. A keeper that was started for it ends, and one that was
+    /// there goes on and starts nobody: whoever asked for this start knows. A start that
+    /// the keeper itself asked for is tried again by it.
+    pub(crate) fn give_up(&mut self) {
+        if !self.is_first || self.await_keeper().is_err() {
+            return;
+        }
+        let mode = match self.origin {
+            Origin::Started => GoodbyeMode::Stop,
+            Origin::Found => GoodbyeMode::Keep,
+        };
+        self.queue(ToKeeper::Goodbye { mode });
+        self.flush();
     }
 
     pub(crate) fn say_goodbye(&mut self, ending: Ending) {

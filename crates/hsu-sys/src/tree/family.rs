@@ -13,10 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use hsu_model::environment::{MASTER_VARIABLE, RUN_VARIABLE};
 use hsu_model::id::RunId;
 use hsu_model::process::ProcessKey;
 
-use super::{MASTER_VARIABLE, RUN_VARIABLE};
 use crate::procfs::Seen;
 
 /// How often a list of children is read at most until it stays the same.

@@ -1,6 +1,7 @@
 //! Tests of finding and killing trees, on real processes.
 #![cfg(target_os = "linux")]
 
+use hsu_model::environment::{MASTER_VARIABLE, RUN_VARIABLE};
 use std::process::{Child, Command, Stdio};
 
 use super::*;
