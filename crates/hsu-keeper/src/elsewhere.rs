@@ -23,6 +23,14 @@ impl Link {
     }
 
     /// Cannot be called: no value exists.
+    ///
+    /// # Errors
+    /// None.
+    pub fn peer(&self) -> io::Result<u32> {
+        match self.never {}
+    }
+
+    /// Cannot be called: no value exists.
     pub fn queue(&mut self, _: ToKeeper) {
         match self.never {}
     }
