@@ -104,10 +104,9 @@ impl Fleet {
     /// Adds a worker that is not configured any more: what runs of it is ended as it
     /// was to be ended, then it is forgotten. Call it before the first step.
     pub fn depart(&mut self, id: WorkerId, record: &WorkerRecord) {
-        let mut worker = Worker::new(Arc::new(WorkerSpec::departed(id, record.departure.clone())));
+        let spec = WorkerSpec::departed(id.clone(), record.departure.clone());
+        let mut worker = Worker::new(Arc::new(spec));
         worker.import(record, Resume::Continue);
-        worker.enabled = Some(false);
-        let id = worker.id().clone();
         self.workers.insert(id.clone(), worker);
         self.index(&id, None, None);
     }

@@ -211,7 +211,8 @@ impl Worker {
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled.unwrap_or(self.spec.enabled)
+        // Whatever an operator said of it is kept for the day it is configured again.
+        !matches!(self.spec.unit, Unit::Departed(_)) && self.enabled.unwrap_or(self.spec.enabled)
     }
 
     pub(crate) fn restart(&self) -> Option<&Restart> {

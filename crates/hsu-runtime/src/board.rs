@@ -61,7 +61,10 @@ impl Board {
         for (id, entry) in changes {
             match entry {
                 Some(entry) => workers.insert(id, entry),
-                None => workers.remove(&id),
+                None => {
+                    self.forget_outputs(&id);
+                    workers.remove(&id)
+                }
             };
         }
         self.version.send_modify(|version| *version += 1);
@@ -117,6 +120,12 @@ impl Board {
             Some(reason) => stuck.insert(key, reason.to_owned()).as_deref() != Some(reason),
             None => stuck.remove(&key).is_some(),
         }
+    }
+
+    /// A worker that is gone has no outputs.
+    fn forget_outputs(&self, gone: &WorkerId) {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.retain(|(worker, _), _| worker.as_ref() != Some(gone));
     }
 
     /// The outputs that take nothing at present.

@@ -176,7 +176,8 @@ fn take_up(
     }
     let loaded = opened.store.load()?;
     let configured = options.fleet.workers.iter().map(|spec| &spec.id).collect();
-    if options.mass_stop == MassStop::Refused {
+    // What ran before the host was started anew is gone by itself.
+    if options.mass_stop == MassStop::Refused && is_of_this_boot(&loaded) {
         guard(&loaded.workers, &configured)?;
     }
     logs.write(spools)?;
@@ -244,9 +245,14 @@ fn await_proceed(holding: &mut Holding) -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::TimedOut))
 }
 
+/// Whether processes of the earlier life may still run.
+fn is_of_this_boot(loaded: &Loaded) -> bool {
+    loaded.boot.is_none_or(|boot| boot == clock::boot_id())
+}
+
 /// The fleet as the earlier life left it, or begun anew.
 fn revive(options: &Options, loaded: &Loaded) -> (Fleet, UnknownExit) {
-    let same_boot = loaded.boot.is_none_or(|boot| boot == clock::boot_id());
+    let same_boot = is_of_this_boot(loaded);
     let went_on = options.relaunched || options.candidate;
     let ended_in_order = loaded.clean != Some(false);
     let resume =

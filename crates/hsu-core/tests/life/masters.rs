@@ -321,6 +321,21 @@ fn a_worker_that_left_the_configuration_ends_in_its_own_way_and_is_forgotten() {
 }
 
 #[test]
+fn a_worker_that_comes_back_before_it_has_gone_runs_again() {
+    let mut world = World::new(settings(), vec![plain("old"), plain("web")], Pace::Prompt);
+    let run = world.live_run("old").expect("it runs");
+    world.keeper.retemper(run, Temper::Stubborn);
+    world.configure(vec![plain("web")]);
+    world.crash(Loss::Nothing);
+    assert_eq!(world.state("old"), WorkerState::Stopping);
+    world.configure(vec![plain("old"), plain("web")]);
+    world.crash(Loss::Nothing);
+    world.advance(GRACE + seconds(1));
+    assert_eq!(world.state("old"), WorkerState::Running);
+    assert!(world.live_run("old") > Some(run));
+}
+
+#[test]
 fn a_worker_at_rest_that_left_the_configuration_is_forgotten() {
     let mut world = World::new(settings(), vec![plain("old"), plain("web")], Pace::Prompt);
     world.ask("old", STOP);

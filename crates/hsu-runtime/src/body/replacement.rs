@@ -112,6 +112,10 @@ impl Body {
             }
         }
         self.board.regain();
+        // The other one may have told the pump something else.
+        if let Err(error) = self.logs.write(&self.folder.join("spools")) {
+            warn!(%error, "the pump works by the plan of the other master");
+        }
         self.start_engine();
         // What happened meanwhile was not heard.
         self.seen.clear();
