@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use crate::{Flushed, FromKeeper, KeeperPlan, Received, ToKeeper};
+use crate::{Flushed, FromKeeper, KeeperPlan, Program, Received, ToKeeper};
 
 /// A link that cannot exist on this platform.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl std::os::windows::io::AsHandle for Link {
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`].
-pub fn start(_: &KeeperPlan) -> io::Result<u32> {
+pub fn start(_: &KeeperPlan, _: Option<&Program>) -> io::Result<u32> {
     Err(unsupported())
 }
 

@@ -130,6 +130,7 @@ pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<
     let workers = crate::spawn::descriptor_limit();
     kernel::close_strays();
     crate::spawn::reserve_low_descriptors()?;
+    let starter = kernel::take_standard_socket();
     let plan = KeeperPlan::from_arguments(arguments).map_err(io::Error::other)?;
     let children = kernel::take_signals()?;
     kernel::become_session_leader();
@@ -137,6 +138,9 @@ pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<
     kernel::become_subreaper()?;
     let lock = take_lock(&plan)?;
     let mut keeper = Keeper::new(plan, children, limits, lock)?;
+    if let Some(starter) = starter {
+        keeper.connections.admit(starter, &keeper.epoll)?;
+    }
     while !keeper.over {
         keeper.turn()?;
     }

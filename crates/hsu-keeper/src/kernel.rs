@@ -1,7 +1,7 @@
 //! The few calls to the kernel that the keeper makes, with errors as values.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
 use hsu_model::exit::Exit;
@@ -339,6 +339,18 @@ pub(crate) fn become_session_leader() {
 pub(crate) fn close_strays() {
     // SAFETY: no memory is passed; nothing of ours is open yet. An old kernel closes none.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+}
+
+/// The socket that is our standard input, with the null device in its place; none when
+/// it is something else.
+pub(crate) fn take_standard_socket() -> Option<OwnedFd> {
+    let stdin = io::stdin();
+    option_of(stdin.as_fd(), libc::SO_TYPE, 0).ok()?;
+    let socket = stdin.as_fd().try_clone_to_owned().ok()?;
+    let null = std::fs::File::open("/dev/null").ok()?;
+    // SAFETY: no memory is passed; nobody reads what was there.
+    unsafe { libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) };
+    Some(socket)
 }
 
 /// A pipe whose ends programs do not inherit: the read end never blocks.

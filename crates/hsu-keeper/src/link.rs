@@ -1,7 +1,7 @@
 //! The master's link to the keeper, and the pump's.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use crate::channel::Channel;
@@ -85,6 +85,15 @@ pub(crate) fn socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no memory is passed.
     own(unsafe { libc::socket(libc::AF_UNIX, kind, 0) }.into())
+}
+
+/// Two ends of one connection; who made them is the peer of both.
+pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let mut ends: [RawFd; 2] = [0; 2];
+    // SAFETY: the array has room for two descriptors.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }.into())?;
+    Ok((own(ends[0].into())?, own(ends[1].into())?))
 }
 
 fn connect(path: &Path) -> io::Result<OwnedFd> {

@@ -100,12 +100,17 @@ impl Seen {
         self.has_ended() || self.flags & EXITING != 0
     }
 
+    /// Whether it will never have an environment.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.has_ended() || self.flags & KERNEL_THREAD != 0
+    }
+
     /// What tells its present program from the one before: where the environment
-    /// ends. None between two programs, when for some hundred microseconds there
-    /// are neither arguments nor environment.
+    /// ends. None between two programs, for some hundred microseconds, and on the
+    /// way out, when its memory is gone and its files are still open.
+    // Source: linux kernel/exit.c, do_exit: exit_mm comes before exit_files.
     pub(crate) fn program(&self) -> Option<u64> {
-        let has_none = self.flags & (EXITING | KERNEL_THREAD) != 0 || self.has_ended();
-        (self.environment_end != 0 || has_none).then_some(self.environment_end)
+        (self.environment_end != 0).then_some(self.environment_end)
     }
 }
 

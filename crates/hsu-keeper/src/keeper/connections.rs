@@ -110,11 +110,28 @@ impl Connections {
         // SAFETY: no address is asked for.
         let accepted =
             unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
-        let socket = match own(accepted.into()) {
-            Ok(socket) => socket,
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        match own(accepted.into()) {
+            Ok(socket) => Connection::of(socket),
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets in whoever has started us, and has spoken already.
+    pub(super) fn admit(&mut self, socket: OwnedFd, epoll: &Epoll) -> io::Result<()> {
+        if let (Some(free), Some(connection)) =
+            (self.places.iter().position(Option::is_none), Connection::of(socket)?)
+        {
+            epoll.add(connection.channel.as_fd(), Token::Connection(free).number())?;
+            self.places[free] = Some(connection);
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// A connection over a socket; none for a user who has no business here.
+    fn of(socket: OwnedFd) -> io::Result<Option<Self>> {
         let nobody = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
         let peer = option_of(socket.as_fd(), libc::SO_PEERCRED, nobody)?;
         // SAFETY: no memory is passed.
@@ -132,7 +149,7 @@ impl Connections {
             Err(_) => None,
         };
         let channel = Channel::new(socket);
-        Ok(Some(Connection { channel, role: None, pid, process, blocked: false }))
+        Ok(Some(Self { channel, role: None, pid, process, blocked: false }))
     }
 }
 

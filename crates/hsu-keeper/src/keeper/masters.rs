@@ -16,8 +16,9 @@ use crate::kernel;
 use crate::protocol::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper};
 use crate::spawn::{Launch, Output};
 
-/// How often the master is asked whether its loop lives.
-const PING_EVERY: Duration = Duration::from_secs(30);
+/// How often the master is asked whether its loop lives: one that hangs is replaced
+/// within 40 s, on a busy host too.
+const PING_EVERY: Duration = Duration::from_secs(25);
 /// How long it may take to answer.
 const PONG_WITHIN: Duration = Duration::from_secs(3);
 /// How long it may take to write its core file.

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(2);
 /// After this time without an answer another keeper is started.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A keeper says something every 30 s, and this is how late it may be.
+/// A keeper says something every 25 s, and this is how late it may be.
 const SILENCE: Duration = Duration::from_secs(40);
 /// Both may have stood still, and the keeper gets the time to say so.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ impl Holding {
             foreign: None,
         };
         if holding.connect().is_err() {
-            hsu_keeper::start(&holding.plan)?;
+            holding.start()?;
             holding.origin = Origin::Started;
         }
         Ok(holding)
@@ -244,12 +244,19 @@ impl Holding {
             self.lost = Some((due, due.after(PATIENCE)));
             return;
         }
-        self.start();
+        self.start_another();
         self.lost = Some((now.tick.after(RETRY), now.tick.after(PATIENCE)));
     }
 
-    fn start(&self) {
-        if let Err(error) = hsu_keeper::start(&self.plan) {
+    /// Starts a keeper. The serving master must not be lost between this and its hello;
+    /// a candidate that is lost leaves the master that serves.
+    fn start(&self) -> io::Result<()> {
+        let relaunch = (self.role == Role::Master).then_some(&self.relaunch);
+        hsu_keeper::start(&self.plan, relaunch).map(drop)
+    }
+
+    fn start_another(&self) {
+        if let Err(error) = self.start() {
             error!(%error, "no keeper can be started; trying on");
         }
     }
@@ -266,7 +273,7 @@ impl Holding {
             return Tended::Found;
         }
         let restart = if restart <= now.tick {
-            self.start();
+            self.start_another();
             now.tick.after(PATIENCE)
         } else {
             restart

@@ -121,8 +121,8 @@ impl Cgroups {
             return false;
         }
         let are_in = processes.iter().all(|process| {
-            let put = base.put(&folder, *process);
-            put.is_ok() || ProcessHandle::open(*process).is_err()
+            let is_gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+            base.put(&folder, *process).is_ok() || ProcessHandle::open(*process).is_err_and(is_gone)
         });
         self.workers.insert(worker.clone(), Group { folder, holds: None });
         are_in

@@ -21,8 +21,9 @@ use crate::procfs::Seen;
 
 /// How often a list of children is read at most until it stays the same.
 const MOST_READINGS: u32 = 4;
-/// How long the kernel may take to set up a program.
-const SETTING_UP: Duration = Duration::from_millis(20);
+/// How long the kernel may take to set up a program, or to take down a process: on a
+/// busy host, with memory to give back.
+const BETWEEN: Duration = Duration::from_millis(500);
 /// How far up the line of parents is followed.
 const DEEPEST: usize = 64;
 
@@ -96,19 +97,30 @@ impl Family {
         for (root, run) in roots {
             look.take(root.pid, Origin::Exactly(*root), Some(*run));
         }
-        let Some(children) = children_of(keeper).filter(|_| keeper > 1) else {
+        let Some(mut children) = read_children(keeper).filter(|_| keeper > 1) else {
             look.scan();
             return look.found;
         };
         let known = std::mem::take(&mut self.children);
-        for child in children {
-            let run = match known.get(&child) {
-                // Every end of a run is looked at, so whoever has this PID by
-                // now was looked at since.
-                Some(Some(run)) if !runs.contains(run) => Some(*run),
-                _ => look.take(child, Origin::ChildOf(keeper), None),
-            };
-            self.children.insert(child, run);
+        for _ in 0..MOST_READINGS {
+            for child in &children {
+                if self.children.contains_key(child) {
+                    continue;
+                }
+                let run = match known.get(child) {
+                    // Every end of a run is looked at, so whoever has this PID by
+                    // now was looked at since.
+                    Some(Some(run)) if !runs.contains(run) => Some(*run),
+                    _ => look.take(*child, Origin::ChildOf(keeper), None),
+                };
+                self.children.insert(*child, run);
+            }
+            // Whose parent ended before it was looked at has become a child meanwhile.
+            let again = read_children(keeper).unwrap_or_default();
+            if again == children {
+                break;
+            }
+            children = again;
         }
         // A keeper that has ended has no children, and nobody may have noticed its
         // end yet. Its list counts when it still lives after the look at it.
@@ -160,13 +172,16 @@ impl Look<'_> {
         let mut open = vec![(pid, origin, inherited)];
         let mut first = None;
         while let Some((below, origin, inherited)) = open.pop() {
-            if below <= 1 || below == std::process::id() || !self.seen.insert(below) {
+            if below <= 1 || below == std::process::id() || self.seen.contains(&below) {
                 continue;
             }
             let looked = Seen::look(below).ok();
+            // Whoever has another parent by now is met where that one's children are
+            // looked at, or on the host.
             let Some(process) = looked.filter(|process| origin.is_true_of(process)) else {
                 continue;
             };
+            self.seen.insert(below);
             let run = self.run_of(below, origin).or(inherited);
             if below == pid {
                 first = run;
@@ -224,24 +239,27 @@ impl Look<'_> {
     }
 }
 
-/// The environment of a process, waited for when it is just being set up. That it
-/// is empty is believed when the same program had been there before.
+/// The environment of a process; none when it has ended, or is none with one.
+///
+/// It is waited for while the process is being set up, and so is the end of one that
+/// is on its way out: nobody can tell whose it was, and it may still hold what the
+/// next run needs. That an environment is empty is believed when the same program
+/// had been there before.
 fn environ_of(pid: u32) -> Option<Vec<u8>> {
     let path = format!("/proc/{pid}/environ");
     let begin = Instant::now();
     let mut program = None;
     loop {
         let environ = std::fs::read(&path).ok()?;
-        if !environ.is_empty() || begin.elapsed() > SETTING_UP {
+        if !environ.is_empty() || begin.elapsed() > BETWEEN {
             return Some(environ);
         }
-        let before = program;
-        program = Seen::look(pid).ok()?.program();
-        if program.is_some() && program == before {
-            return Some(environ);
-        }
+        let process = Seen::look(pid).ok().filter(|process| !process.is_bare())?;
+        let before = std::mem::replace(&mut program, process.program());
         if program.is_none() {
             std::thread::sleep(Duration::from_micros(100));
+        } else if program == before {
+            return Some(environ);
         }
     }
 }

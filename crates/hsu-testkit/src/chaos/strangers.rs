@@ -65,11 +65,10 @@ impl<'a> Strangers<'a> {
 
     /// The one of which all strangers are children.
     pub(super) fn parent(&self) -> Result<Option<Process>, TestError> {
-        let all = self.sandbox.processes()?;
-        let is_parent = |process: &Process| {
-            process.arguments.iter().any(|word| word == "--crowd") && !process.is_zombie()
-        };
-        Ok(all.into_iter().find(is_parent))
+        // By its arguments it could not be told from a child that is about to become another.
+        let is_parent =
+            |process: &Process| process.outer_parent == self.door.id() && !process.is_zombie();
+        Ok(self.sandbox.processes()?.into_iter().find(is_parent))
     }
 }
 

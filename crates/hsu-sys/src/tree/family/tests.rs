@@ -35,6 +35,23 @@ fn what_is_no_number_names_no_run() {
     assert_eq!(Mark::of(b"HSU_RUN_ID=18446744073709551616").run, None);
 }
 
+#[test]
+fn whoever_has_another_parent_by_now_is_met_on_the_host() {
+    let mut sleep = std::process::Command::new("sleep");
+    let mut child =
+        sleep.arg("100").env(RUN_VARIABLE, "7").env(MASTER_VARIABLE, "lost").spawn().unwrap();
+    let runs = [RunId(7)].into();
+    let (seen, found) = (BTreeSet::new(), Found::new());
+    let mut look = Look { runs: &runs, master: "lost", keeper: 1, seen, found };
+    let as_child_of_another = look.take(child.id(), Origin::ChildOf(1), None);
+    look.scan();
+    let met = look.found.remove(&RunId(7)).unwrap_or_default();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(as_child_of_another, None);
+    assert_eq!(met.keys().map(|key| key.pid).collect::<Vec<_>>(), [child.id()]);
+}
+
 proptest! {
     #[test]
     fn no_environment_makes_the_reader_panic(environ: Vec<u8>) {
