@@ -70,7 +70,7 @@ impl std::os::windows::io::AsHandle for Link {
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`].
-pub fn start(_: &KeeperPlan, _: Option<&Program>) -> io::Result<u32> {
+pub fn start(_: &KeeperPlan, _: &Program) -> io::Result<u32> {
     Err(unsupported())
 }
 

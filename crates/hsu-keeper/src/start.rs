@@ -16,18 +16,14 @@ use crate::protocol::{FromKeeper, Program, Role, ToKeeper, VERSION};
 ///
 /// # Errors
 /// The kernel's, when the executable cannot be started.
-pub fn start(plan: &KeeperPlan, relaunch: Option<&Program>) -> io::Result<u32> {
-    let stdin = match relaunch {
-        Some(relaunch) => first_words(relaunch)?,
-        None => Stdio::null(),
-    };
+pub fn start(plan: &KeeperPlan, relaunch: &Program) -> io::Result<u32> {
     let child = Command::new(&plan.executable)
         .arg("keep")
         .arg("--runtime")
         .arg(&plan.runtime)
         .arg("--spools")
         .arg(&plan.spools)
-        .stdin(stdin)
+        .stdin(first_words(relaunch)?)
         .current_dir("/")
         // Signals from the master's terminal are for the master.
         .process_group(0)

@@ -253,6 +253,11 @@ fn kill_somebody(fleet: &mut Fleet<'_>, sandbox: &Sandbox, random: &mut Random) 
     let workers = if victim < 2 { Vec::new() } else { first_processes(sandbox) };
     // Another may have taken one of them along already.
     let hits = players.iter().chain(&workers).filter(|p| p.signal(Signal::KILL).is_ok()).count();
+    eventually("whoever was killed is dead", SOON, || {
+        let left: Vec<_> = players.iter().filter(|player| player.is_alive()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .unwrap();
     // Two rounds in quick succession kill both as well.
     if roles.len() == 2 && !comes_back(fleet) || masters_and_keepers(fleet).is_empty() {
         fleet.launch().unwrap();
@@ -310,8 +315,8 @@ fn no_two_instances_of_a_worker_ever_live_at_once_whoever_is_killed() {
     let mut kills = 0;
     while kills < 2 * ROUNDS {
         std::thread::sleep(random.up_to(Duration::from_millis(120)));
-        kills += kill_somebody(&mut fleet, &sandbox, &mut random);
         was_alone(&fleet, &sandbox, &folder.join("ledger"));
+        kills += kill_somebody(&mut fleet, &sandbox, &mut random);
     }
     if !comes_back(&fleet) {
         fleet.launch().unwrap();

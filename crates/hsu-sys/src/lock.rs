@@ -3,9 +3,12 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The name of the file that is locked.
 const NAME: &str = "master.lock";
+/// How long a master that was killed may still hold its lock.
+const LETS_GO_WITHIN: Duration = Duration::from_millis(500);
 
 /// Held for as long as this value lives, and not by any child of ours.
 #[derive(Debug)]
@@ -49,8 +52,9 @@ pub enum LockError {
 }
 
 impl StateLock {
-    /// Takes the lock of a folder that exists; never waits. The kernel gives it
-    /// back when this process ends, however it ends.
+    /// Takes the lock of a folder that exists. A master that was just killed lets go of it
+    /// within a moment, so that is waited for: half a second. The kernel gives it back
+    /// when this process ends, however it ends.
     ///
     /// # Errors
     /// [`LockError`].
@@ -63,13 +67,19 @@ impl StateLock {
         if is_remote(&file) {
             return Err(LockError::Remote { folder: folder.to_owned() });
         }
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(&mut file);
-                return Err(LockError::Held { folder: folder.to_owned(), holder });
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begin.elapsed() < LETS_GO_WITHIN => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let holder = read_holder(&mut file);
+                    return Err(LockError::Held { folder: folder.to_owned(), holder });
+                }
+                Err(TryLockError::Error(error)) => return Err(io(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         // Who holds it is only for people: a full disk does not stop a master.
         drop(write_holder(&mut file));

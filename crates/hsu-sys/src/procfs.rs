@@ -66,6 +66,8 @@ pub(crate) struct Seen {
     pub(crate) key: ProcessKey,
     pub(crate) parent: u32,
     pub(crate) state: u8,
+    /// How many threads it has; the state is that of the first one only.
+    threads: u64,
     /// Bits that the kernel keeps about it.
     flags: u64,
     /// Where its environment ends; 0 as long as it has none.
@@ -85,14 +87,16 @@ impl Seen {
             key: ProcessKey { pid, started_at: number(22)? },
             parent: u32::try_from(number(4)?).map_err(io::Error::other)?,
             state: stat.state(),
+            threads: number(20)?,
             flags: number(9)?,
             environment_end: stat.number(51).unwrap_or(0),
         })
     }
 
-    /// Whether it has ended, and only its status is left.
+    /// Whether it has ended, and only its status is left. A process whose first thread
+    /// has ended lives for as long as another one does.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state, b'Z' | b'X')
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 
     /// Whether it has begun to end: from then on it may let go of its children.

@@ -23,6 +23,8 @@ pub struct Process {
     /// The letter of its state: `R`, `S`, `D`, `T`, `Z` and others.
     // Source: proc_pid_stat(5), field 3.
     pub state: char,
+    /// How many threads it has; the state is that of the first one.
+    pub threads: u32,
     /// Clock ticks after boot at which it started.
     pub started_at: u64,
 }
@@ -42,7 +44,8 @@ impl Process {
         let mut fields = stat.get(stat.rfind(')')? + 2..)?.split(' ');
         let state = fields.next()?.chars().next()?;
         let outer_parent = fields.next()?.parse().ok()?;
-        let started_at = fields.nth(17)?.parse().ok()?;
+        let threads = fields.nth(15)?.parse().ok()?;
+        let started_at = fields.nth(1)?.parse().ok()?;
         let status = fs::read_to_string(folder.join("status")).ok()?;
         let pid = status
             .lines()
@@ -64,6 +67,7 @@ impl Process {
             program: fs::read_link(folder.join("exe")).ok(),
             arguments,
             state,
+            threads,
             started_at,
         })
     }
@@ -78,10 +82,11 @@ impl Process {
             .map_or("", |name| name.trim_end_matches(" (deleted)"))
     }
 
-    /// Whether it has ended and waits for its parent to take note.
+    /// Whether it has ended and waits for its parent to take note. As long as another
+    /// thread of it lives, its files are open.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 
     /// Whether the very same process still runs.

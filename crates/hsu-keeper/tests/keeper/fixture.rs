@@ -53,7 +53,7 @@ impl Folder {
 
     /// Starts a keeper and connects to it as a master that is not started again.
     pub(crate) fn master(&self) -> Master {
-        hsu_keeper::start(&self.plan(), None).unwrap();
+        hsu_keeper::start(&self.plan(), &Program::default()).unwrap();
         self.connect(Program::default())
     }
 

@@ -81,7 +81,7 @@ fn plays_a_master() {
         std::process::exit(1);
     }
     if play == "starter" && !is_relaunched {
-        hsu_keeper::start(&folder.plan(), Some(&relaunch)).unwrap();
+        hsu_keeper::start(&folder.plan(), &relaunch).unwrap();
         return;
     }
     let mut master = folder.connect_as(role, &relaunch);
@@ -155,7 +155,7 @@ fn start_player(folder: &Folder, play: &str) {
 
 fn staged(play: &str) -> (Folder, u32) {
     let folder = Folder::new();
-    hsu_keeper::start(&folder.plan(), None).unwrap();
+    hsu_keeper::start(&folder.plan(), &Program::default()).unwrap();
     let master = stage(&folder, play);
     (folder, master)
 }

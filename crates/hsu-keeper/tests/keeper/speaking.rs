@@ -18,7 +18,7 @@ fn a_second_keeper_of_a_runtime_folder_ends_by_itself() {
     isolated("speaking::a_second_keeper_of_a_runtime_folder_ends_by_itself", || {
         let folder = Folder::new();
         let mut master = folder.master();
-        let second = hsu_keeper::start(&folder.plan(), None).unwrap();
+        let second = hsu_keeper::start(&folder.plan(), &Program::default()).unwrap();
         eventually("the second is gone", || (!is_alive(second)).then_some(()));
         master.inventory();
         assert_eq!(folder.connect(Program::default()).keeper, master.keeper);

@@ -13,10 +13,9 @@ use hsu_model::time::{Now, Tick, WallTime};
 use hsu_sys::process::ProcessHandle;
 use tracing::warn;
 
+use super::holding::SIGKILL;
 use super::{Body, Live};
 use crate::chores::Chore;
-
-const SIGKILL: i32 = 9;
 
 /// How long after its start a process is put into its cgroup: a worker that
 /// crashes at once costs none, and a burst of starts is not slowed down.

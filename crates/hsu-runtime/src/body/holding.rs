@@ -13,14 +13,19 @@ use hsu_keeper::{
     VERSION,
 };
 use hsu_model::time::{Now, Tick};
+use hsu_sys::process::{ProcessHandle, identify};
 use tracing::{error, warn};
 
 use super::Ending;
 
+pub(super) const SIGKILL: i32 = 9;
+
 /// The rest between two attempts to reach a keeper that was just started.
 const RETRY: Duration = Duration::from_millis(2);
-/// After this time without an answer another keeper is started.
+/// After this time without an answer another keeper is started, unless one is coming up.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long one may take to come up.
+const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// A keeper says something every 25 s, and this is how late it may be.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -38,6 +43,9 @@ pub(crate) struct Holding {
     link: Option<Link>,
     /// When the keeper is tried again, and when another one is started.
     lost: Option<(Tick, Tick)>,
+    /// The keeper that we started last. There is at most one: another one would wait
+    /// for its lock, and bring this master back after the end of both.
+    started: Option<Started>,
     /// What could not be sent while there was no link.
     waiting: Vec<ToKeeper>,
     blocked: bool,
@@ -60,6 +68,28 @@ enum Silence {
     Usual,
     /// It may hang.
     Suspicious,
+}
+
+/// A keeper that was started here.
+#[derive(Debug)]
+struct Started {
+    pid: u32,
+    /// None when it had ended before it was looked at.
+    handle: Option<ProcessHandle>,
+    at: Tick,
+}
+
+impl Started {
+    fn is_alive(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| !handle.has_exited())
+    }
+
+    fn kill(&self) {
+        if let Some(handle) = &self.handle {
+            // It may have ended meanwhile.
+            let _ = handle.signal(SIGKILL);
+        }
+    }
 }
 
 /// Where the keeper comes from.
@@ -101,6 +131,7 @@ impl Holding {
             role,
             link: None,
             lost: None,
+            started: None,
             waiting: Vec::new(),
             blocked: false,
             origin: Origin::Found,
@@ -110,7 +141,8 @@ impl Holding {
             keeper: 0,
             foreign: None,
         };
-        if holding.connect().is_err() {
+        // A candidate waits for the keeper of the master that serves.
+        if holding.connect().is_err() && role == Role::Master {
             holding.start()?;
             holding.origin = Origin::Started;
         }
@@ -142,6 +174,10 @@ impl Holding {
             link.queue(message);
         }
         link.flush()?;
+        let peer = link.peer().ok();
+        if let Some(other) = self.started.take_if(|started| Some(started.pid) != peer) {
+            other.kill();
+        }
         self.link = Some(link);
         self.lost = None;
         self.listen();
@@ -248,17 +284,27 @@ impl Holding {
         self.lost = Some((now.tick.after(RETRY), now.tick.after(PATIENCE)));
     }
 
-    /// Starts a keeper. The serving master must not be lost between this and its hello;
-    /// a candidate that is lost leaves the master that serves.
-    fn start(&self) -> io::Result<()> {
-        let relaunch = (self.role == Role::Master).then_some(&self.relaunch);
-        hsu_keeper::start(&self.plan, relaunch).map(drop)
+    /// Starts a keeper that knows how to start this master again.
+    fn start(&mut self) -> io::Result<()> {
+        if let Some(earlier) = self.started.take() {
+            earlier.kill();
+        }
+        let pid = hsu_keeper::start(&self.plan, &self.relaunch)?;
+        let handle = identify(pid).and_then(ProcessHandle::open).ok();
+        self.started = Some(Started { pid, handle, at: hsu_sys::clock::now().tick });
+        Ok(())
     }
 
-    fn start_another(&self) {
+    fn start_another(&mut self) {
         if let Err(error) = self.start() {
             error!(%error, "no keeper can be started; trying on");
         }
+    }
+
+    fn is_coming(&self, now: Now) -> bool {
+        let is_coming =
+            |started: &Started| started.is_alive() && now.tick.since(started.at) < COMES_WITHIN;
+        self.started.as_ref().is_some_and(is_coming)
     }
 
     /// Does what is due while there is no keeper, and listens to the one there is.
@@ -273,7 +319,9 @@ impl Holding {
             return Tended::Found;
         }
         let restart = if restart <= now.tick {
-            self.start_another();
+            if !self.is_coming(now) {
+                self.start_another();
+            }
             now.tick.after(PATIENCE)
         } else {
             restart
@@ -325,6 +373,10 @@ impl Holding {
             // The other master speaks for us.
             Ending::Replaced => return,
         };
+        if self.link.is_none() && self.is_coming(hsu_sys::clock::now()) {
+            // It would bring us back. Without it there is nobody to say goodbye to.
+            drop(self.await_keeper());
+        }
         self.queue(ToKeeper::Goodbye { mode });
         self.flush();
     }

@@ -11,6 +11,7 @@
 //! becomes another's meanwhile, the kill that follows finds nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::{Duration, Instant};
 
 use hsu_model::environment::{MASTER_VARIABLE, RUN_VARIABLE};
@@ -246,11 +247,10 @@ impl Look<'_> {
 /// next run needs. That an environment is empty is believed when the same program
 /// had been there before.
 fn environ_of(pid: u32) -> Option<Vec<u8>> {
-    let path = format!("/proc/{pid}/environ");
     let begin = Instant::now();
     let mut program = None;
     loop {
-        let environ = std::fs::read(&path).ok()?;
+        let environ = read_environ(pid)?;
         if !environ.is_empty() || begin.elapsed() > BETWEEN {
             return Some(environ);
         }
@@ -262,6 +262,21 @@ fn environ_of(pid: u32) -> Option<Vec<u8>> {
             return Some(environ);
         }
     }
+}
+
+/// The environment as the kernel shows it, by the first thread that still has one;
+/// none when it is not ours to read, or the process is gone.
+// Source: linux fs/proc/base.c, proc_mem_open: ESRCH for a thread that has no memory.
+fn read_environ(pid: u32) -> Option<Vec<u8>> {
+    match std::fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environ) if !environ.is_empty() => return Some(environ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+        Ok(_) | Err(_) => {}
+    }
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let mut environs =
+        threads.filter_map(|thread| std::fs::read(thread.path().join("environ")).ok());
+    Some(environs.find(|environ| !environ.is_empty()).unwrap_or_default())
 }
 
 /// What an environment says.

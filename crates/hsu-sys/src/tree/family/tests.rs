@@ -52,6 +52,32 @@ fn whoever_has_another_parent_by_now_is_met_on_the_host() {
     assert_eq!(met.keys().map(|key| key.pid).collect::<Vec<_>>(), [child.id()]);
 }
 
+#[test]
+fn a_process_without_its_first_thread_lives_and_is_known() {
+    // SAFETY: the child starts one thread and ends its first one.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(100)));
+        // SAFETY: nothing of this thread is needed any more.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    let pid = u32::try_from(child).unwrap();
+    let begin = Instant::now();
+    let mut process = Seen::look(pid).unwrap();
+    while process.state != b'Z' && begin.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+        process = Seen::look(pid).unwrap();
+    }
+    let (state, has_ended) = (process.state, process.has_ended());
+    let environ = environ_of(pid);
+    // SAFETY: the child is ours and not reaped.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    // SAFETY: no memory is passed.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert_eq!((state, has_ended), (b'Z', false));
+    assert!(environ == environ_of(std::process::id()), "it is known by its other thread");
+}
+
 proptest! {
     #[test]
     fn no_environment_makes_the_reader_panic(environ: Vec<u8>) {
