@@ -110,8 +110,10 @@ pub enum GoodbyeMode {
 pub enum Stage {
     /// No slot, pipe or process was to be had.
     Resources,
-    /// The limits could not be set.
+    /// The resource limits could not be set.
     Limits,
+    /// The nice value could not be set.
+    Nice,
     /// The user or the groups could not be taken.
     Identity,
     /// The working directory could not be entered.

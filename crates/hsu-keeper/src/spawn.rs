@@ -195,7 +195,8 @@ impl Spawner {
         while matches!(kernel::wait(which, kernel::Reap::Yes), Ok(None)) {
             std::thread::yield_now();
         }
-        let stages = [Stage::Resources, Stage::Limits, Stage::Identity, Stage::Directory];
+        let stages =
+            [Stage::Resources, Stage::Limits, Stage::Nice, Stage::Identity, Stage::Directory];
         let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage).copied());
         let errno = child.errno.load(Ordering::Relaxed);
         Err(Failed { stage: stage.unwrap_or(Stage::Execute), errno })
@@ -290,6 +291,9 @@ fn become_worker(child: &Child<'_>) -> Stage {
     if !set_limits(child) {
         return Stage::Limits;
     }
+    if launch.nice.is_some_and(|nice| !set_nice(nice)) {
+        return Stage::Nice;
+    }
     if launch.identity.is_some_and(|identity| !take_identity(identity)) {
         return Stage::Identity;
     }
@@ -374,15 +378,15 @@ fn set_limits(child: &Child<'_>) -> bool {
     };
     // Ours was raised; workers get what we were given.
     set(7, &child.limit);
-    let all = child.launch.rlimits.iter().all(|limit| {
+    child.launch.rlimits.iter().all(|limit| {
         let value = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
         set(resource_number(limit.resource), &value)
-    });
-    let nice = child.launch.nice.is_none_or(|nice| {
-        // SAFETY: no memory is passed.
-        unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) >= 0 }
-    });
-    all && nice
+    })
+}
+
+fn set_nice(nice: i32) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, nice) >= 0 }
 }
 
 // Source: asm-generic/resource.h; the same on every architecture that we support.

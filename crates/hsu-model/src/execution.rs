@@ -73,6 +73,24 @@ pub enum Resource {
     Stack,
 }
 
+impl Resource {
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressSpace => "address_space",
+            Self::Core => "core",
+            Self::Cpu => "cpu",
+            Self::Data => "data",
+            Self::FileSize => "file_size",
+            Self::LockedMemory => "locked_memory",
+            Self::OpenFiles => "open_files",
+            Self::Processes => "processes",
+            Self::Stack => "stack",
+        }
+    }
+}
+
 /// How a worker is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {

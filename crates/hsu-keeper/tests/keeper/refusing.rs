@@ -99,7 +99,7 @@ fn a_keeper_without_privilege_starts_its_own_user_and_no_other() {
             assert_eq!(master.failed(run), (Stage::Identity, libc::EPERM), "{uid} {gid}");
         }
         master.spawn(SpawnRequest { nice: Some(-5), ..sleeper(6) });
-        assert_eq!(master.failed(6), (Stage::Limits, libc::EACCES));
+        assert_eq!(master.failed(6), (Stage::Nice, libc::EACCES));
         let files = ResourceLimit { resource: Resource::OpenFiles, soft: 1, hard: 1 << 40 };
         master.spawn(SpawnRequest { rlimits: vec![files], ..sleeper(7) });
         assert_eq!(master.failed(7), (Stage::Limits, libc::EPERM));

@@ -10,12 +10,14 @@ use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick, WallTime};
+use hsu_model::worker::Unit;
 use hsu_sys::process::ProcessHandle;
 use tracing::warn;
 
 use super::holding::SIGKILL;
 use super::{Body, Live};
 use crate::chores::Chore;
+use crate::refusal::explain;
 
 /// How long after its start a process is put into its cgroup: a worker that
 /// crashes at once costs none, and a burst of starts is not slowed down.
@@ -70,8 +72,7 @@ impl Body {
             }
             FromKeeper::SpawnFailed { run, stage, errno } => {
                 self.spawning.remove(&run);
-                let (error, transient) = explain(stage, errno);
-                self.step(now, Input::SpawnFailed { run, error, transient });
+                self.on_refused(now, run, stage, errno);
             }
             FromKeeper::Exited { run, worker, exit, at, wall } => {
                 self.seen.insert(run);
@@ -97,6 +98,17 @@ impl Body {
             // Proceed is awaited before the loop begins; the others are the pump's.
             FromKeeper::Proceed | FromKeeper::Stream { .. } | FromKeeper::Finish => {}
         }
+    }
+
+    fn on_refused(&mut self, now: Now, run: RunId, stage: Stage, errno: i32) {
+        let asked = self.fleet.worker_of(run).and_then(|worker| {
+            let Unit::Managed(managed) = &self.fleet.spec(worker)?.unit else { return None };
+            self.launcher.request(worker, run, managed).ok()
+        });
+        let error = explain(asked.as_ref(), stage, errno);
+        // What else was refused does not change by waiting.
+        let transient = stage == Stage::Resources;
+        self.step(now, Input::SpawnFailed { run, error, transient });
     }
 
     fn hold(
@@ -200,17 +212,4 @@ impl Body {
 fn contain_after(started: Tick) -> Tick {
     const QUARTER: u64 = 250_000_000;
     Tick(started.after(CONTAIN_AFTER).0.next_multiple_of(QUARTER))
-}
-
-/// What the kernel's error means to a person, and whether waiting helps.
-fn explain(stage: Stage, errno: i32) -> (String, bool) {
-    let error = std::io::Error::from_raw_os_error(errno);
-    let text = match stage {
-        Stage::Resources => format!("no process or descriptor was to be had: {error}"),
-        Stage::Limits => format!("its resource limits or nice value were refused: {error}"),
-        Stage::Identity => format!("its user or groups were refused: {error}"),
-        Stage::Directory => format!("its working directory cannot be entered: {error}"),
-        Stage::Execute => format!("its program cannot be executed: {error}"),
-    };
-    (text, stage == Stage::Resources)
 }
