@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hsu_model::master::{Directories, LogLevel, MasterSpec};
+use hsu_model::master::{Directories, LogLevel, MasterSpec, control_socket};
 use hsu_model::restart::StartRate;
 
 use super::folders::{self, Folders, Missing};
@@ -14,6 +14,9 @@ use crate::value::duration;
 
 const PORT: u16 = 50_055;
 const FORCE_SHUTDOWN: Duration = Duration::from_secs(30);
+/// The longest path of a socket, in bytes.
+// Source: unix(7), sun_path without its zero; on macOS sys/un.h has four less.
+const LONGEST_SOCKET: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 const WORKER_FOLDER: &str = "workers";
 
 /// The master, and the folders that its workers start from.
@@ -104,7 +107,15 @@ fn folders_of(master: Option<&Master>, context: &mut Context<'_>) -> Folders {
     }
     if let Some(base) = base {
         let paths = context.paths();
-        return folders::in_base(&paths.absolute(&base.value.0), paths);
+        let folders = folders::in_base(&paths.absolute(&base.value.0), paths);
+        let too_long = control_socket(&folders.runtime).len().saturating_sub(LONGEST_SOCKET);
+        if too_long > 0 {
+            let message =
+                format!("`base_directory` is {too_long} bytes too long for a socket in it");
+            let findings = &mut context.findings;
+            findings.error("folders", base.place, message).hint("name a shorter folder");
+        }
+        return folders;
     }
     let wanted = kind.map_or(ServiceContext::User, |kind| kind.value);
     match folders::of(wanted, context.paths()) {

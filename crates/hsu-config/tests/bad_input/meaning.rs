@@ -42,6 +42,15 @@ fn a_name_that_a_file_system_or_a_command_would_misread_is_refused() {
 }
 
 #[test]
+fn a_folder_in_which_no_socket_can_be_is_refused() {
+    let base =
+        |length| format!("master: {{ base_directory: /{} }}\nworkers: []\n", "x".repeat(length));
+    // Row 18: a name that a file system would misread.
+    refuse(&[bad(18, base(105), "folders", 1, "12 bytes too long for a socket in it")]);
+    assert!(load(base(80).as_bytes()).fleet.is_some());
+}
+
+#[test]
 fn a_key_that_nobody_reads_is_refused_with_what_was_meant() {
     let unknown = |row, text: String, line, says| bad(row, text, "unknown-key", line, says);
     refuse(&[
