@@ -153,7 +153,8 @@ impl<'s> Lines<'s> {
             mark.start = mark.start.saturating_sub(start).min(bytes.len());
             // A place that spans lines is marked on its first.
             let rest = bytes.get(mark.start..).unwrap_or_default();
-            let line = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let line = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let line = line.unwrap_or(rest.len());
             let end = mark.end.saturating_sub(start);
             mark.end = end.clamp(mark.start, mark.start + line);
         }
@@ -185,6 +186,8 @@ fn harmless(bytes: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match (is_plain(character) || matches!(character, '\n' | '\t'), character.len_utf8()) {
                 (true, _) => text.push(character),
+                // Half of the end of a line.
+                (false, 1) if character == '\r' => text.push(' '),
                 (false, 3) => text.push('\u{fffd}'),
                 (false, length) => text.extend(std::iter::repeat_n('?', length)),
             }

@@ -1,6 +1,6 @@
 //! Rows 1 to 16: what is wrong with the text before it means anything.
 
-use super::{bad, control, load, named, refuse};
+use super::{bad, control, load, named, refuse, source};
 
 /// A text in two or four bytes a character, with or without its mark.
 fn wide(bytes: usize, order: Order, mark: bool) -> Vec<u8> {
@@ -153,4 +153,12 @@ fn a_file_that_an_editor_has_half_written_is_refused_or_says_less_and_never_more
         let names: Vec<_> = fleet.workers.iter().map(|worker| worker.id.as_str()).collect();
         assert_eq!(names, ["first"], "{part:?}");
     }
+}
+
+#[test]
+fn the_end_of_a_line_from_windows_is_neither_shown_nor_marked() {
+    let text = b"\xef\xbb\xbfworkers:\r\n  - id: a\r\n    typ: managed\r\n";
+    let shown = load(text).diagnostics.render(&source(text), false);
+    assert!(!shown.contains("managed?") && !shown.contains("a?"), "{shown}");
+    assert!(shown.contains("    ^^^^^ in this section"), "{shown}");
 }
