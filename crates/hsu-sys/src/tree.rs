@@ -137,6 +137,8 @@ impl Trees {
 
     /// Kills what a look at the cgroups could not tell to be gone.
     fn kill_open(&mut self, kills: &[Kill]) -> Found {
+        let begin = Instant::now();
+        self.kill_enclosed(kills);
         // The first look comes before the first kill: orphans that have cleared
         // their environment are known by their parents only.
         let mut killed = Killed::new();
@@ -144,7 +146,6 @@ impl Trees {
         for kill in kills.iter().filter(|kill| kill.whole) {
             self.cgroups.kill(&kill.worker);
         }
-        let begin = Instant::now();
         let mut rest = SHORTEST_REST;
         let mut round = 0;
         while !left.is_empty() && begin.elapsed() < PATIENCE {
@@ -162,6 +163,24 @@ impl Trees {
             left = self.find(kills, &killed);
         }
         left
+    }
+
+    /// Kills the runs that are in their cgroups as a whole, without a look at each of
+    /// their processes: nothing of them is elsewhere.
+    fn kill_enclosed(&mut self, kills: &[Kill]) {
+        let is_enclosed = |kill: &&Kill| kill.whole && self.cgroups.holds(&kill.worker, kill.run);
+        let mut open: Vec<_> = kills.iter().filter(is_enclosed).collect();
+        for kill in &open {
+            self.cgroups.kill(&kill.worker);
+        }
+        let begin = Instant::now();
+        loop {
+            open.retain(|kill| self.cgroups.is_populated(&kill.worker));
+            if open.is_empty() || begin.elapsed() > PATIENCE / 2 {
+                return;
+            }
+            std::thread::sleep(SHORTEST_REST);
+        }
     }
 
     /// Everything that lives of these runs, and of what was killed already.

@@ -146,6 +146,11 @@ impl Cgroups {
         group.is_some_and(|group| is_empty(&group.folder))
     }
 
+    /// Whether any process is in the group of a worker.
+    pub(super) fn is_populated(&self, worker: &WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|group| !is_empty(&group.folder))
+    }
+
     /// Kills whatever is in the group of a worker and removes the group.
     pub(super) fn kill(&mut self, worker: &WorkerId) {
         if let (Ok(base), Some(group)) = (&self.base, self.workers.get(worker)) {

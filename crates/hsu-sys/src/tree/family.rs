@@ -183,6 +183,9 @@ impl Look<'_> {
                 continue;
             };
             self.seen.insert(below);
+            if process.has_ended() {
+                continue;
+            }
             let run = self.run_of(below, origin).or(inherited);
             if below == pid {
                 first = run;
@@ -198,9 +201,7 @@ impl Look<'_> {
     }
 
     fn note(&mut self, process: &Seen, run: Option<RunId>) {
-        if let Some(run) = run.filter(|run| self.runs.contains(run))
-            && !process.has_ended()
-        {
+        if let Some(run) = run.filter(|run| self.runs.contains(run)) {
             self.found.entry(run).or_default().insert(process.key, process.into());
         }
     }
