@@ -252,7 +252,7 @@ impl Inventory {
         let wanted = u64::try_from(size).unwrap_or(u64::MAX);
         if had != wanted {
             file.set_len(0)?;
-            file.set_len(wanted)?;
+            allocate(&file, wanted)?;
         }
         let table = map(&file, size)?;
         let boot = boot_id();
@@ -272,6 +272,17 @@ impl Inventory {
 
     pub(crate) fn slots(&self) -> &'static [Slot; SLOTS] {
         &self.table.slots
+    }
+}
+
+/// Takes the room on the disk: writing through a mapping to a page that finds none would
+/// kill the keeper.
+fn allocate(file: &File, size: u64) -> io::Result<()> {
+    let size = libc::off_t::try_from(size).map_err(io::Error::other)?;
+    // SAFETY: no memory is passed.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, size) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 

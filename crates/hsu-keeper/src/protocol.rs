@@ -112,14 +112,14 @@ pub enum Stage {
     Resources,
     /// The resource limits could not be set.
     Limits,
-    /// The nice value could not be set.
-    Nice,
     /// The user or the groups could not be taken.
     Identity,
     /// The working directory could not be entered.
     Directory,
     /// The program could not be executed.
     Execute,
+    /// The nice value could not be set.
+    Nice,
 }
 
 /// What the keeper is told.

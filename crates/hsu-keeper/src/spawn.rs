@@ -195,8 +195,14 @@ impl Spawner {
         while matches!(kernel::wait(which, kernel::Reap::Yes), Ok(None)) {
             std::thread::yield_now();
         }
-        let stages =
-            [Stage::Resources, Stage::Limits, Stage::Nice, Stage::Identity, Stage::Directory];
+        let stages = [
+            Stage::Resources,
+            Stage::Limits,
+            Stage::Identity,
+            Stage::Directory,
+            Stage::Execute,
+            Stage::Nice,
+        ];
         let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage).copied());
         let errno = child.errno.load(Ordering::Relaxed);
         Err(Failed { stage: stage.unwrap_or(Stage::Execute), errno })
@@ -285,7 +291,9 @@ fn become_worker(child: &Child<'_>) -> Stage {
     let launch = child.launch;
     // SAFETY: no memory is passed.
     unsafe { libc::syscall(libc::SYS_setsid) };
-    take_descriptors(child.low);
+    if !take_descriptors(child.low) {
+        return Stage::Resources;
+    }
     let started_at = own_start();
     child.started_at.store(started_at, Ordering::Relaxed);
     if !set_limits(child) {
@@ -342,17 +350,23 @@ fn own_start() -> u64 {
 }
 
 /// A table of our own with nothing but the three standard descriptors.
-fn take_descriptors(low: RawFd) {
+/// Takes a table of our own with the low descriptors alone; whether the kernel gave one.
+/// Without it, what follows would go into the keeper's.
+fn take_descriptors(low: RawFd) -> bool {
     // Source: close_range(2), CLOSE_RANGE_UNSHARE: only what stays is copied.
     const UNSHARE: libc::c_uint = 1 << 1;
     // SAFETY: no memory is passed.
-    unsafe { libc::syscall(libc::SYS_close_range, low + 3, libc::c_uint::MAX, UNSHARE) };
+    let own = unsafe { libc::syscall(libc::SYS_close_range, low + 3, libc::c_uint::MAX, UNSHARE) };
+    if own < 0 {
+        return false;
+    }
     for place in 0..3 {
         // SAFETY: no memory is passed; the table is ours alone by now.
         unsafe { libc::syscall(libc::SYS_dup3, low + place, place, 0) };
     }
     // SAFETY: no memory is passed.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    true
 }
 
 fn unblock_signals() {

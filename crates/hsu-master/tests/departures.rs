@@ -7,6 +7,7 @@ use std::time::Duration;
 use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, Worker, eventually};
 use serde_json::Value;
 
+const TOO_MANY: &str = "leaves out or disables 2 of the 2 workers that run";
 const SOON: Duration = Duration::from_secs(20);
 
 fn sleeper(id: &str) -> Worker {
@@ -31,17 +32,27 @@ fn a_file_that_would_stop_everything_is_refused_until_that_is_confirmed() {
     let good = fs::read_to_string(fleet.config()).unwrap();
     keep_only(&fleet, &[]);
     let refused = fleet.tell(&["master", "upgrade"]).unwrap_err().to_string();
-    assert!(refused.contains("leaves out 2 of the 2 workers that run"), "{refused}");
+    assert!(refused.contains(TOO_MANY), "{refused}");
     assert!(refused.contains("--confirm-mass-stop"), "{refused}");
     let after = ["one", "two"].map(|id| fleet.wait_for(id, "running", SOON).unwrap().pid());
     assert_eq!(after, pids);
+
+    // Nor may they be disabled.
+    let mut file: Value = serde_json::from_str(&good).unwrap();
+    for worker in file["workers"].as_array_mut().unwrap() {
+        worker["enabled"] = Value::Bool(false);
+    }
+    fs::write(fleet.config(), file.to_string()).unwrap();
+    let refused = fleet.tell(&["master", "upgrade"]).unwrap_err().to_string();
+    assert!(refused.contains(TOO_MANY), "{refused}");
+    keep_only(&fleet, &[]);
 
     // Nor does a crash make it so.
     assert_eq!(fleet.kill(Role::Master).unwrap(), 1);
     eventually("the master says why it does not start", SOON, || {
         let words = fleet.own_words();
-        let count = words.matches("leaves out 2 of the 2 workers that run").count();
-        if count > 1 { Ok(()) } else { Err(words) }
+        let count = words.matches(TOO_MANY).count();
+        if count > 2 { Ok(()) } else { Err(words) }
     })
     .unwrap();
     for pid in pids.into_iter().flatten() {

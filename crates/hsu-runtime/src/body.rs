@@ -257,7 +257,7 @@ impl Body {
             if self.deadline.is_some_and(|due| due <= now.tick) {
                 self.deadline = None;
                 info!("the run duration is over");
-                self.shut_down(now, ShutdownMode::StopWorkers, Actor::Master);
+                self.shut_down(now, ShutdownMode::StopWorkers, false, Actor::Master);
             }
             self.contain_due(now);
             self.watchdog.tend(now);
@@ -309,7 +309,9 @@ impl Body {
         match signal {
             MasterSignal::Terminate | MasterSignal::Interrupt => {
                 let number = if signal == MasterSignal::Terminate { 15 } else { 2 };
-                self.shut_down(now, ShutdownMode::StopWorkers, Actor::Signal(number));
+                // A second one forces.
+                let force = self.stopping.is_some();
+                self.shut_down(now, ShutdownMode::StopWorkers, force, Actor::Signal(number));
             }
             MasterSignal::Hangup => warn!(
                 "SIGHUP ignored: a running configuration is not replaced in place yet \
@@ -321,9 +323,10 @@ impl Body {
         }
     }
 
-    /// The first wish to stop begins it, a second one forces it.
-    pub(crate) fn shut_down(&mut self, now: Now, mode: ShutdownMode, actor: Actor) {
-        if self.stopping.replace(mode).is_none() {
+    /// The first wish to stop says how; a later one can only force it.
+    pub(crate) fn shut_down(&mut self, now: Now, mode: ShutdownMode, force: bool, actor: Actor) {
+        if self.stopping.is_none() {
+            self.stopping = Some(mode);
             let reason = match mode {
                 ShutdownMode::StopWorkers => "the workers are stopped",
                 ShutdownMode::KeepWorkers => "the workers go on without a master",
@@ -333,9 +336,10 @@ impl Body {
             let kind = EventKind::MasterStopping { reason: reason.to_owned() };
             let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
             self.batch.events.push(event);
-            self.step(now, Input::Shutdown { mode, actor });
-        } else {
-            warn!(%actor, "asked a second time: whatever still runs is killed");
+            self.step(now, Input::Shutdown { mode, actor: actor.clone() });
+        }
+        if force {
+            warn!(%actor, "forced: whatever still runs is killed");
             self.step(now, Input::ForceShutdown);
         }
     }

@@ -175,10 +175,9 @@ fn take_up(
         warn!("the state was broken and a new one is begun: {broken}");
     }
     let loaded = opened.store.load()?;
-    let configured = options.fleet.workers.iter().map(|spec| &spec.id).collect();
     // What ran before the host was started anew is gone by itself.
     if options.mass_stop == MassStop::Refused && is_of_this_boot(&loaded) {
-        guard(&loaded.workers, &configured)?;
+        guard(&loaded.workers, &options.fleet.workers)?;
     }
     logs.write(spools)?;
     Ok((opened.store, loaded))
@@ -293,6 +292,10 @@ impl Body {
         self.record(now, None, Actor::Master, kind);
         if self.candidate {
             self.holding.queue(ToKeeper::Ready);
+            // The inventory that follows tells what became of starts whose answer went
+            // to the old master.
+            self.seen.clear();
+            self.doubtful = self.spawning.clone();
         }
         hsu_sys::notify::ready();
         info!(adopted = self.adopted, "the master serves");

@@ -1,10 +1,11 @@
 //! The mass-stop guard: a configuration that would stop most of what runs is obeyed only
 //! when that is confirmed. An empty file is mostly a mistake.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hsu_core::record::WorkerRecord;
 use hsu_model::id::WorkerId;
+use hsu_model::worker::WorkerSpec;
 
 /// The argument of `hsu-master` that confirms it, for one start.
 pub(crate) const CONFIRM_MASS_STOP: &str = "--confirm-mass-stop";
@@ -26,25 +27,29 @@ pub enum MassStop {
 /// Too many workers would be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the configuration leaves out {leaving} of the {running} workers that run, and they would be \
-     stopped (hint: name them again, or confirm it with `--confirm-mass-stop`)"
+    "the configuration leaves out or disables {leaving} of the {running} workers that run, and \
+     they would be stopped (hint: name them again, or confirm it with `--confirm-mass-stop`)"
 )]
 pub struct TooMany {
-    /// Workers that run and are not configured any more.
+    /// Workers that run and shall not run any more.
     pub leaving: usize,
     /// Workers that run.
     pub running: usize,
 }
 
-/// Refuses a configuration that leaves out more than 30 % of what runs, but for five
+/// Refuses a configuration that leaves out or disables more than 30 % of what runs, but for five
 /// workers, or all of it, but for one.
 pub(crate) fn guard(
     records: &BTreeMap<WorkerId, WorkerRecord>,
-    configured: &BTreeSet<&WorkerId>,
+    configured: &[WorkerSpec],
 ) -> Result<(), TooMany> {
+    let configured: BTreeMap<_, _> = configured.iter().map(|spec| (&spec.id, spec)).collect();
     let runs = |record: &WorkerRecord| !record.removed && record.run > record.accounted;
+    let stays = |id: &WorkerId, record: &WorkerRecord| {
+        configured.get(id).is_some_and(|spec| record.enabled.unwrap_or(spec.enabled))
+    };
     let running: Vec<_> = records.iter().filter(|(_, record)| runs(record)).collect();
-    let leaving = running.iter().filter(|(id, _)| !configured.contains(id)).count();
+    let leaving = running.iter().filter(|(id, record)| !stays(id, record)).count();
     judge(leaving, running.len())
 }
 

@@ -196,10 +196,10 @@ impl Store {
         self.submit(Batch { life: Some((clean, boot)), ..Batch::default() })
     }
 
-    /// Waits until everything that was submitted is durable, at most two seconds.
-    pub fn flush(&self) {
-        // Whoever must know asks for the numbers.
-        let _ = self.queue.wait_for_durable(PATIENCE);
+    /// Waits until everything that was submitted is durable, at most two seconds; whether
+    /// it is.
+    pub fn flush(&self) -> bool {
+        self.queue.wait_for_durable(PATIENCE)
     }
 
     /// Writes what waits and ends the thread.

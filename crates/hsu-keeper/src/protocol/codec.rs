@@ -242,10 +242,10 @@ fn take_stage(from: &mut Reader<'_>) -> Result<Stage, Malformed> {
     Ok(match from.u8()? {
         0 => Stage::Resources,
         1 => Stage::Limits,
-        2 => Stage::Nice,
-        3 => Stage::Identity,
-        4 => Stage::Directory,
-        5 => Stage::Execute,
+        2 => Stage::Identity,
+        3 => Stage::Directory,
+        4 => Stage::Execute,
+        5 => Stage::Nice,
         _ => return Err(Malformed),
     })
 }

@@ -226,10 +226,11 @@ impl LogFile {
     }
 
     fn open_existing(&self) -> Result<Option<File>, LogError> {
-        match OpenOptions::new().read(true).write(true).open(&self.path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.cannot("open")(error)),
+        match self.open(false) {
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            opened => opened.map(Some),
         }
     }
 
@@ -237,14 +238,64 @@ impl LogFile {
         if let Some(folder) = Path::new(&self.path).parent() {
             fs::create_dir_all(folder).map_err(LogError::io("create", folder))?;
         }
+        self.open(true)
+    }
+
+    /// Opens the file. The folder may be a worker's, who could put a link to a file of
+    /// somebody else under the path: what was opened is looked at, not the path.
+    fn open(&self, make: bool) -> Result<File, LogError> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        options.open(&self.path).map_err(self.cannot("open"))
+        options.read(true).write(true).create(make).truncate(false);
+        follow_no_link(&mut options);
+        let file = options.open(&self.path).map_err(|error| {
+            if is_of_no_file(&error) {
+                LogError::NotAFile { path: PathBuf::from(&self.path) }
+            } else {
+                self.cannot("open")(error)
+            }
+        })?;
+        let facts = file.metadata().map_err(self.cannot("look at"))?;
+        if !facts.is_file() || has_other_names(&facts) {
+            return Err(LogError::NotAFile { path: PathBuf::from(&self.path) });
+        }
+        Ok(file)
     }
 
     fn cannot(&self, action: &'static str) -> impl FnOnce(io::Error) -> LogError {
         LogError::io(action, Path::new(&self.path))
     }
+}
+
+#[cfg(unix)]
+fn follow_no_link(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A pipe or a device is opened without waiting, and then refused.
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+}
+
+#[cfg(not(unix))]
+fn follow_no_link(_: &mut OpenOptions) {}
+
+/// Whether a link, a folder or a pipe is in the way.
+#[cfg(unix)]
+fn is_of_no_file(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO))
+}
+
+#[cfg(not(unix))]
+fn is_of_no_file(_: &io::Error) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn has_other_names(facts: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    facts.nlink() > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// The last bytes of the first `length` bytes of a file.

@@ -280,8 +280,15 @@ impl Holding {
             self.lost = Some((due, due.after(PATIENCE)));
             return;
         }
+        let retry = now.tick.after(RETRY);
+        if let Some(started) = self.started.as_mut().filter(|started| started.is_alive()) {
+            // It may only have hung up, or be about to be gone: then another one follows.
+            started.at = now.tick;
+            self.lost = Some((retry, now.tick));
+            return;
+        }
         self.start_another();
-        self.lost = Some((now.tick.after(RETRY), now.tick.after(PATIENCE)));
+        self.lost = Some((retry, now.tick.after(PATIENCE)));
     }
 
     /// Starts a keeper that knows how to start this master again.
@@ -318,10 +325,8 @@ impl Holding {
         if self.connect().is_ok() {
             return Tended::Found;
         }
-        let restart = if restart <= now.tick {
-            if !self.is_coming(now) {
-                self.start_another();
-            }
+        let restart = if restart <= now.tick && !self.is_coming(now) {
+            self.start_another();
             now.tick.after(PATIENCE)
         } else {
             restart

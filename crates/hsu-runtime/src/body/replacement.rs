@@ -71,7 +71,12 @@ impl Body {
     /// Lets go of the state, so that the candidate can take it.
     pub(super) fn give_way(&mut self, now: Now) {
         self.settle(now);
-        self.store.flush();
+        if !self.store.flush() {
+            // Written later, it would overwrite what the candidate writes. The keeper ends
+            // a candidate that waits in vain.
+            warn!("the state is not written: it is not given to another master");
+            return;
+        }
         self.lock = None;
         self.replacement.given_way = true;
         if let Some(engine) = self.engine.take() {
@@ -119,6 +124,7 @@ impl Body {
         self.start_engine();
         // What happened meanwhile was not heard.
         self.seen.clear();
+        self.doubtful = self.spawning.clone();
         self.holding.queue(ToKeeper::Inventory);
     }
 

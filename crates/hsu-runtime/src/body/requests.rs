@@ -90,10 +90,7 @@ impl Body {
                 self.perform_wish(now, wished);
             }
             Request::Shutdown { actor, mode, force } => {
-                self.shut_down(now, mode, actor.clone());
-                if force {
-                    self.shut_down(now, mode, actor);
-                }
+                self.shut_down(now, mode, force, actor);
             }
             Request::Output { worker, news } => self.on_output(now, worker, news),
             Request::Upgrade { actor, executable, mass_stop, reply } => {

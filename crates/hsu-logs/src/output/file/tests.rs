@@ -136,6 +136,22 @@ fn a_file_that_is_not_ours_is_never_shortened() {
 }
 
 #[test]
+fn a_second_name_is_refused_whoever_comes_to_it() {
+    let bench = Bench::new();
+    let (mut file, mut cursors) = bench.open();
+    let other = bench.folder.path().join("other");
+    fs::create_dir_all(bench.folder.path().join("logs")).unwrap();
+    for link in [fs::hard_link, std::os::unix::fs::symlink] {
+        fs::write(&other, "of somebody else").unwrap();
+        link(&other, PathBuf::from(bench.path())).unwrap();
+        assert!(matches!(file.prepare(&mut cursors), Err(LogError::NotAFile { .. })));
+        assert!(matches!(file.recover(&mut cursors), Err(LogError::NotAFile { .. })));
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+        fs::remove_file(bench.path()).unwrap();
+    }
+}
+
+#[test]
 fn a_link_is_refused() {
     let bench = Bench::new();
     let (mut file, mut cursors) = bench.open();
