@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use hsu_model::spool::SpoolId;
@@ -51,7 +51,7 @@ fn beginning(plan: &LogPlan, spools: &Path, spool: &SpoolId) -> u64 {
     log_file.and_then(|path| fs::metadata(path).ok()).map_or(0, |facts| facts.len())
 }
 
-pub(super) fn folder_of(spools: &Path, spool: &SpoolId) -> std::path::PathBuf {
+pub(super) fn folder_of(spools: &Path, spool: &SpoolId) -> PathBuf {
     spools.join(spool.worker.as_str()).join(spool.stream.as_str())
 }
 
@@ -116,7 +116,7 @@ impl Work {
     }
 
     /// Starts the thread of a console. Without one the console takes nothing.
-    fn start_console(&mut self, name: &str, counters: &Counters) -> ConsoleThread {
+    fn start_console(&mut self, name: &str, counters: &Arc<Counters>) -> ConsoleThread {
         let nowhere = || Box::new(std::io::sink());
         let out = match self.consoles.get_mut(name) {
             Some(console) => std::mem::replace(&mut console.out, nowhere()),
@@ -124,7 +124,11 @@ impl Work {
         };
         let (shared, output) = (Arc::clone(&self.shared), name.to_owned());
         let shown = move |upto| shared.tell(|inbox| inbox.shown.push((output.clone(), upto)));
-        ConsoleThread::start(out, Box::new(shown)).unwrap_or_else(|source| {
+        let (status, console) = (Arc::clone(counters), PathBuf::from(name));
+        let gone = move |source| {
+            status.set_stuck(Some(&LogError::Io { action: "write to", path: console, source }));
+        };
+        ConsoleThread::start(out, Box::new(shown), Box::new(gone)).unwrap_or_else(|source| {
             counters.set_stuck(Some(&LogError::Thread { source }));
             ConsoleThread::nowhere()
         })
