@@ -265,7 +265,7 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
         WorkerState::Failed => {
             format!("nothing starts it by itself; `hsu-master-cli start {id}` tries again")
         }
-        WorkerState::Stopped if !worker.enabled => {
+        WorkerState::Stopped | WorkerState::Registered if !worker.enabled => {
             format!("it is disabled; `hsu-master-cli enable {id}` allows it to run")
         }
         WorkerState::Stopped | WorkerState::Registered => {

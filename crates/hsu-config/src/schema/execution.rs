@@ -1,5 +1,6 @@
 //! What to execute: program, arguments, environment, identity, PID file.
 
+use hsu_model::environment::{MASTER_VARIABLE, RUN_VARIABLE, WORKER_VARIABLE};
 use hsu_model::execution::Resource;
 use std::time::Duration;
 
@@ -123,7 +124,12 @@ fn check_name(name: &str, place: Place, reader: &mut Reader<'_>) -> bool {
         let message = format!("`{}` cannot be the name of a variable", shown(name));
         reader.findings.error("value", place, message).hint("use letters, digits and `_`");
     }
-    good
+    let ours = [RUN_VARIABLE, WORKER_VARIABLE, MASTER_VARIABLE].contains(&name);
+    if ours {
+        let message = format!("`{name}` is set by the master, for every worker");
+        reader.findings.error("value", place, message).hint("leave it out");
+    }
+    good && !ours
 }
 
 fn refuse_equal_names(variables: &[(String, Place, String)], reader: &mut Reader<'_>) {

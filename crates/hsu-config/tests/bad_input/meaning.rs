@@ -129,6 +129,7 @@ fn impossible() -> Vec<Bad> {
         wrong(34, "environment: [A]", "value", "a variable without `=`"),
         wrong(34, "environment: [=A]", "value", "cannot be the name of a variable"),
         wrong(34, "environment: { \"A=B\": c }", "value", "cannot be the name of a variable"),
+        wrong(34, "environment: [HSU_RUN_ID=1]", "value", "`HSU_RUN_ID` is set by the master"),
         wrong(34, "environment: [A=1, A=2]", "duplicate-key", "is given twice"),
         wrong(35, "working_directory: \"\"", "value", "an empty text"),
         wrong(35, "user: \"\"", "value", "is not a name"),
