@@ -17,6 +17,7 @@ pub mod breaker;
 pub mod effect;
 pub mod fleet;
 pub mod input;
+pub mod mass_stop;
 pub mod rate;
 pub mod reason;
 pub mod record;

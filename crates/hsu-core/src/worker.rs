@@ -34,7 +34,7 @@ mod start;
 mod stop;
 
 /// Changes of state that are remembered. The journal holds all of them.
-const HISTORY: usize = 16;
+pub(crate) const HISTORY: usize = 16;
 
 /// What a worker is doing.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use hsu_core::fleet::{Fleet, Settings};
+use hsu_core::mass_stop::{TooMany, guard};
 use hsu_core::record::Resume;
 use hsu_keeper::{FromKeeper, KeeperPlan, Role, ToKeeper};
 use hsu_logs::plan::LogPlan;
@@ -33,7 +34,7 @@ use crate::chores::Chores;
 use crate::handle::Handle;
 use crate::journal::Stamper;
 use crate::launch::Launcher;
-use crate::mass_stop::{MassStop, TooMany, guard};
+use crate::mass_stop::MassStop;
 use crate::request::Requests;
 use crate::successor::this_program;
 

@@ -22,5 +22,5 @@ pub use board::{Entry, Snapshot};
 pub use body::{Body, Ending};
 pub use boot::{Options, StartError, start};
 pub use handle::Handle;
-pub use mass_stop::{MassStop, TooMany};
+pub use mass_stop::MassStop;
 pub use successor::REPORT_VARIABLE;

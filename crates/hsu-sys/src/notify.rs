@@ -28,16 +28,6 @@ pub fn stopping() {
     send("STOPPING=1");
 }
 
-/// What the master is doing, in one line.
-pub fn status(text: &str) {
-    send(&format!("STATUS={}", one_line(text)));
-}
-
-/// Another process is the main one from now on.
-pub fn main_process(pid: u32) {
-    send(&format!("MAINPID={pid}"));
-}
-
 /// The master's loop lives.
 pub fn watchdog() {
     send("WATCHDOG=1");
@@ -55,11 +45,6 @@ fn interval(limit: Option<String>, whom: Option<String>, own: u32) -> Option<Dur
     let is_for_us = whom.is_none_or(|pid| pid.parse() == Ok(own));
     let limit: u64 = limit?.parse().ok()?;
     (is_for_us && limit > 1).then(|| Duration::from_micros(limit / 2))
-}
-
-/// A line end would begin another assignment.
-fn one_line(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
 }
 
 fn send(text: &str) {
@@ -102,11 +87,6 @@ mod tests {
             assert_eq!(interval(text(limit), text(whom), 7), None, "{limit} {whom}");
         }
         assert_eq!(interval(None, None, 7), None);
-    }
-
-    #[test]
-    fn a_status_cannot_say_more_than_a_status() {
-        assert_eq!(one_line("fine\nMAINPID=1\r\0"), "fine MAINPID=1  ");
     }
 
     #[cfg(target_os = "linux")]

@@ -46,7 +46,7 @@ impl Fleet {
             demand(!half_open || tries, "I8: a half-open breaker has a trial")?;
             let waits = worker.run().is_some() || !self.settled;
             demand(worker.pending.is_none() || waits, "L3: a command waits for something")?;
-            demand(worker.history.len() <= 16, "I20: the history is bounded")?;
+            demand(worker.history.len() <= crate::worker::HISTORY, "I20: the history is bounded")?;
             let due = worker.deadline();
             let filed = due.is_none_or(|due| self.deadlines.contains(&(due, id.clone())));
             demand(filed, "L1: every rest has an armed deadline")?;
