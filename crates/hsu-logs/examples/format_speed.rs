@@ -59,6 +59,7 @@ fn measure(
         stdout: console(),
         stderr: console(),
         zone: Zone::local(),
+        open: hsu_logs::open_any,
         trouble: Trouble::ignored(),
     })?;
     fill(&folder.join("spools/w/stdout"))?;

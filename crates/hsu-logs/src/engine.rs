@@ -18,6 +18,7 @@ use hsu_model::spool::SpoolId;
 
 use crate::error::LogError;
 use crate::format::Zone;
+use crate::output::file::OpenFile;
 use crate::plan::LogPlan;
 
 mod outfit;
@@ -49,6 +50,8 @@ pub struct EngineOptions {
     pub stderr: Console,
     /// The zone in which times are written.
     pub zone: Zone,
+    /// How files are opened.
+    pub open: OpenFile,
     /// Is told when an output takes nothing any more, with the reason, and when it
     /// does again. Called by threads of the engine; must not block.
     pub trouble: Trouble,

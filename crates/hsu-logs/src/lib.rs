@@ -19,3 +19,4 @@ pub mod query;
 pub mod spool;
 
 pub use error::LogError;
+pub use output::file::{OpenFile, open_any};

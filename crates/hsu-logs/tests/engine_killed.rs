@@ -39,6 +39,7 @@ fn engine(folder: &Path) -> Engine {
         stdout: console(),
         stderr: console(),
         zone: Zone::utc(),
+        open: hsu_logs::open_any,
         trouble: Trouble::ignored(),
     })
     .unwrap()

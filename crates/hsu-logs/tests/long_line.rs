@@ -38,6 +38,7 @@ fn a_line_of_any_length_is_written_in_parts_and_found_by_tail() {
         stdout: console(),
         stderr: console(),
         zone: Zone::utc(),
+        open: hsu_logs::open_any,
         trouble: Trouble::ignored(),
     })
     .unwrap();

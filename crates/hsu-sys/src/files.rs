@@ -67,6 +67,16 @@ pub fn open_with_ownership(path: &Path) -> io::Result<(fs::File, Option<Ownershi
     os::open_with_ownership(path)
 }
 
+/// Opens a file to read and write it, and makes it when that is asked for. Its folder
+/// may be somebody's who put a link there, or a second name of another file: no link at
+/// its end is followed, and what was opened is looked at.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for what is no plain file of its own; the kernel's.
+pub fn open_own(path: &Path, make: bool) -> io::Result<fs::File> {
+    os::open_own(path, make)
+}
+
 /// Whether a replaced file has to outlive the loss of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {

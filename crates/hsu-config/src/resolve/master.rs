@@ -10,13 +10,11 @@ use super::{Context, Paths};
 use crate::findings::At;
 use crate::schema::root::{Master, Root, ServiceContext, StartRate as RawStartRate};
 use crate::schema::types::Limit;
+use crate::surroundings::Os;
 use crate::value::duration;
 
 const PORT: u16 = 50_055;
 const FORCE_SHUTDOWN: Duration = Duration::from_secs(30);
-/// The longest path of a socket, in bytes.
-// Source: unix(7), sun_path without its zero; on macOS sys/un.h has four less.
-const LONGEST_SOCKET: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 const WORKER_FOLDER: &str = "workers";
 
 /// The master, and the folders that its workers start from.
@@ -49,6 +47,15 @@ pub(super) fn resolve(root: &Root, context: &mut Context<'_>) -> (MasterSpec, Fo
         },
     };
     (spec, folders)
+}
+
+/// The longest path of a socket, in bytes.
+// Source: unix(7), sun_path without its zero; on macOS sys/un.h has four less.
+fn longest_socket(os: Os) -> usize {
+    match os {
+        Os::MacOs => 103,
+        Os::Linux | Os::Windows => 107,
+    }
 }
 
 /// A time of which zero means the default, as the predecessors documented it.
@@ -108,7 +115,9 @@ fn folders_of(master: Option<&Master>, context: &mut Context<'_>) -> Folders {
     if let Some(base) = base {
         let paths = context.paths();
         let folders = folders::in_base(&paths.absolute(&base.value.0), paths);
-        let too_long = control_socket(&folders.runtime).len().saturating_sub(LONGEST_SOCKET);
+        let too_long = control_socket(&folders.runtime)
+            .len()
+            .saturating_sub(longest_socket(paths.surroundings.os));
         if too_long > 0 {
             let message =
                 format!("`base_directory` is {too_long} bytes too long for a socket in it");

@@ -106,7 +106,7 @@ impl Work {
         let counters = Arc::new(Counters::new(sink.clone(), self.trouble.clone()));
         let destination = match sink {
             Sink::File { path, rotation } => {
-                Destination::File(LogFile::new(path.clone(), *rotation))
+                Destination::File(LogFile::new(path.clone(), *rotation, self.open))
             }
             Sink::Stdout | Sink::Stderr => {
                 Destination::Console { thread: self.start_console(&name, &counters), in_flight: 0 }

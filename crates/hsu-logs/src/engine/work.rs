@@ -17,6 +17,7 @@ use crate::error::LogError;
 use crate::format::Zone;
 
 use crate::output::cursors::Cursors;
+use crate::output::file::OpenFile;
 
 /// How much further a spool must be consumed before the pump is told.
 pub(super) const CONSUMED_STEP: u64 = 2 << 20;
@@ -32,6 +33,7 @@ pub(super) struct Work {
     pub(super) spools: PathBuf,
     pub(super) zone: Zone,
     pub(super) trouble: Trouble,
+    pub(super) open: OpenFile,
     pub(super) consoles: BTreeMap<&'static str, Console>,
     pub(super) cursors: Cursors,
     pub(super) outputs: Vec<Output>,
@@ -69,6 +71,7 @@ impl Work {
             spools: options.spools,
             zone: options.zone,
             trouble: options.trouble,
+            open: options.open,
             consoles: consoles.into_iter().collect(),
             cursors: Cursors::open(&options.cursors)?,
             outputs: Vec::new(),

@@ -18,6 +18,18 @@ use crate::error::LogError;
 #[cfg(test)]
 mod tests;
 
+/// Opens a file to read and write it, and makes it when that is asked for. One that
+/// is no plain file of its own is [`io::ErrorKind::InvalidInput`].
+pub type OpenFile = fn(&Path, bool) -> io::Result<File>;
+
+/// Opens whatever is there, through links too: for whom nobody deceives.
+///
+/// # Errors
+/// The system's.
+pub fn open_any(path: &Path, make: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(make).truncate(false).open(path)
+}
+
 /// The bytes by which a file is known again.
 const TAIL: usize = 64;
 
@@ -25,6 +37,7 @@ const TAIL: usize = 64;
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: String,
+    open: OpenFile,
     rotation: Rotation,
     file: Option<File>,
     base: u64,
@@ -36,9 +49,9 @@ pub(crate) struct LogFile {
 }
 
 impl LogFile {
-    pub(crate) fn new(path: String, rotation: Rotation) -> Self {
+    pub(crate) fn new(path: String, rotation: Rotation, open: OpenFile) -> Self {
         let (file, last, retire_at) = (None, Vec::new(), None);
-        Self { path, rotation, file, base: 0, length: 0, last, retire_at }
+        Self { path, open, rotation, file, base: 0, length: 0, last, retire_at }
     }
 
     pub(crate) fn set_rotation(&mut self, rotation: Rotation) {
@@ -241,61 +254,19 @@ impl LogFile {
         self.open(true)
     }
 
-    /// Opens the file. The folder may be a worker's, who could put a link to a file of
-    /// somebody else under the path: what was opened is looked at, not the path.
     fn open(&self, make: bool) -> Result<File, LogError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(make).truncate(false);
-        follow_no_link(&mut options);
-        let file = options.open(&self.path).map_err(|error| {
-            if is_of_no_file(&error) {
+        (self.open)(Path::new(&self.path), make).map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidInput {
                 LogError::NotAFile { path: PathBuf::from(&self.path) }
             } else {
                 self.cannot("open")(error)
             }
-        })?;
-        let facts = file.metadata().map_err(self.cannot("look at"))?;
-        if !facts.is_file() || has_other_names(&facts) {
-            return Err(LogError::NotAFile { path: PathBuf::from(&self.path) });
-        }
-        Ok(file)
+        })
     }
 
     fn cannot(&self, action: &'static str) -> impl FnOnce(io::Error) -> LogError {
         LogError::io(action, Path::new(&self.path))
     }
-}
-
-#[cfg(unix)]
-fn follow_no_link(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // A pipe or a device is opened without waiting, and then refused.
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-}
-
-#[cfg(not(unix))]
-fn follow_no_link(_: &mut OpenOptions) {}
-
-/// Whether a link, a folder or a pipe is in the way.
-#[cfg(unix)]
-fn is_of_no_file(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO))
-}
-
-#[cfg(not(unix))]
-fn is_of_no_file(_: &io::Error) -> bool {
-    false
-}
-
-#[cfg(unix)]
-fn has_other_names(facts: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    facts.nlink() > 1
-}
-
-#[cfg(not(unix))]
-fn has_other_names(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// The last bytes of the first `length` bytes of a file.

@@ -85,6 +85,7 @@ impl Body {
             cursors: self.folder.join("cursors"),
             stdout: console(Box::new(std::io::stdout()), stdout.is_terminal()),
             stderr: console(Box::new(std::io::stderr()), stderr.is_terminal()),
+            open: hsu_sys::files::open_own,
             trouble: Trouble::to(move |output, stuck| tell_of_output(&told, output, stuck)),
         };
         Engine::start(options).map_err(|error| error.to_string())

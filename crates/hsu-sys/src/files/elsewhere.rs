@@ -17,6 +17,13 @@ pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Owner
     Ok((File::open(path)?, None))
 }
 
+pub(super) fn open_own(path: &Path, make: bool) -> io::Result<File> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    File::options().read(true).write(true).create(make).truncate(false).open(path)
+}
+
 pub(super) fn foreign_owner(_: &Metadata) -> Option<u32> {
     None
 }

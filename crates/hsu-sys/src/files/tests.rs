@@ -191,3 +191,27 @@ mod on_unix {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn only_a_plain_file_with_one_name_is_opened_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("log"), folder.path().join("other"));
+    assert_eq!(open_own(&path, false).unwrap_err().kind(), io::ErrorKind::NotFound);
+    open_own(&path, true).unwrap();
+    open_own(&path, false).unwrap();
+    fs::remove_file(&path).unwrap();
+    let symlink = |from: &Path, to: &Path| std::os::unix::fs::symlink(from, to);
+    let hard_link = |from: &Path, to: &Path| fs::hard_link(from, to);
+    for link in [&symlink as &dyn Fn(&Path, &Path) -> io::Result<()>, &hard_link] {
+        fs::write(&other, "of somebody else").unwrap();
+        link(&other, &path).unwrap();
+        for make in [false, true] {
+            let refused = open_own(&path, make).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(open_own(folder.path(), false).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}

@@ -29,6 +29,23 @@ pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Owner
     Ok((file, Some(Ownership { mode: found.mode(), owner: found.uid(), reader })))
 }
 
+pub(super) fn open_own(path: &Path, make: bool) -> io::Result<File> {
+    // A pipe or a device is opened without waiting, and then refused.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(make).truncate(false).custom_flags(flags);
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => io::ErrorKind::InvalidInput.into(),
+        _ => error,
+    })?;
+    let facts = file.metadata()?;
+    if facts.is_file() && facts.nlink() == 1 {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
 /// The owner, when it is neither us nor root.
 pub(super) fn foreign_owner(found: &Metadata) -> Option<u32> {
     // SAFETY: no memory is passed.
