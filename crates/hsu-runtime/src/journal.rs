@@ -24,6 +24,11 @@ impl Stamper {
         Self { next: last + 1 }
     }
 
+    /// Goes on after an event that somebody else has written.
+    pub(crate) fn pass(&mut self, last: u64) {
+        self.next = self.next.max(last + 1);
+    }
+
     /// Makes an event of a fact.
     pub(crate) fn stamp(
         &mut self,
@@ -71,6 +76,15 @@ impl<T> Waiting<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_go_on_after_what_another_master_wrote() {
+        let mut stamper = Stamper::after(3);
+        stamper.pass(7);
+        stamper.pass(5);
+        let kind = EventKind::MasterStarted { adopted: 0 };
+        assert_eq!(stamper.stamp(WallTime(0), None, Actor::Master, kind).sequence, 8);
+    }
 
     #[test]
     fn a_thing_is_released_when_its_batch_is_durable_and_not_before() {

@@ -1,13 +1,14 @@
 //! One master goes and the next one serves: whoever asked or followed goes on.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdout, Stdio};
 
 use hsu_model::event::EventKind;
 use hsu_model::id::RunId;
 use hsu_model::time::Tick;
 
-use super::fake::{Fake, NOW, Served, running};
+use super::fake::{Fake, NOW, Served, client, running};
 
 /// A client that follows, and ends with the test.
 struct Follower {
@@ -104,6 +105,27 @@ fn a_restart_that_was_done_is_not_done_twice() {
     assert_eq!(code, 0, "{err}");
     assert!(text.starts_with("leaving: restarted; the master was replaced"), "{text}");
     assert_eq!(served.fake.asked(), ["leaving Restart { force: false }"]);
+}
+
+#[test]
+fn a_signal_that_may_have_been_sent_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("control.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut asking = client(&socket, &["signal", "web", "HUP"]).spawn().unwrap();
+    // A master that is lost when it has heard everything and answered nothing.
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"}") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        heard.extend(byte);
+    }
+    assert!(heard.starts_with(b"POST /v1/workers/web/signal "));
+    drop(stream);
+    assert_eq!(asking.wait().unwrap().code(), Some(5));
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "nobody asked again");
 }
 
 #[test]

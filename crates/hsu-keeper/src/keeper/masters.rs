@@ -108,7 +108,10 @@ impl Keeper {
         }
         self.ending = None;
         self.masters.relaunch = Some(relaunch);
-        let known = self.masters.serving.take().filter(|process| process.pid == pid);
+        // One that has ended lets go of its PID, and this may be the next one's.
+        let is_known =
+            |process: &Process| process.pid == pid && !kernel::has_ended(process.handle.as_fd());
+        let known = self.masters.serving.take().filter(is_known);
         if let Some(process) = known {
             return self.masters.serve(process);
         }

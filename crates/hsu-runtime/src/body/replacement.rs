@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use hsu_core::effect::Effect;
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
@@ -117,6 +118,11 @@ impl Body {
             }
         }
         self.board.regain();
+        // The other master may have written before it failed.
+        let last = self.store.reader().last_events(None, 1).unwrap_or_default();
+        last.iter().for_each(|event| self.stamper.pass(event.sequence));
+        let workers = self.fleet.statuses().map(|status| status.id).collect();
+        self.perform(hsu_sys::clock::now(), Effect::Persist { workers });
         // The other one may have told the pump something else.
         if let Err(error) = self.logs.write(&self.folder.join("spools")) {
             warn!(%error, "the pump works by the plan of the other master");
