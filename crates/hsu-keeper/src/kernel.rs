@@ -221,8 +221,8 @@ impl Epoll {
     }
 
     fn control(&self, what: i32, fd: BorrowedFd<'_>, token: u64, events: i32) -> io::Result<()> {
-        let events = u32::try_from(events).unwrap_or(0);
-        let mut event = libc::epoll_event { events, u64: token };
+        // One of the flags is the sign.
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
         let (epoll, fd) = (self.0.as_raw_fd(), fd.as_raw_fd());
         // SAFETY: the structure outlives the call.
         check(unsafe { libc::epoll_ctl(epoll, what, fd, &raw mut event) }.into()).map(drop)
@@ -373,4 +373,22 @@ pub(crate) fn option_of<T>(
     let asked = unsafe { libc::getsockopt(raw, libc::SOL_SOCKET, option, place, &raw mut length) };
     check(asked.into())?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_wakes_although_nobody_reaps_it() {
+        let epoll = Epoll::new().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let handle = pidfd_open(child.id()).unwrap();
+        epoll.add_process(handle.as_fd(), 7).unwrap();
+        child.kill().unwrap();
+        let mut tokens = Vec::new();
+        epoll.wait(Some(Duration::from_secs(20)), &mut tokens).unwrap();
+        child.wait().unwrap();
+        assert_eq!(tokens, [7]);
+    }
 }

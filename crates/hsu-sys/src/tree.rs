@@ -127,7 +127,8 @@ impl Trees {
 
     /// Kills everything that belongs to these runs; what is left of each, in their order.
     ///
-    /// Takes one second at most; usually the time that the kernel needs.
+    /// Takes a second and a half at most, and the looks at the processes; usually the time
+    /// that the kernel needs.
     pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
         let is_open = |kill: &&Kill| kill.whole || !self.cgroups.is_clear(&kill.worker, kill.run);
         let open: Vec<Kill> = kills.iter().filter(is_open).cloned().collect();
@@ -137,7 +138,6 @@ impl Trees {
 
     /// Kills what a look at the cgroups could not tell to be gone.
     fn kill_open(&mut self, kills: &[Kill]) -> Found {
-        let begin = Instant::now();
         self.kill_enclosed(kills);
         // The first look comes before the first kill: orphans that have cleared
         // their environment are known by their parents only.
@@ -146,6 +146,8 @@ impl Trees {
         for kill in kills.iter().filter(|kill| kill.whole) {
             self.cgroups.kill(&kill.worker);
         }
+        // The looks may take long on a busy host, and at least one kill comes after the first.
+        let begin = Instant::now();
         let mut rest = SHORTEST_REST;
         let mut round = 0;
         while !left.is_empty() && begin.elapsed() < PATIENCE {
