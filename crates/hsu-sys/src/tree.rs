@@ -105,7 +105,7 @@ impl Trees {
         let mut moved = BTreeSet::new();
         for _ in 0..MOST_MOVES {
             let found = self.family.find(&runs, &roots);
-            let (mut is_complete, mut are_in) = (true, true);
+            let (mut is_complete, mut are_in) = (self.family.is_settled(), true);
             for tree in trees {
                 let members = found.get(&tree.run).into_iter().flatten().map(|(key, _)| *key);
                 let new: Vec<ProcessKey> = members.filter(|key| moved.insert(*key)).collect();
@@ -150,7 +150,7 @@ impl Trees {
         let begin = Instant::now();
         let mut rest = SHORTEST_REST;
         let mut round = 0;
-        while !left.is_empty() && begin.elapsed() < PATIENCE {
+        while (!left.is_empty() || !self.family.is_settled()) && begin.elapsed() < PATIENCE {
             round += 1;
             if round <= ROUNDS_BEFORE_HOLDING || !hold(&left, &killed) {
                 let before = killed.len();

@@ -39,6 +39,9 @@ pub(super) struct Family {
     /// Children of the keeper that were looked at before, and their runs. One of
     /// another run needs no second look.
     children: BTreeMap<u32, Option<RunId>>,
+    /// Whether the last search ended with a list of children that stayed the same. While
+    /// many end, others may have become children after the last reading.
+    settled: bool,
     /// Whether processes of ours may live outside of the keeper's family.
     strays: bool,
 }
@@ -71,7 +74,13 @@ pub(super) type Found = BTreeMap<RunId, BTreeMap<ProcessKey, Member>>;
 impl Family {
     pub(super) fn new(master: &str) -> Self {
         let children = BTreeMap::new();
-        Self { master: master.to_owned(), keeper: 0, holder: None, children, strays: true }
+        let master = master.to_owned();
+        Self { master, keeper: 0, holder: None, children, settled: true, strays: true }
+    }
+
+    /// Whether the last search can have missed nobody.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// The parent of every orphan. Whatever an earlier one held is elsewhere.
@@ -99,11 +108,13 @@ impl Family {
             look.take(root.pid, Origin::Exactly(*root), Some(*run));
         }
         let Some(mut children) = read_children(keeper).filter(|_| keeper > 1) else {
+            self.settled = true;
             look.scan();
             return look.found;
         };
         let known = std::mem::take(&mut self.children);
-        for _ in 0..MOST_READINGS {
+        self.settled = false;
+        for reading in 0..=MOST_READINGS {
             for child in &children {
                 if self.children.contains_key(child) {
                     continue;
@@ -118,7 +129,8 @@ impl Family {
             }
             // Whose parent ended before it was looked at has become a child meanwhile.
             let again = read_children(keeper).unwrap_or_default();
-            if again == children {
+            self.settled = again == children;
+            if self.settled || reading == MOST_READINGS {
                 break;
             }
             children = again;
