@@ -252,8 +252,9 @@ impl Inventory {
         let wanted = u64::try_from(size).unwrap_or(u64::MAX);
         if had != wanted {
             file.set_len(0)?;
-            allocate(&file, wanted)?;
         }
+        // One of an earlier version may have the size and not the room.
+        allocate(&file, wanted)?;
         let table = map(&file, size)?;
         let boot = boot_id();
         let same = table.magic.load(Ordering::Acquire) == MAGIC
