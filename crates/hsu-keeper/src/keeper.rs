@@ -205,7 +205,9 @@ impl Keeper {
         self.epoll.wait(timeout, &mut tokens)?;
         for token in tokens.into_iter().filter_map(Token::from_number) {
             match token {
-                Token::Listener => self.accept(),
+                Token::Listener => {
+                    self.accept();
+                }
                 Token::Connection(place) => self.hear(place),
                 Token::Slot(place) => self.see_end(place),
                 Token::Children => {

@@ -80,6 +80,14 @@ impl Connections {
         self.position(|_, found| found.role == Some(Role::Master) && found.pid == pid)
     }
 
+    /// Everything that a process has connected.
+    pub(super) fn places_of(&self, pid: u32) -> Vec<usize> {
+        let places = self.places.iter().enumerate();
+        let of_process =
+            |found: &Option<Connection>| found.as_ref().is_some_and(|it| it.pid == pid);
+        places.filter(|(_, found)| of_process(found)).map(|(place, _)| place).collect()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deaf_until
     }
@@ -157,25 +165,28 @@ impl Connection {
 const SO_PEERPIDFD: libc::c_int = 77;
 
 impl Keeper {
-    pub(super) fn accept(&mut self) {
+    /// Lets one in from the door; whether another may wait there.
+    pub(super) fn accept(&mut self) -> bool {
         let Some(free) = self.connections.places.iter().position(Option::is_none) else {
             // Too many: one that never said hello makes room, or else the first; a master
             // or pump that lives comes back.
             let idle = self.connections.position(|_, found| found.role.is_none());
-            return self.hang_up(idle.unwrap_or(0));
+            self.hang_up(idle.unwrap_or(0));
+            return false;
         };
         match self.connections.accept() {
-            Ok(None) => {}
+            Ok(None) => false,
             Ok(Some(connection)) => {
                 let token = Token::Connection(free).number();
-                if self.epoll.add(connection.channel.as_fd(), token).is_ok() {
-                    self.connections.places[free] = Some(connection);
-                }
+                let is_heard = self.epoll.add(connection.channel.as_fd(), token).is_ok();
+                self.connections.places[free] = is_heard.then_some(connection);
+                is_heard
             }
             // It still waits at the door, and would wake us again and again.
             Err(_) => {
                 self.epoll.remove(self.connections.listener.as_fd());
                 self.connections.deaf_until = Some(Instant::now() + DEAF_FOR);
+                false
             }
         }
     }

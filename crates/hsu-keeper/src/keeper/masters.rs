@@ -189,18 +189,30 @@ impl Keeper {
                 let has_ended = |process: &mut Process| kernel::has_ended(process.handle.as_fd());
                 let Some(process) = self.masters.serving.take_if(has_ended) else { return };
                 self.epoll.remove(process.handle.as_fd());
-                if let Some(place) = self.connections.find_process(process.pid) {
-                    // Its last words count: a goodbye may be among them.
-                    self.hear(place);
-                    self.hang_up(place);
-                }
                 self.masters.watch = Watch::Nobody;
+                self.hear_last_words(process.pid);
+                if self.masters.serving.is_some() {
+                    // It said hello again at the very end; the new hold tells that it has ended.
+                    return;
+                }
                 if self.masters.upgrade.is_some() {
                     // What it held is free by its death.
                     return self.proceed();
                 }
                 self.lose_master();
             }
+        }
+    }
+
+    /// What a master that has ended said counts, whichever connection it said it by,
+    /// and though it still waits at the door: a goodbye may be among it.
+    fn hear_last_words(&mut self, pid: u32) {
+        while self.accept() {}
+        for place in self.connections.places_of(pid) {
+            self.hear(place);
+        }
+        if let Some(place) = self.connections.find_process(pid) {
+            self.hang_up(place);
         }
     }
 

@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hsu_keeper::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper};
+use hsu_keeper::{FromKeeper, GoodbyeMode, Link, Program, Role, ToKeeper, VERSION};
 use hsu_model::id::RunId;
 
 use crate::fixture::{
@@ -86,6 +86,15 @@ fn plays_a_master() {
     }
     let mut master = folder.connect_as(role, &relaunch);
     note(&folder, "is welcome");
+    if play == "brief" && !is_relaunched {
+        // The keeper sees the end of its process and its last words at once.
+        kill(master.keeper, libc::SIGSTOP);
+        let hello = ToKeeper::Hello { role, version: VERSION, relaunch };
+        let mut last = Link::connect(&folder.plan().runtime, hello).unwrap();
+        last.queue(ToKeeper::Goodbye { mode: GoodbyeMode::Stop });
+        last.flush().unwrap();
+        std::process::exit(0);
+    }
     if play == "goodbye" {
         master.say(ToKeeper::Goodbye { mode: GoodbyeMode::Keep });
         std::process::exit(0);
@@ -192,6 +201,22 @@ fn a_master_that_said_goodbye_is_not_started_again() {
         let mut next = folder.connect(Program::default());
         assert_eq!(next.inventory().len(), 1, "its worker is kept");
         assert_eq!(noted(&folder, "is relaunched"), [], "and nobody took its place");
+    });
+}
+
+#[test]
+fn a_goodbye_that_is_not_heard_before_its_master_has_ended_counts() {
+    isolated("replacing::a_goodbye_that_is_not_heard_before_its_master_has_ended_counts", || {
+        let folder = Folder::new();
+        let keeper = hsu_keeper::start(&folder.plan(), &Program::default()).unwrap();
+        start_player(&folder, "brief");
+        let master = wait_for(&folder, "is welcome", 1);
+        eventually("it has ended", || (!is_alive(master)).then_some(()));
+        kill(keeper, libc::SIGCONT);
+        eventually("the keeper has ended", || (!is_alive(keeper)).then_some(()));
+        let is_other = |pid: &u32| *pid != std::process::id() && is_alive(*pid);
+        eventually("nobody is left", || (!all_pids().iter().any(is_other)).then_some(()));
+        assert_eq!(noted(&folder, "is relaunched"), [], "nobody takes its place");
     });
 }
 
