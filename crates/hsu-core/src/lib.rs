@@ -14,12 +14,15 @@ extern crate std;
 
 pub mod answer;
 pub mod breaker;
+pub mod clearing;
 pub mod effect;
 pub mod fleet;
+pub mod gate;
 pub mod input;
 pub mod mass_stop;
 pub mod rate;
 pub mod reason;
 pub mod record;
 pub mod restart;
+pub mod roll;
 pub mod worker;

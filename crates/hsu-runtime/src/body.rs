@@ -13,7 +13,9 @@ use std::sync::mpsc::Receiver;
 
 use hsu_core::effect::Effect;
 use hsu_core::fleet::Fleet;
+use hsu_core::gate::Gate;
 use hsu_core::input::{Input, ShutdownMode, Ticket};
+use hsu_core::roll::Roll;
 use hsu_logs::plan::LogPlan;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::UnknownExit;
@@ -28,7 +30,7 @@ use tracing::{error, info, warn};
 
 use crate::board::Board;
 use crate::chores::Chores;
-use crate::journal::{Stamper, Waiting};
+use crate::journal::Stamper;
 use crate::launch::Launcher;
 use crate::request::{Request, Requests};
 use engine::Logging;
@@ -48,7 +50,6 @@ mod watchdog;
 
 pub(crate) use holding::Holding;
 use holding::Tended;
-use perform::Held;
 use requests::Replies;
 use telling::Teller;
 use watchdog::Watchdog;
@@ -99,17 +100,11 @@ pub struct Body {
     /// What the current round wants durable.
     pub(crate) batch: Batch,
     /// What waits until a batch is durable.
-    pub(crate) held: Waiting<Held>,
-    /// The batches that hold the latest wishes of operators, until they are durable.
-    pub(crate) wishes: BTreeMap<WorkerId, u64>,
+    pub(crate) gate: Gate,
     /// Kills under way, and the starts that wait for them.
     pub(crate) clearing: clearing::Clearing,
-    /// Spawns that the keeper has not answered.
-    pub(crate) spawning: BTreeSet<RunId>,
-    /// Spawns among them that a lost keeper may or may not have carried out.
-    pub(crate) doubtful: BTreeSet<RunId>,
-    /// Runs that the present inventory has named so far.
-    pub(crate) seen: BTreeSet<RunId>,
+    /// Starts that the keeper has not answered, and what its inventory says of them.
+    pub(crate) roll: Roll,
     /// Processes that get a cgroup of their own when they have lived for a while.
     pub(crate) contain_at: VecDeque<(Tick, RunId)>,
     /// The keeper's PID, for whoever looks for leftovers among its children.
@@ -179,12 +174,9 @@ impl Body {
             effects: Vec::new(),
             changed: BTreeSet::new(),
             batch: Batch::default(),
-            held: Waiting::default(),
-            wishes: BTreeMap::new(),
+            gate: Gate::default(),
             clearing: clearing::Clearing::default(),
-            spawning: BTreeSet::new(),
-            doubtful: BTreeSet::new(),
-            seen: BTreeSet::new(),
+            roll: Roll::default(),
             contain_at: VecDeque::new(),
             trees_keeper: parts.keeper,
             unknown: parts.unknown,
@@ -265,7 +257,7 @@ impl Body {
                 Tended::Same => {}
                 // Asked of a keeper that may be gone: the inventory tells. What is
                 // asked from here on is not in it, and not in doubt.
-                Tended::Found => self.doubtful = self.spawning.clone(),
+                Tended::Found => self.roll.doubt(),
                 Tended::Hangs => self.end_keeper(),
             }
             self.settle(now);
@@ -302,7 +294,7 @@ impl Body {
     /// full disk keeps no master from ending, and what is not acknowledged is told
     /// to the next one.
     fn is_quiet(&self) -> bool {
-        (self.held.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
+        (self.gate.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
     }
 
     fn on_signal(&mut self, now: Now, signal: MasterSignal) {

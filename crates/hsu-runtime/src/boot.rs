@@ -295,8 +295,8 @@ impl Body {
             self.holding.queue(ToKeeper::Ready);
             // The inventory that follows tells what became of starts whose answer went
             // to the old master.
-            self.seen.clear();
-            self.doubtful = self.spawning.clone();
+            self.roll.lose();
+            self.roll.doubt();
         }
         hsu_sys::notify::ready();
         info!(adopted = self.adopted, "the master serves");

@@ -1,12 +1,4 @@
-//! The journal's near end: stamps events and says what became durable.
-//!
-//! Everything one input changed goes to the store as one batch. What must not
-//! happen before a batch is durable (an answer to an operator, an
-//! acknowledgement to the keeper, an operator's spawn) waits here for its
-//! number. A restart after an exit waits for nothing: the wish that the worker
-//! shall run was durable before.
-
-use std::collections::VecDeque;
+//! The journal's near end: stamps events. What waits until a batch is durable: `hsu_core::gate`.
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::WorkerId;
@@ -43,36 +35,6 @@ impl Stamper {
     }
 }
 
-/// Things that wait for a batch to be durable, oldest first.
-#[derive(Debug)]
-pub(crate) struct Waiting<T> {
-    queue: VecDeque<(u64, T)>,
-}
-
-impl<T> Default for Waiting<T> {
-    fn default() -> Self {
-        Self { queue: VecDeque::new() }
-    }
-}
-
-impl<T> Waiting<T> {
-    /// Holds a thing until `number` is durable, and whatever was held before it is released.
-    pub(crate) fn hold(&mut self, number: u64, thing: T) {
-        self.queue.push_back((number, thing));
-    }
-
-    /// Takes out everything that waited for `durable` or less.
-    pub(crate) fn release(&mut self, durable: u64) -> Vec<T> {
-        let count = self.queue.iter().take_while(|(number, _)| *number <= durable).count();
-        self.queue.drain(..count).map(|(_, thing)| thing).collect()
-    }
-
-    /// Whether something waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,17 +46,5 @@ mod tests {
         stamper.pass(5);
         let kind = EventKind::MasterStarted { adopted: 0 };
         assert_eq!(stamper.stamp(WallTime(0), None, Actor::Master, kind).sequence, 8);
-    }
-
-    #[test]
-    fn a_thing_is_released_when_its_batch_is_durable_and_not_before() {
-        let mut waiting = Waiting::default();
-        waiting.hold(1, "a");
-        waiting.hold(3, "b");
-        waiting.hold(3, "c");
-        assert_eq!(waiting.release(0), Vec::<&str>::new());
-        assert_eq!(waiting.release(2), ["a"]);
-        assert_eq!(waiting.release(3), ["b", "c"]);
-        assert!(waiting.is_empty());
     }
 }

@@ -13,18 +13,12 @@ use hsu_sys::tree::Enclosure;
 
 use super::Body;
 
-/// The kills under way, and the starts that wait for them.
+/// The kills under way, the starts that wait for them, and who is known to be enclosed.
 #[derive(Debug, Default)]
 pub(crate) struct Clearing {
-    workers: BTreeMap<WorkerId, Open>,
+    pub(super) kills: hsu_core::clearing::Clearing,
     /// Of each worker the last run that is known to be in its cgroup as a whole.
     enclosures: BTreeMap<WorkerId, Enclosure>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    kills: u32,
-    starts: Vec<RunId>,
 }
 
 impl Clearing {
@@ -38,63 +32,20 @@ impl Clearing {
         let enclosure = self.enclosures.get(worker).filter(|enclosure| enclosure.run == run);
         enclosure.is_some_and(Enclosure::is_empty)
     }
-
-    /// A kill is on its way.
-    pub(crate) fn begin(&mut self, worker: &WorkerId) {
-        self.workers.entry(worker.clone()).or_default().kills += 1;
-    }
-
-    /// Whether this start has to wait; it is then kept here.
-    fn keeps(&mut self, worker: &WorkerId, run: RunId) -> bool {
-        let open = self.workers.get_mut(worker);
-        open.map(|open| open.starts.push(run)).is_some()
-    }
-
-    /// A kill is reported; the starts that need not wait any longer.
-    fn end(&mut self, worker: &WorkerId) -> Vec<RunId> {
-        let Some(open) = self.workers.get_mut(worker) else {
-            return Vec::new();
-        };
-        open.kills = open.kills.saturating_sub(1);
-        if open.kills > 0 {
-            return Vec::new();
-        }
-        self.workers.remove(worker).map(|open| open.starts).unwrap_or_default()
-    }
 }
 
 impl Body {
     /// Starts a run as soon as nothing of an earlier one is being killed.
     pub(super) fn spawn_when_clear(&mut self, worker: WorkerId, run: RunId) {
-        if !self.clearing.keeps(&worker, run) {
+        if !self.clearing.kills.keeps(&worker, run) {
             self.spawn(worker, run);
         }
     }
 
     /// A kill of something that belongs to this worker is over.
     pub(super) fn on_kill_reported(&mut self, now: Now, worker: &WorkerId) {
-        for run in self.clearing.end(worker) {
+        for run in self.clearing.kills.end(worker) {
             self.perform(now, Effect::Spawn { worker: worker.clone(), run });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_waits_for_the_last_kill_of_its_own_worker_only() {
-        let (web, other) = (WorkerId::new("web").unwrap(), WorkerId::new("other").unwrap());
-        let mut clearing = Clearing::default();
-        assert!(!clearing.keeps(&web, RunId(1)));
-        clearing.begin(&web);
-        clearing.begin(&web);
-        assert!(clearing.keeps(&web, RunId(2)));
-        assert!(!clearing.keeps(&other, RunId(3)));
-        assert_eq!(clearing.end(&web), []);
-        assert_eq!(clearing.end(&web), [RunId(2)]);
-        assert!(!clearing.keeps(&web, RunId(4)));
-        assert_eq!(clearing.end(&web), []);
     }
 }

@@ -33,7 +33,7 @@ impl Body {
         if heard.is_lost && self.ending.is_none() {
             warn!("the keeper was lost; starting another");
             self.record(now, None, Actor::Master, EventKind::RoleLost { role: "keeper".into() });
-            self.seen.clear();
+            self.roll.lose();
             self.holding.lose(now);
             self.lose_upgrade();
         }
@@ -63,7 +63,7 @@ impl Body {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
             }
             FromKeeper::Spawned { run, process, handle } => {
-                self.spawning.remove(&run);
+                self.roll.answer(run);
                 if let Some(worker) = self.fleet.worker_of(run).cloned() {
                     self.hold(run, worker, process, handle);
                     self.contain_at.push_back((contain_after(now.tick), run));
@@ -71,17 +71,15 @@ impl Body {
                 self.step(now, Input::Spawned { run, process });
             }
             FromKeeper::SpawnFailed { run, stage, errno } => {
-                self.spawning.remove(&run);
+                self.roll.answer(run);
                 self.on_refused(now, run, stage, errno);
             }
             FromKeeper::Exited { run, worker, exit, at, wall } => {
-                self.seen.insert(run);
-                self.spawning.remove(&run);
+                self.roll.name(run);
                 self.on_exited(now, worker, run, exit, at, wall);
             }
             FromKeeper::Held { run, worker, process, started, handle } => {
-                self.seen.insert(run);
-                self.spawning.remove(&run);
+                self.roll.name(run);
                 self.on_held(now, worker, run, process, started, handle);
             }
             FromKeeper::Pending { run, worker } => self.on_pending(now, run, worker),
@@ -160,16 +158,14 @@ impl Body {
 
     /// A spawn is under way that may be an earlier master's: its answer is awaited.
     fn on_pending(&mut self, now: Now, run: RunId, worker: WorkerId) {
-        self.seen.insert(run);
-        self.spawning.insert(run);
+        self.roll.name_pending(run);
         self.step(now, Input::Pending { worker, run });
     }
 
     /// Everything that is held is known: what is missing is gone.
     fn on_inventory_end(&mut self, now: Now) {
-        let gone: Vec<RunId> =
-            self.live.keys().filter(|run| !self.seen.contains(run)).copied().collect();
-        for run in gone {
+        let missing = self.roll.complete(self.live.keys());
+        for run in missing.ended {
             let Some(live) = self.live.get(&run) else {
                 continue;
             };
@@ -178,13 +174,7 @@ impl Body {
             let worker = live.worker.clone();
             self.on_exited(now, worker, run, exit, now.tick, now.wall);
         }
-        let doubtful = std::mem::take(&mut self.doubtful);
-        let unanswered: Vec<RunId> = doubtful
-            .into_iter()
-            .filter(|run| self.spawning.contains(run) && !self.seen.contains(run))
-            .collect();
-        for run in unanswered {
-            self.spawning.remove(&run);
+        for run in missing.never_began {
             let error = "the keeper was lost before it could start the process".to_owned();
             self.step(now, Input::SpawnFailed { run, error, transient: true });
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hsu_core::effect::{Effect, Scope};
+use hsu_core::gate::Held;
 use hsu_core::input::Input;
 use hsu_keeper::{SignalScope, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
@@ -15,15 +16,6 @@ use super::{Body, Ending};
 use crate::board::Entry;
 use crate::chores::Chore;
 use hsu_core::input::ShutdownMode;
-
-/// What waits until a batch is durable.
-#[derive(Debug)]
-pub(crate) enum Held {
-    /// An effect of an operator's wish.
-    Effect(Effect),
-    /// An exit that the keeper may forget.
-    Acknowledge(RunId),
-}
 
 impl Body {
     /// Performs every effect that is there, in order.
@@ -39,25 +31,22 @@ impl Body {
     /// Makes an operator's wish durable first; what it asks for waits until it is.
     pub(super) fn perform_wish(&mut self, now: Now, worker: WorkerId) {
         let effects = std::mem::take(&mut self.effects);
-        let (books, deeds): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_bookkeeping);
+        let (books, deeds): (Vec<_>, Vec<_>) =
+            effects.into_iter().partition(Effect::is_bookkeeping);
         for effect in books {
             self.perform(now, effect);
         }
         self.batch.durability = Durability::Synced;
         let number = self.submit();
-        self.wishes.insert(worker, number);
-        for effect in deeds {
-            self.held.hold(number, Held::Effect(effect));
-        }
+        self.gate.wish(worker, number, deeds);
     }
 
     /// Does what has waited for batches that are durable by now.
     pub(super) fn release_durable(&mut self) {
         let durable = self.store.durable();
-        self.wishes.retain(|_, number| *number > durable);
         self.board.set_degraded(self.store.health());
         let now = hsu_sys::clock::now();
-        for held in self.held.release(durable) {
+        for held in self.gate.release(durable) {
             match held {
                 Held::Effect(effect) => self.perform(now, effect),
                 Held::Acknowledge(run) => self.holding.queue(ToKeeper::Acknowledge { run }),
@@ -65,26 +54,9 @@ impl Body {
         }
     }
 
-    /// The batch that must be durable before an effect: one that tells of a wish, or
-    /// starts what was wished for, in a later step than the wish itself.
-    fn awaited(&self, effect: &Effect) -> Option<u64> {
-        let number = match effect {
-            Effect::Reply { .. } => self.wishes.values().max(),
-            Effect::Spawn { worker, .. } => self.wishes.get(worker),
-            Effect::Signal { .. }
-            | Effect::KillTree { .. }
-            | Effect::Event { .. }
-            | Effect::Persist { .. }
-            | Effect::Forget { .. }
-            | Effect::Acknowledge { .. }
-            | Effect::AllStopped => None,
-        };
-        number.copied().filter(|number| *number > self.store.durable())
-    }
-
     pub(super) fn perform(&mut self, now: Now, effect: Effect) {
-        if let Some(number) = self.awaited(&effect) {
-            return self.held.hold(number, Held::Effect(effect));
+        if let Some(number) = self.gate.awaits(&effect, self.store.durable()) {
+            return self.gate.hold(number, effect);
         }
         match effect {
             Effect::Spawn { worker, run } => self.spawn_when_clear(worker, run),
@@ -100,7 +72,7 @@ impl Body {
                 if self.clearing.is_clear(&worker, run) => {}
             Effect::KillTree { worker, run, whole } => {
                 let process = self.live.get(&run).map(|live| live.process);
-                self.clearing.begin(&worker);
+                self.clearing.kills.begin(&worker);
                 self.chores.add(Chore::KillTree { worker, run, process, whole });
             }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
@@ -136,7 +108,7 @@ impl Body {
         };
         match self.launcher.request(&worker, run, managed) {
             Ok(request) => {
-                self.spawning.insert(run);
+                self.roll.ask(run);
                 self.holding.spawn(request);
             }
             Err(error) => self.fail_spawn(run, error.to_string()),
@@ -190,7 +162,7 @@ impl Body {
         let acknowledged = batch.acknowledged.clone();
         let number = self.store.submit(batch);
         for run in acknowledged {
-            self.held.hold(number, Held::Acknowledge(run));
+            self.gate.acknowledge_after(number, run);
         }
         number
     }
@@ -209,20 +181,5 @@ impl Body {
         if self.settled {
             self.board.open();
         }
-    }
-}
-
-/// Whether an effect only writes books, so that it comes before the deeds that wait for it.
-fn is_bookkeeping(effect: &Effect) -> bool {
-    match effect {
-        Effect::Event { .. }
-        | Effect::Persist { .. }
-        | Effect::Forget { .. }
-        | Effect::Acknowledge { .. } => true,
-        Effect::Spawn { .. }
-        | Effect::Signal { .. }
-        | Effect::KillTree { .. }
-        | Effect::Reply { .. }
-        | Effect::AllStopped => false,
     }
 }

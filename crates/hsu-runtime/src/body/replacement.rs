@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{Body, Ending};
-use crate::journal::Waiting;
 use crate::mass_stop::MassStop;
 use crate::request::Request;
 use crate::successor::candidate;
@@ -93,7 +92,7 @@ impl Body {
         self.effects.clear();
         self.inputs.clear();
         self.batch = Batch::default();
-        self.held = Waiting::default();
+        self.gate.clear();
     }
 
     /// The keeper was lost during an upgrade, and with it whoever would tell its
@@ -129,8 +128,8 @@ impl Body {
         }
         self.start_engine();
         // What happened meanwhile was not heard.
-        self.seen.clear();
-        self.doubtful = self.spawning.clone();
+        self.roll.lose();
+        self.roll.doubt();
         self.holding.queue(ToKeeper::Inventory);
     }
 

@@ -1,0 +1,144 @@
+//! The gate: what must be durable before which effect is carried out.
+//!
+//! Everything that one input changed goes to the store as one numbered batch. What must
+//! not happen before a batch is durable (an answer to an operator, an acknowledgement to
+//! the keeper, an operator's start) waits here for its number. A restart after an exit
+//! waits for nothing: the wish that the worker shall run was durable before.
+//! Pure: who writes batches and who performs effects is the caller's business.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use hsu_model::id::{RunId, WorkerId};
+
+use crate::effect::Effect;
+
+/// What waits until a batch is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Held {
+    /// An effect of an operator's wish.
+    Effect(Effect),
+    /// An exit that the keeper may forget.
+    Acknowledge(RunId),
+}
+
+/// What waits for the disk, and for which batch.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// Oldest first.
+    held: VecDeque<(u64, Held)>,
+    /// The batches that hold the latest wishes of operators, until they are durable.
+    wishes: BTreeMap<WorkerId, u64>,
+}
+
+impl Gate {
+    /// A wish was written in this batch; its deeds wait for it, in their order.
+    pub fn wish(&mut self, worker: WorkerId, number: u64, deeds: impl IntoIterator<Item = Effect>) {
+        self.wishes.insert(worker, number);
+        for deed in deeds {
+            self.hold(number, deed);
+        }
+    }
+
+    /// Holds an effect until a batch is durable, and whatever was held before it is released.
+    pub fn hold(&mut self, number: u64, effect: Effect) {
+        self.held.push_back((number, Held::Effect(effect)));
+    }
+
+    /// The exit of a run is accounted in this batch.
+    pub fn acknowledge_after(&mut self, number: u64, run: RunId) {
+        self.held.push_back((number, Held::Acknowledge(run)));
+    }
+
+    /// The batch that must be durable before an effect, unless it is: one that tells of a
+    /// wish, or starts what was wished for, in a later step than the wish itself.
+    #[must_use]
+    pub fn awaits(&self, effect: &Effect, durable: u64) -> Option<u64> {
+        let number = match effect {
+            Effect::Reply { .. } => self.wishes.values().max(),
+            Effect::Spawn { worker, .. } => self.wishes.get(worker),
+            Effect::Signal { .. }
+            | Effect::KillTree { .. }
+            | Effect::Event { .. }
+            | Effect::Persist { .. }
+            | Effect::Forget { .. }
+            | Effect::Acknowledge { .. }
+            | Effect::AllStopped => None,
+        };
+        number.copied().filter(|number| *number > durable)
+    }
+
+    /// Takes out everything that waited for `durable` or less. Each effect is to be asked
+    /// about once more: a later wish may hold it.
+    pub fn release(&mut self, durable: u64) -> Vec<Held> {
+        self.wishes.retain(|_, number| *number > durable);
+        let count = self.held.iter().take_while(|(number, _)| *number <= durable).count();
+        self.held.drain(..count).map(|(_, held)| held).collect()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Another master tells what we had begun: nothing of ours waits any more.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.wishes.clear();
+    }
+}
+
+impl Effect {
+    /// Whether it only writes books, so that it comes before the deeds that wait for it.
+    #[must_use]
+    pub fn is_bookkeeping(&self) -> bool {
+        match self {
+            Self::Event { .. }
+            | Self::Persist { .. }
+            | Self::Forget { .. }
+            | Self::Acknowledge { .. } => true,
+            Self::Spawn { .. }
+            | Self::Signal { .. }
+            | Self::KillTree { .. }
+            | Self::Reply { .. }
+            | Self::AllStopped => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spawn(worker: &str, run: u64) -> Effect {
+        Effect::Spawn { worker: WorkerId::new(worker).unwrap(), run: RunId(run) }
+    }
+
+    #[test]
+    fn a_thing_is_released_when_its_batch_is_durable_and_not_before() {
+        let mut gate = Gate::default();
+        gate.acknowledge_after(1, RunId(1));
+        gate.hold(3, spawn("web", 2));
+        gate.acknowledge_after(3, RunId(3));
+        assert_eq!(gate.release(0), []);
+        assert_eq!(gate.release(2), [Held::Acknowledge(RunId(1))]);
+        let rest = [Held::Effect(spawn("web", 2)), Held::Acknowledge(RunId(3))];
+        assert_eq!(gate.release(3), rest);
+        assert!(gate.is_empty());
+    }
+
+    #[test]
+    fn a_start_waits_for_the_wish_of_its_own_worker_only_and_an_answer_for_all() {
+        let mut gate = Gate::default();
+        gate.wish(WorkerId::new("web").unwrap(), 4, []);
+        let ticket = crate::input::Ticket(1);
+        let answer = crate::answer::Answer::Refused(crate::answer::Refusal::ShuttingDown);
+        let reply = Effect::Reply { ticket, answer };
+        assert_eq!(gate.awaits(&spawn("web", 2), 3), Some(4));
+        assert_eq!(gate.awaits(&spawn("job", 2), 3), None);
+        assert_eq!(gate.awaits(&reply, 3), Some(4));
+        assert_eq!(gate.awaits(&Effect::AllStopped, 3), None);
+        assert_eq!(gate.awaits(&reply, 4), None);
+    }
+}
