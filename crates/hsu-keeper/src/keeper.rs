@@ -16,9 +16,11 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::Stream;
 
 use crate::KeeperPlan;
-use crate::inventory::{Held, Inventory, SLOTS};
+use crate::inventory::{Inventory, SLOTS};
 use crate::kernel::{self, Epoll};
 use crate::spawn::DescriptorLimits;
+use crate::table::Table;
+use crate::table::slot::Slot;
 
 mod connections;
 mod holding;
@@ -100,9 +102,9 @@ struct Keeper {
     plan: KeeperPlan,
     epoll: Epoll,
     children: OwnedFd,
-    inventory: Inventory,
+    slots: &'static [Slot],
+    table: Table<&'static [Slot]>,
     holds: Vec<Option<Hold>>,
-    places: BTreeMap<RunId, usize>,
     pipes: BTreeMap<(RunId, Stream), (WorkerId, OwnedFd)>,
     connections: Connections,
     workshop: Workshop,
@@ -183,9 +185,9 @@ impl Keeper {
             plan,
             epoll,
             children,
-            inventory,
+            slots: inventory.slots(),
+            table: Table::new(inventory.slots()),
             holds: std::iter::repeat_with(|| None).take(SLOTS).collect(),
-            places: BTreeMap::new(),
             pipes: BTreeMap::new(),
             connections,
             workshop,
@@ -243,11 +245,9 @@ impl Keeper {
 
     fn end_when_empty(&mut self, now: Instant) {
         let Some(limit) = self.ending else { return };
-        let is_empty = self.places.is_empty() && self.pipes.is_empty();
+        let is_empty = self.table.is_empty() && self.pipes.is_empty();
         if is_empty || now >= limit {
-            for slot in self.inventory.slots().iter().filter(|slot| slot.held() == Held::Ended) {
-                slot.free();
-            }
+            self.table.forget_ended();
             self.dismiss_pump();
             self.over = true;
         }

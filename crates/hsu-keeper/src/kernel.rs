@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, 
 use std::time::Duration;
 
 use hsu_model::exit::Exit;
-use hsu_model::time::{Tick, WallTime};
+use hsu_model::time::{Now, Tick, WallTime};
 
 /// Turns -1 into the error that the kernel left.
 pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
@@ -28,15 +28,20 @@ fn read_clock(clock: libc::clockid_t) -> (u64, u64) {
 }
 
 /// The monotonic clock.
-pub(crate) fn tick() -> Tick {
+fn tick() -> Tick {
     let (seconds, nanoseconds) = read_clock(libc::CLOCK_MONOTONIC);
     Tick(seconds * 1_000_000_000 + nanoseconds)
 }
 
 /// The wall clock.
-pub(crate) fn wall() -> WallTime {
+fn wall() -> WallTime {
     let (seconds, nanoseconds) = read_clock(libc::CLOCK_REALTIME);
     WallTime(i64::try_from(seconds * 1_000_000_000 + nanoseconds).unwrap_or(i64::MAX))
+}
+
+/// Both clocks.
+pub(crate) fn now() -> Now {
+    Now { tick: tick(), wall: wall() }
 }
 
 /// Gives freed memory back; a millisecond for each few megabytes.

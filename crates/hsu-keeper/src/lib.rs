@@ -18,6 +18,7 @@ use std::path::PathBuf;
 mod descriptor;
 mod protocol;
 pub mod pump;
+pub mod table;
 mod wire;
 
 #[cfg(target_os = "linux")]

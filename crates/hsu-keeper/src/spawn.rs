@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use hsu_model::execution::{Resource, ResourceLimit};
 
-use crate::inventory::{Claim, Slot};
 use crate::kernel;
 use crate::protocol::{Identity, Program, Stage};
+use crate::table::slot::{Claim, Slot};
 
 /// The first low descriptor; each spawner has four from here on.
 const LOW: RawFd = 4;

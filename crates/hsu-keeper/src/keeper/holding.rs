@@ -7,9 +7,8 @@ use hsu_model::exit::{Exit, UnknownExit};
 
 use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
-use crate::inventory::Held;
 use crate::kernel::{self, Reap, Which};
-use crate::protocol::{FromKeeper, Role, SignalScope, Stage};
+use crate::protocol::{FromKeeper, Role, SignalScope};
 use hsu_model::id::RunId;
 
 /// How long the parent of a stranger may take to reap it, before its status is unknown.
@@ -20,46 +19,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 impl Keeper {
     /// Takes over everything that an earlier keeper held.
     pub(super) fn adopt_all(&mut self) {
-        for (place, slot) in self.inventory.slots().iter().enumerate() {
-            match slot.held() {
-                Held::Free => {}
-                // It could not be executed, which the earlier keeper was about to tell.
-                Held::Ended if slot.failure().is_some() => slot.free(),
-                Held::Ended => drop(self.places.insert(slot.run(), place)),
-                Held::Spawning | Held::Live => self.adopt(place),
+        let alive = self
+            .table
+            .adopt(kernel::now(), |pid| kernel::pidfd_open(pid).ok().zip(kernel::started_at(pid)));
+        for (place, handle) in alive {
+            // Without this its end is seen when the master signals it, or asks.
+            let _ = self.epoll.add_process(handle.as_fd(), Token::Slot(place).number());
+            if let Some(hold) = self.holds.get_mut(place) {
+                *hold = Some(Hold { handle, kin: Kin::Stranger, overdue: None });
             }
-        }
-    }
-
-    fn adopt(&mut self, place: usize) {
-        let Some(slot) = self.inventory.slots().get(place) else {
-            return;
-        };
-        if slot.held() == Held::Spawning && slot.withdraw() {
-            // It never ran and never will; the master asks for it again.
-            return slot.free();
-        }
-        let (run, pid, noted) = (slot.run(), slot.process().pid, slot.process().started_at);
-        // The handle first, then the comparison: what it holds cannot change any more.
-        let handle = if pid > 1 { kernel::pidfd_open(pid).ok() } else { None };
-        let started_at = kernel::started_at(pid).filter(|found| match noted {
-            // The earlier keeper was killed before it had noted the start.
-            0 => slot.claim().is_of(*found),
-            noted => noted == *found,
-        });
-        let Some((handle, started_at)) = handle.zip(started_at) else {
-            if slot.failure().is_some() {
-                return slot.free();
-            }
-            self.places.insert(run, place);
-            return slot.end(Exit::Unknown(UnknownExit::KeeperLost));
-        };
-        slot.occupy(started_at);
-        self.places.insert(run, place);
-        // Without this its end is seen when the master signals it, or asks.
-        let _ = self.epoll.add_process(handle.as_fd(), Token::Slot(place).number());
-        if let Some(hold) = self.holds.get_mut(place) {
-            *hold = Some(Hold { handle, kin: Kin::Stranger, overdue: None });
         }
     }
 
@@ -87,7 +55,7 @@ impl Keeper {
         match kernel::wait(Which::This(hold.handle.as_fd()), Reap::No) {
             Ok(waited) => {
                 let exit = waited?.exit;
-                if let Some(slot) = self.inventory.slots().get(place) {
+                if let Some(slot) = self.table.slot(place) {
                     // While the zombie stands, its group cannot be anybody else's.
                     let _ = kernel::signal_group(slot.process().pid, libc::SIGKILL);
                 }
@@ -130,47 +98,24 @@ impl Keeper {
     }
 
     fn note_end(&mut self, place: usize, hold: &Hold, exit: Exit) {
-        let Some(slot) = self.inventory.slots().get(place) else {
+        let Some(slot) = self.table.slot(place) else {
             return;
         };
         // Recorded before it is reaped: a keeper that dies in between forgets nothing.
-        slot.end(exit);
+        slot.end(exit, kernel::now());
         if hold.kin == Kin::Child {
             let _ = kernel::wait(Which::This(hold.handle.as_fd()), Reap::Yes);
         }
         self.epoll.remove(hold.handle.as_fd());
-        let Some(errno) = slot.failure() else {
-            return self.tell_end(place);
-        };
-        // Its keeper was killed before the program could be executed, and it could not.
-        let run = slot.run();
-        slot.free();
-        self.places.remove(&run);
-        let failed = FromKeeper::SpawnFailed { run, stage: Stage::Execute, errno };
-        self.connections.tell(Role::Master, failed);
-    }
-
-    pub(super) fn tell_end(&mut self, place: usize) {
-        let Some(slot) = self.inventory.slots().get(place) else {
-            return;
-        };
-        let Some(worker) = slot.worker() else {
-            self.places.remove(&slot.run());
-            return slot.free();
-        };
-        let (at, wall) = slot.ended();
-        let message = FromKeeper::Exited { run: slot.run(), worker, exit: slot.exit(), at, wall };
-        self.connections.tell(Role::Master, message);
+        if let Some(told) = self.table.tell_end(place) {
+            self.connections.tell(Role::Master, told);
+        }
     }
 
     /// Reaps orphans that became our children; workers are reaped by [`Keeper::see_end`].
     pub(super) fn reap_strangers(&mut self) {
         while let Ok(Some(waited)) = kernel::wait(Which::Any, Reap::No) {
-            let place = self
-                .inventory
-                .slots()
-                .iter()
-                .position(|slot| slot.held() == Held::Live && slot.process().pid == waited.pid);
+            let place = self.table.place_of_process(waited.pid);
             let is_held =
                 place.and_then(|place| self.holds.get(place)).is_some_and(Option::is_some);
             match place {
@@ -186,22 +131,9 @@ impl Keeper {
         }
     }
 
-    /// The master has accounted for an exit.
-    pub(super) fn forget(&mut self, run: RunId) {
-        let Some(place) = self.places.get(&run).copied() else {
-            return;
-        };
-        if let Some(slot) = self.inventory.slots().get(place)
-            && slot.held() == Held::Ended
-        {
-            slot.free();
-            self.places.remove(&run);
-        }
-    }
-
     /// Sends a signal to a run that lives.
     pub(super) fn signal(&mut self, run: RunId, signal: i32, scope: SignalScope) {
-        let Some(place) = self.places.get(&run).copied() else {
+        let Some(place) = self.table.place(run) else {
             return;
         };
         let Some(hold) = self.holds.get(place).and_then(Option::as_ref) else {
@@ -213,7 +145,7 @@ impl Keeper {
         if group
             && is_old_kernel
             && hold.kin == Kin::Child
-            && let Some(slot) = self.inventory.slots().get(place)
+            && let Some(slot) = self.table.slot(place)
         {
             // Not reaped yet, so the group is still its own.
             let _ = kernel::signal_group(slot.process().pid, signal);
@@ -222,41 +154,13 @@ impl Keeper {
 
     /// Tells the master everything that is held, oldest run first.
     pub(super) fn tell_inventory(&mut self, role: Role) {
-        let all: Vec<_> = self.places.iter().map(|(run, place)| (*run, *place)).collect();
-        for (run, place) in all {
-            let Some(slot) = self.inventory.slots().get(place) else {
-                continue;
-            };
-            match slot.held() {
-                Held::Ended => {
-                    let Some(worker) = slot.worker() else {
-                        continue;
-                    };
-                    let (at, wall) = slot.ended();
-                    let exit = slot.exit();
-                    self.connections.tell(role, FromKeeper::Exited { run, worker, exit, at, wall });
-                }
-                Held::Live => {
-                    let Some(worker) = slot.worker() else {
-                        continue;
-                    };
-                    let hold = self.holds.get(place).and_then(Option::as_ref);
-                    let handle = hold.and_then(|hold| hold.handle.try_clone().ok());
-                    let message = FromKeeper::Held {
-                        run,
-                        worker,
-                        process: slot.process(),
-                        started: slot.started(),
-                        handle: handle.map(Descriptor::new),
-                    };
-                    self.connections.tell(role, message);
-                }
-                Held::Spawning | Held::Free => {
-                    if let Some(worker) = slot.worker() {
-                        self.connections.tell(role, FromKeeper::Pending { run, worker });
-                    }
-                }
+        for (place, mut message) in self.table.inventory() {
+            if let FromKeeper::Held { handle, .. } = &mut message {
+                let hold = self.holds.get(place).and_then(Option::as_ref);
+                let copy = hold.and_then(|hold| hold.handle.try_clone().ok());
+                *handle = copy.map(Descriptor::new);
             }
+            self.connections.tell(role, message);
         }
         self.connections.tell(role, FromKeeper::InventoryEnd);
     }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use super::upgrade::Upgrade;
 use super::{DRAIN_LIMIT, Keeper, Token};
-use crate::inventory::Held;
 use crate::kernel;
 use crate::protocol::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper};
 use crate::spawn::{Launch, Output};
@@ -139,7 +138,7 @@ impl Keeper {
         match message {
             ToKeeper::Spawn(request) => self.queue_start(request),
             ToKeeper::Signal { run, signal, scope } => self.signal(run, signal, scope),
-            ToKeeper::Acknowledge { run } => self.forget(run),
+            ToKeeper::Acknowledge { run } => self.table.forget(run),
             ToKeeper::Inventory => self.tell_inventory(role),
             ToKeeper::Pong => self.on_pong(role),
             ToKeeper::Upgrade { program } => self.start_candidate(&program),
@@ -166,18 +165,7 @@ impl Keeper {
         self.end_candidate();
         if mode == GoodbyeMode::Stop {
             self.ending = Some(Instant::now() + DRAIN_LIMIT);
-            let ended: Vec<_> = self
-                .places
-                .iter()
-                .filter(|(_, place)| {
-                    let slot = self.inventory.slots().get(**place);
-                    slot.is_some_and(|slot| slot.held() == Held::Ended)
-                })
-                .map(|(run, _)| *run)
-                .collect();
-            for run in ended {
-                self.forget(run);
-            }
+            self.table.forget_ended();
         }
     }
 

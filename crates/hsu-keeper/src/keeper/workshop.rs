@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
-use crate::inventory::{Held, Slot};
 use crate::kernel::{self, Epoll};
 use crate::protocol::{FromKeeper, Role, SpawnRequest, Stage};
 use crate::spawn::{DescriptorLimits, Failed, Launch, Output, SPAWNERS, Spawner, Started};
+use crate::table::Reserved;
+use crate::table::slot::Slot;
 use hsu_model::logs::Stream;
 
 /// Starts under way at most. Each has up to five descriptors open here until the
@@ -140,21 +141,18 @@ fn make(spawner: &mut Spawner, job: Job) -> Product {
 impl Keeper {
     /// Takes a start into the inventory; it is done at the end of this turn.
     pub(super) fn queue_start(&mut self, request: Box<SpawnRequest>) {
-        let slots = self.inventory.slots();
         let run = request.run;
-        if self.places.contains_key(&run) {
-            // The same order twice is one start.
-            return;
-        }
-        let free = slots.iter().position(|slot| slot.held() == Held::Free);
-        let Some((place, slot)) = free.and_then(|place| Some((place, slots.get(place)?))) else {
-            let failed =
-                FromKeeper::SpawnFailed { run, stage: Stage::Resources, errno: libc::ENOBUFS };
-            self.connections.tell(Role::Master, failed);
-            return;
+        let place = match self.table.reserve(run, &request.worker, kernel::now()) {
+            Reserved::Place(place) => place,
+            Reserved::Known => return,
+            Reserved::Full => {
+                let failed =
+                    FromKeeper::SpawnFailed { run, stage: Stage::Resources, errno: libc::ENOBUFS };
+                self.connections.tell(Role::Master, failed);
+                return;
+            }
         };
-        slot.reserve(run, &request.worker);
-        self.places.insert(run, place);
+        let Some(slot) = self.slots.get(place) else { return };
         let job = Job { place, slot, request, stdout: None, stderr: None };
         self.workshop.waiting.push_back(job);
     }
@@ -221,8 +219,7 @@ impl Keeper {
     /// Nothing was started: nothing is left of it.
     fn fail(&mut self, job: &Job, Failed { stage, errno }: Failed) {
         let run = job.request.run;
-        job.slot.free();
-        self.places.remove(&run);
+        self.table.fail(run);
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.pipes.remove(&(run, stream));
         }
