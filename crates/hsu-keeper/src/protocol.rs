@@ -308,6 +308,36 @@ impl FromKeeper {
     }
 }
 
+impl ToKeeper {
+    /// Appends it to a datagram as it travels; it must carry no descriptor.
+    pub fn append_to(mut self, datagram: &mut Vec<u8>) {
+        drop(self.encode(datagram));
+    }
+
+    /// Reads every message of a datagram that came without descriptors.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn read_all(datagram: &[u8], into: &mut Vec<Self>) -> Result<(), Malformed> {
+        decode_all(datagram, VecDeque::new(), into)
+    }
+}
+
+impl FromKeeper {
+    /// Appends it to a datagram as it travels; it must carry no descriptor.
+    pub fn append_to(mut self, datagram: &mut Vec<u8>) {
+        drop(self.encode(datagram));
+    }
+
+    /// Reads every message of a datagram that came without descriptors.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn read_all(datagram: &[u8], into: &mut Vec<Self>) -> Result<(), Malformed> {
+        decode_all(datagram, VecDeque::new(), into)
+    }
+}
+
 /// A message that can stand in a datagram.
 pub(crate) trait Message: Sized {
     /// Appends it; a descriptor is taken out and goes beside.

@@ -7,6 +7,7 @@
 //!
 //! Why SQLite, and what is synced when: docs/design/0006-store.md.
 
+mod backlog;
 mod batch;
 mod database;
 mod opening;
@@ -29,6 +30,7 @@ use hsu_model::id::WorkerId;
 use hsu_model::process::BootId;
 use rusqlite::Connection;
 
+pub use backlog::{Backlog, Bounds};
 pub use batch::{Batch, Change, Durability};
 use database::Fault;
 use queue::Queue;

@@ -1,19 +1,12 @@
 //! The queue between the master's loop and the writing thread.
 //!
-//! Bounded without ever blocking the loop: while the disk takes nothing, batches
-//! melt into one, in which each worker has its latest record. Only events can be
-//! too many then; the oldest are given up, and counted. No state is.
+//! It never blocks the loop. What waits, and how it stays small: [`crate::backlog`].
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::backlog::Backlog;
 use crate::batch::Batch;
-
-/// Batches that wait one by one; more are melted into one.
-const MOST_WAITING: usize = 1_000;
-/// Events that wait while the disk takes nothing: some megabytes at most.
-const MOST_EVENTS: usize = 10_000;
 
 /// What loop and writing thread share.
 #[derive(Debug, Default)]
@@ -27,11 +20,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<(u64, Batch)>,
-    submitted: u64,
-    durable: u64,
-    given_up: u64,
-    health: Option<String>,
+    backlog: Backlog,
     closing: bool,
 }
 
@@ -52,12 +41,7 @@ impl Queue {
     /// Adds a batch; its number.
     pub(crate) fn push(&self, batch: Batch) -> u64 {
         let mut state = self.lock();
-        state.submitted += 1;
-        let number = state.submitted;
-        state.waiting.push_back((number, batch));
-        if state.waiting.len() > MOST_WAITING {
-            state.melt();
-        }
+        let number = state.backlog.push(batch);
         drop(state);
         self.came.notify_one();
         number
@@ -66,10 +50,10 @@ impl Queue {
     /// Waits for batches and takes all of them as one.
     pub(crate) fn take(&self) -> Next {
         let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closing {
+        while state.backlog.is_empty() && !state.closing {
             state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        match state.take_all() {
+        match state.backlog.take_all() {
             Some((number, batch)) => Next::Write(number, batch),
             None => Next::End,
         }
@@ -78,8 +62,7 @@ impl Queue {
     /// Notes that everything up to a number is durable.
     pub(crate) fn confirm(&self, number: u64) {
         let mut state = self.lock();
-        state.durable = number;
-        state.health = None;
+        state.backlog.confirm(number);
         drop(state);
         self.went.notify_all();
     }
@@ -88,13 +71,7 @@ impl Queue {
     /// attempt. Whether there shall be one.
     pub(crate) fn fail(&self, number: u64, batch: Batch, reason: String, rest: Duration) -> bool {
         let mut state = self.lock();
-        state.waiting.push_front((number, batch));
-        state.melt();
-        let lost = match state.given_up {
-            0 => String::new(),
-            count => format!(" ({count} events were given up)"),
-        };
-        state.health = Some(format!("the state cannot be written: {reason}{lost}"));
+        state.backlog.put_back(number, batch, &reason);
         drop(state);
         self.went.notify_all();
         let begin = Instant::now();
@@ -110,14 +87,14 @@ impl Queue {
     /// Waits until everything that was submitted by now is durable; whether it is.
     pub(crate) fn wait_for_durable(&self, patience: Duration) -> bool {
         let mut state = self.lock();
-        let wanted = state.submitted;
+        let wanted = state.backlog.submitted();
         let begin = Instant::now();
-        while state.durable < wanted && begin.elapsed() < patience {
+        while state.backlog.durable() < wanted && begin.elapsed() < patience {
             let left = patience.saturating_sub(begin.elapsed());
             let waited = self.went.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.durable >= wanted
+        state.backlog.durable() >= wanted
     }
 
     /// Lets the writing thread end once nothing waits.
@@ -127,39 +104,19 @@ impl Queue {
     }
 
     pub(crate) fn submitted(&self) -> u64 {
-        self.lock().submitted
+        self.lock().backlog.submitted()
     }
 
     pub(crate) fn durable(&self) -> u64 {
-        self.lock().durable
+        self.lock().backlog.durable()
     }
 
     pub(crate) fn health(&self) -> Option<String> {
-        self.lock().health.clone()
+        self.lock().backlog.health().map(str::to_owned)
     }
 
     pub(crate) fn given_up(&self) -> u64 {
-        self.lock().given_up
-    }
-}
-
-impl State {
-    fn take_all(&mut self) -> Option<(u64, Batch)> {
-        let mut all = self.waiting.drain(..);
-        let (mut number, mut batch) = all.next()?;
-        for (later, more) in all {
-            number = later;
-            batch.absorb(more);
-        }
-        batch.keep_latest_records();
-        Some((number, batch))
-    }
-
-    fn melt(&mut self) {
-        if let Some((number, mut batch)) = self.take_all() {
-            self.given_up += batch.give_up_events(MOST_EVENTS);
-            self.waiting.push_back((number, batch));
-        }
+        self.lock().backlog.given_up()
     }
 }
 
