@@ -1,3 +1,5 @@
+//! Tests of the table.
+
 use hsu_model::time::{Tick, WallTime};
 
 use super::*;
