@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `bench`.
+//! `chaos`, `mutants`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -21,7 +21,9 @@ mod command;
 mod debian;
 mod deny;
 mod gate;
+mod mutants;
 mod tidy;
+mod tool;
 mod workspace;
 
 /// Chores of the house.
@@ -44,6 +46,8 @@ enum Chore {
     CheckAllOs(check_all_os::Arguments),
     /// Kill roles of a running master and say what was hurt.
     Chaos(chaos::Arguments),
+    /// Change the core in small ways and say which change no test notices.
+    Mutants(mutants::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -68,6 +72,7 @@ fn run() -> Result<bool> {
         Chore::Deny => deny::run(&root).map(|()| true),
         Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
         Chore::Chaos(arguments) => chaos::run(&root, &arguments),
+        Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }
 }
