@@ -23,7 +23,7 @@ struct Needed {
 }
 
 /// Everything beyond a Rust toolchain.
-const NEEDED: [Needed; 6] = [
+const NEEDED: [Needed; 7] = [
     Needed { package: "gcc", reason: "the linker, and the bundled SQLite", service: None },
     Needed { package: "libc6-dev", reason: "the C library's headers", service: None },
     Needed {
@@ -31,6 +31,7 @@ const NEEDED: [Needed; 6] = [
         reason: "unshare and nsenter, the sandbox of tests",
         service: None,
     },
+    Needed { package: "faketime", reason: "a wall clock that jumps", service: None },
     Needed { package: "nginx", reason: "examples/web-stack", service: Some("nginx") },
     Needed { package: "redis-server", reason: "examples/web-stack", service: Some("redis-server") },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },

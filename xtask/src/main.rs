@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `mutants`, `bench`.
+//! `chaos`, `faults`, `mutants`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -15,7 +15,6 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
-mod chaos;
 mod check_all_os;
 mod command;
 mod debian;
@@ -24,6 +23,7 @@ mod gate;
 mod mutants;
 mod tidy;
 mod tool;
+mod workbench;
 mod workspace;
 
 /// Chores of the house.
@@ -45,7 +45,9 @@ enum Chore {
     /// Type-check the product for every platform.
     CheckAllOs(check_all_os::Arguments),
     /// Kill roles of a running master and say what was hurt.
-    Chaos(chaos::Arguments),
+    Chaos(workbench::Arguments),
+    /// Take descriptors, memory, disks, the right time and more from a running master.
+    Faults(workbench::Arguments),
     /// Change the core in small ways and say which change no test notices.
     Mutants(mutants::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
@@ -71,7 +73,8 @@ fn run() -> Result<bool> {
         Chore::Test(arguments) => gate::run(&root, &arguments),
         Chore::Deny => deny::run(&root).map(|()| true),
         Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
-        Chore::Chaos(arguments) => chaos::run(&root, &arguments),
+        Chore::Chaos(arguments) => workbench::run(&root, "hsu-chaos", &arguments),
+        Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }

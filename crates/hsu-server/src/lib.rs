@@ -5,6 +5,7 @@
 //! else, and denies by default. Paths and shapes are `hsu-api`'s.
 
 mod answers;
+mod door;
 mod problems;
 mod routes;
 mod story;
@@ -18,31 +19,14 @@ use std::time::Duration;
 
 use hsu_model::event::Actor;
 use hsu_runtime::control::Control;
-use hsu_sys::local::{AsyncStream, LocalListener};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use hsu_sys::local::LocalListener;
+use tokio::sync::oneshot;
 use tracing::warn;
 
-/// Connections at the same time; more wait.
-const CONNECTIONS: usize = 256;
-/// Streams that are followed at the same time; the rest of the connections is for questions.
-const STREAMS: usize = 128;
 /// Threads that read files for the answers.
 const READERS: usize = 4;
-/// The longest head of a request.
-const LONGEST_HEAD: usize = 16 << 10;
 /// How long answers may still go out after the stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
-/// How long a reader that was too slow may take for its last record.
-const LAST_RECORD: Duration = Duration::from_secs(10);
-/// How long a client may take to send its request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long the first answer waits for the processes of an earlier life to be known.
-const OPEN_WITHIN: Duration = Duration::from_secs(2);
-/// The rest after the kernel refused a connection.
-const REFUSED_REST: Duration = Duration::from_millis(50);
-
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -129,88 +113,18 @@ fn serve(
         Ok(runtime) => runtime,
         Err(error) => return warn!(%error, "the API is not served"),
     };
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let door = door::Door::new(path.to_owned());
     runtime.block_on(async {
         tokio::select! {
-            error = accept(listener, path, control, Arc::clone(&room)) => {
+            error = door.keep(listener, control) => {
                 warn!(%error, "the API is not served any more");
             }
             _ = stopped => {}
         }
         // Answers that are known by now still go out.
-        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-        drop(tokio::time::timeout(LAST_ANSWERS, room.acquire_many(all)).await);
+        drop(tokio::time::timeout(LAST_ANSWERS, door.emptied()).await);
     });
     runtime.shutdown_timeout(LAST_ANSWERS);
-}
-
-/// Takes connections until the listener itself is broken.
-async fn accept(
-    listener: LocalListener,
-    path: &Path,
-    control: Arc<dyn Control>,
-    room: Arc<Semaphore>,
-) -> io::Error {
-    let mut regained = control.regained();
-    let mut listener = match listener.into_async() {
-        Ok(listener) => listener,
-        Err(error) => return error,
-    };
-    // Clients wait in the backlog meanwhile; a keeper that hangs does not hide the master.
-    drop(tokio::time::timeout(OPEN_WITHIN, control.opened().wait_for(|opened| *opened)).await);
-    let answers = Arc::new(answers::Answers::new(control));
-    let streams = Arc::new(Semaphore::new(STREAMS));
-    loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-            return io::Error::other("nobody closes the room");
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Ok(()) = regained.changed() => {
-                match LocalListener::bind(path).and_then(LocalListener::into_async) {
-                    Ok(bound) => listener = bound,
-                    Err(error) => warn!(%error, "the socket cannot be bound anew"),
-                }
-                continue;
-            }
-        };
-        match accepted {
-            Ok((stream, uid)) => {
-                let stuck = Arc::new(Notify::new());
-                let face = routes::Face {
-                    answers: Arc::clone(&answers),
-                    actor: authorize(uid),
-                    streams: Arc::clone(&streams),
-                    stuck: Arc::clone(&stuck),
-                };
-                tokio::spawn(async move {
-                    converse(stream, face, &stuck).await;
-                    drop(place);
-                });
-            }
-            // Out of descriptors, mostly: it passes.
-            Err(_) => tokio::time::sleep(REFUSED_REST).await,
-        }
-    }
-}
-
-/// Answers the requests of one connection, until it ends or its reader is stuck.
-async fn converse(stream: AsyncStream, face: routes::Face, stuck: &Notify) {
-    let service = TowerToHyperService::new(routes::router(face));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let given_up = async {
-        stuck.notified().await;
-        tokio::time::sleep(LAST_RECORD).await;
-    };
-    tokio::select! {
-        // A client that goes away is none of our business.
-        _ = connection => {}
-        () = given_up => {}
-    }
 }
 
 #[cfg(test)]

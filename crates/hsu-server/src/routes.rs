@@ -27,6 +27,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::answers::Answers;
+use crate::door::Place;
 use crate::problems::{bad, forbidden, refuse, refused, translate, unavailable, unknown};
 use crate::streams::{self, Hold, Wanted};
 
@@ -47,7 +48,9 @@ pub(crate) struct Face {
     pub(crate) answers: Arc<Answers>,
     pub(crate) actor: Option<Actor>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) tails: Arc<Semaphore>,
     pub(crate) stuck: Arc<Notify>,
+    pub(crate) place: Arc<Place>,
 }
 
 impl Face {
@@ -61,7 +64,7 @@ impl Face {
             Problem::new(503, "busy", "not at present", "too many streams are followed already")
                 .hint("end another `-f` first")
         })?;
-        Ok(Hold { place, stuck: Arc::clone(&self.stuck) })
+        Ok(Hold { place, stuck: Arc::clone(&self.stuck), turns: Arc::clone(&self.tails) })
     }
 
     /// Reads files on a thread that may wait for them.
@@ -72,6 +75,17 @@ impl Face {
         let answers = Arc::clone(&self.answers);
         let looked = tokio::task::spawn_blocking(move || look(&answers)).await;
         Ok(looked.map_err(|_| unavailable(&ControlError::Ending))?)
+    }
+
+    /// As [`Face::read`], for the output of workers: a crowd that wants it does not
+    /// keep short answers waiting.
+    async fn read_output<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Answers) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let turn = self.tails.acquire().await;
+        let _turn = turn.map_err(|_| unavailable(&ControlError::Ending))?;
+        self.read(look).await
     }
 
     fn actor(&self) -> Result<Actor, Refused> {
@@ -120,11 +134,20 @@ pub(crate) fn router(face: Face) -> Router {
 
 /// Nobody gets further without a name.
 async fn admit(State(face): State<Face>, request: Request, next: Next) -> Response {
-    if face.actor.is_some() {
-        return next.run(request).await;
+    face.place.asks();
+    let response = match face.actor {
+        Some(_) => next.run(request).await,
+        None => refuse(forbidden()),
+    };
+    if response.extensions().get::<Followed>().is_none() {
+        face.place.rests();
     }
-    refuse(forbidden())
+    response
 }
+
+/// Marks an answer that goes on for as long as its reader likes.
+#[derive(Clone, Copy, Debug)]
+struct Followed;
 
 async fn no_route(request: Request) -> Response {
     let path = request.uri().path();
@@ -276,17 +299,19 @@ async fn lines(
         Problem::new(500, "logs", "the output cannot be read", error.to_string()).about(id.clone())
     };
     if !query.follow {
-        let bytes = face.read(move |answers| streams::lines(answers, &wanted)).await?;
+        let bytes = face.read_output(move |answers| streams::lines(answers, &wanted)).await?;
         return Ok(records(bytes.map_err(unread)?.into()));
     }
     let hold = face.hold()?;
-    let begun = face.read(move |answers| streams::begin(answers, &wanted)).await?;
+    let begun = face.read_output(move |answers| streams::begin(answers, &wanted)).await?;
     let (first, follower) = begun.map_err(unread)?;
     followed(streams::follow_lines(first, follower, hold))
 }
 
 fn followed(body: Option<Body>) -> Answered {
-    Ok(records(body.ok_or_else(|| unavailable(&ControlError::Busy))?))
+    let mut response = records(body.ok_or_else(|| unavailable(&ControlError::Busy))?);
+    response.extensions_mut().insert(Followed);
+    Ok(response)
 }
 
 fn records(body: Body) -> Response {

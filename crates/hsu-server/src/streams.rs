@@ -1,7 +1,7 @@
 //! Bodies that grow: lines and events that are followed, one JSON object a line.
 //!
 //! The spool and the journal hold what a slow reader has not taken yet; here
-//! wait [`WAITING`] records and no more. A reader that takes nothing for
+//! wait [`WAITING`] parcels and no more. A reader that takes nothing for
 //! [`STUCK_AFTER`] gets a last record that says so, a problem, and is let go.
 
 use std::convert::Infallible;
@@ -12,18 +12,22 @@ use axum::body::{Body, Bytes};
 use hsu_api::{EventView, Problem};
 use hsu_logs::LogError;
 use hsu_logs::query::{Follower, Line};
+use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::time::WallTime;
 use tokio::sync::mpsc::{OwnedPermit, Sender, channel};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answers::{Answers, line_view};
 use crate::problems;
 
-/// Records that wait for a reader; a burst of output within one look fits.
-const WAITING: usize = 1024;
+/// Parcels that wait for a reader. The rest waits in the spool or the journal, so a
+/// crowd of readers that take nothing costs little memory.
+const WAITING: usize = 4;
+/// Records are sent in parcels of about so many bytes: fewer wake-ups and system calls.
+const PARCEL: usize = 16 << 10;
 /// How long a reader may take nothing at all.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How often a followed spool is looked at.
@@ -31,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the journal is looked at although no worker has changed.
 const EVENTS_EVERY: Duration = Duration::from_secs(1);
 /// Events that are read at once.
-const EVENTS: usize = 500;
+const EVENTS: usize = 100;
 
 /// Which lines are wanted.
 #[derive(Clone, Debug)]
@@ -56,6 +60,19 @@ pub(crate) struct Hold {
     pub(crate) place: OwnedSemaphorePermit,
     /// Ends the connection of a stuck reader.
     pub(crate) stuck: Arc<Notify>,
+    /// Who may read spools and the journal at the same time.
+    pub(crate) turns: Arc<Semaphore>,
+}
+
+impl Hold {
+    /// Reads on a thread that may wait for the disk; none when the master is ending.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _turn = self.turns.acquire().await.ok()?;
+        tokio::task::spawn_blocking(look).await.ok()
+    }
 }
 
 /// The sending end of a body, with room kept for a last record.
@@ -78,6 +95,22 @@ impl Outlet {
         let (sender, receiver) = channel::<Record>(WAITING + 1);
         let last = sender.clone().try_reserve_owned().ok()?;
         Some((Self { sender, last, hold }, Body::from_stream(ReceiverStream::new(receiver))))
+    }
+
+    /// Sends records in as few parcels as they fit in.
+    async fn send_all<T>(&self, records: &[T], show: impl Fn(&T) -> Bytes) -> Reader {
+        let mut parcel = Vec::new();
+        for (number, one) in records.iter().enumerate() {
+            parcel.extend_from_slice(&show(one));
+            if parcel.len() < PARCEL && number + 1 < records.len() {
+                continue;
+            }
+            let reader = self.send(std::mem::take(&mut parcel).into()).await;
+            if reader != Reader::Listens {
+                return reader;
+            }
+        }
+        Reader::Listens
     }
 
     async fn send(&self, bytes: Bytes) -> Reader {
@@ -129,13 +162,16 @@ pub(crate) fn follow_lines(first: Vec<Line>, mut follower: Follower, hold: Hold)
     tokio::spawn(async move {
         let mut batch = first;
         loop {
-            for line in &batch {
-                let reader = outlet.send(record(&line_view(line))).await;
-                if reader != Reader::Listens {
-                    return outlet.close_after(reader);
-                }
+            let reader = outlet.send_all(&batch, |line| record(&line_view(line))).await;
+            if reader != Reader::Listens {
+                return outlet.close_after(reader);
             }
-            batch = match follower.next_batch() {
+            let look = move || (follower.next_batch(), follower);
+            let Some((looked, back)) = outlet.hold.read(look).await else {
+                return;
+            };
+            follower = back;
+            batch = match looked {
                 Ok(batch) => batch,
                 Err(error) => {
                     let problem = Problem::new(500, "logs", "no more lines", error.to_string());
@@ -164,17 +200,21 @@ pub(crate) fn follow_events(
     tokio::spawn(async move {
         let mut changes = answers.control.changes();
         loop {
-            let events = match answers.control.events(after, worker.as_ref(), EVENTS) {
+            let (control, of) = (Arc::clone(&answers.control), worker.clone());
+            let look = move || control.events(after, of.as_ref(), EVENTS);
+            let Some(looked) = outlet.hold.read(look).await else {
+                return;
+            };
+            let events = match looked {
                 Ok(events) => events,
                 Err(error) => return outlet.close(&problems::unavailable(&error)),
             };
-            for event in &events {
-                after = event.sequence;
-                let reader = outlet.send(record(&EventView::from(event))).await;
-                if reader != Reader::Listens {
-                    return outlet.close_after(reader);
-                }
+            let show = |event: &Event| record(&EventView::from(event));
+            let reader = outlet.send_all(&events, show).await;
+            if reader != Reader::Listens {
+                return outlet.close_after(reader);
             }
+            after = events.last().map_or(after, |event| event.sequence);
             if events.is_empty() {
                 tokio::select! {
                     // The journal is written a moment after the change.

@@ -57,6 +57,44 @@ pub fn reopen_standard() {
 #[cfg(not(unix))]
 pub fn reopen_standard() {}
 
+/// Descriptors that are kept for the day when the kernel gives no others.
+#[derive(Debug)]
+pub struct Spares {
+    files: Vec<std::fs::File>,
+    wanted: usize,
+}
+
+impl Spares {
+    /// Keeps so many, or as many as there are; none on a platform without a limit.
+    #[must_use]
+    pub fn take(wanted: usize) -> Self {
+        let mut spares = Self { files: Vec::with_capacity(wanted), wanted };
+        spares.refill();
+        spares
+    }
+
+    /// Gives half of what is kept back to the kernel; whether there was something.
+    pub fn give_back(&mut self) -> bool {
+        let had = self.files.len();
+        self.files.truncate(had / 2);
+        had > 0
+    }
+
+    /// Keeps as many again, as far as the kernel gives them.
+    #[cfg(unix)]
+    pub fn refill(&mut self) {
+        while self.files.len() < self.wanted
+            && let Ok(file) = std::fs::File::open("/dev/null")
+        {
+            self.files.push(file);
+        }
+    }
+
+    /// Nothing to do on this platform.
+    #[cfg(not(unix))]
+    pub fn refill(&mut self) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +104,20 @@ mod tests {
         let first = raise_limit();
         assert!(first >= 3);
         assert_eq!(raise_limit(), first);
+    }
+
+    #[test]
+    fn spares_are_given_back_by_halves_and_kept_again() {
+        let mut spares = Spares::take(8);
+        let kept = spares.files.len();
+        let mut left = Vec::new();
+        while spares.give_back() {
+            left.push(spares.files.len());
+        }
+        if kept == 8 {
+            assert_eq!(left, [4, 2, 1, 0]);
+        }
+        spares.refill();
+        assert_eq!(spares.files.len(), kept);
     }
 }

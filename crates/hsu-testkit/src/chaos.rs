@@ -25,10 +25,13 @@ pub use families::{Families, Host};
 pub use frozen::Frozen;
 pub use hangs::Hangs;
 pub use load::Load;
+pub(crate) use load::Loaded;
 pub use pids::Pids;
 pub use random::Random;
 pub use report::Report;
+pub(crate) use report::{Times, Unknown};
 pub use roles::Roles;
+pub(crate) use roles::answers;
 pub use slots::Slots;
 pub use stuck::DeadMount;
 pub use upgrades::{Manner, Side, Upgrades};
@@ -36,6 +39,6 @@ pub use upgrades::{Manner, Side, Upgrades};
 use std::time::Duration;
 
 /// How long the master may need to answer again after a kill.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
 /// How long everything may need to stop at the end.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const STOP_LIMIT: Duration = Duration::from_secs(30);

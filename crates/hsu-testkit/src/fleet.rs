@@ -203,15 +203,21 @@ impl Fleet<'_> {
         })
     }
 
+    /// The control socket of the master.
+    ///
+    /// # Errors
+    /// [`TestError::Io`] when there is none.
+    pub fn socket(&self) -> Result<PathBuf, TestError> {
+        let doing = format!("find the control socket under {}", self.base.display());
+        find_socket(&self.base).map_err(TestError::io(doing))
+    }
+
     /// Runs `hsu-master-cli` with these arguments and returns what it wrote.
     ///
     /// # Errors
     /// [`TestError::Io`] when it cannot be run; its own failure is in the output.
     pub fn client(&self, arguments: &[&str]) -> Result<Output, TestError> {
-        let socket = find_socket(&self.base).map_err(TestError::io(format!(
-            "find the control socket under {}",
-            self.base.display()
-        )))?;
+        let socket = self.socket()?;
         self.sandbox
             .command(binary("hsu-master-cli")?)
             .arg("--socket")

@@ -12,6 +12,8 @@
 pub mod binaries;
 pub mod chaos;
 pub mod error;
+pub mod faults;
+pub mod figures;
 pub mod fleet;
 pub mod http;
 pub mod lines;
@@ -22,6 +24,7 @@ pub mod process;
 pub mod sandbox;
 
 pub use error::TestError;
+pub use figures::Figures;
 pub use fleet::{Fleet, FleetBuilder, Role, Worker, WorkerView};
 pub use lines::{LineCheck, Verdict};
 pub use patience::eventually;

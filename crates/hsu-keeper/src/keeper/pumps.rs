@@ -1,6 +1,6 @@
 //! The pump: started when the first stream is captured, and again when it is lost.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,18 @@ const REST: Duration = Duration::from_millis(100);
 const PUMP_WITHIN: Duration = Duration::from_millis(500);
 /// A pump that lived this long is started again at once.
 const STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// What the keeper was started with: a setting of the service, such as a library to
+/// load first, holds for all roles.
+fn own_environment() -> Vec<CString> {
+    let entry = |(name, value): (OsString, OsString)| {
+        let mut entry = name.into_encoded_bytes();
+        entry.push(b'=');
+        entry.extend(value.into_encoded_bytes());
+        CString::new(entry).ok()
+    };
+    std::env::vars_os().filter_map(entry).collect()
+}
 
 /// What the keeper knows of its pump.
 #[derive(Debug)]
@@ -160,7 +172,7 @@ impl Keeper {
         let program = Program {
             executable: text(self.plan.executable.as_os_str()).unwrap_or_default(),
             args: words.into_iter().flatten().collect(),
-            env: Vec::new(),
+            env: own_environment(),
             cwd: c"/".to_owned(),
         };
         let started = self.workshop.start_now(&Launch {

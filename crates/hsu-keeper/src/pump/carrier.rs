@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use hsu_model::calendar::Calendar;
 use hsu_model::id::RunId;
 use hsu_model::logs::OnFull;
 use hsu_model::spool::notice::{Notice, Stuck};
@@ -73,6 +74,9 @@ pub struct Pump {
     notice_due: Option<Instant>,
     /// When closed segments are looked at again.
     retire_due: Option<Instant>,
+    calendar: Calendar,
+    /// When the calendar began.
+    began: Instant,
     /// Held until the pump ends: two pumps at one spool would overwrite each other.
     _lock: File,
     descriptor_limit: u64,
@@ -110,6 +114,8 @@ impl Pump {
             retry_due: None,
             notice_due: None,
             retire_due: None,
+            calendar: Calendar::begin(Duration::ZERO, wall(), written_last(&folder)),
+            began: Instant::now(),
             _lock: lock,
             descriptor_limit: kernel::raise_descriptor_limit(),
             open_spools: 0,
@@ -127,6 +133,13 @@ impl Pump {
         self.epoll.add(link.as_fd(), LINK)?;
         self.link = Some(link);
         Ok(())
+    }
+
+    /// Reads the clocks.
+    fn moment(&mut self) -> Moment {
+        let (tick, wall) = (Instant::now(), wall());
+        let reckoned = self.calendar.reckon(tick.saturating_duration_since(self.began), wall);
+        Moment { tick, wall, reckoned, arrival_step: self.pacer.arrival_step() }
     }
 
     /// Stops hearing the link, whose other end has gone.
@@ -189,7 +202,7 @@ impl Pump {
     pub fn turn(&mut self, patience: Option<Duration>) -> io::Result<Turn> {
         let mut turn = Turn::default();
         self.wait(patience, &mut turn)?;
-        let now = moment(self.pacer.arrival_step());
+        let now = self.moment();
         if self.plans.refresh(now.tick) {
             self.apply_plans();
         }
@@ -515,10 +528,20 @@ impl Pipe {
     }
 }
 
-fn moment(arrival_step: Duration) -> Moment {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanos = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
-    Moment { tick: Instant::now(), wall: WallTime(nanos), arrival_step }
+fn wall() -> WallTime {
+    wall_of(SystemTime::now())
+}
+
+fn wall_of(time: SystemTime) -> WallTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// When an earlier pump wrote to one of its spools last.
+fn written_last(spools: &Path) -> Option<WallTime> {
+    let folders = std::fs::read_dir(spools).ok()?.flatten();
+    let times = folders.filter_map(|folder| folder.metadata().ok()?.modified().ok());
+    times.max().map(wall_of)
 }
 
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

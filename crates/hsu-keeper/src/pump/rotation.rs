@@ -162,7 +162,7 @@ impl Spool {
 fn rest_of(path: &str, age: Duration, now: Moment) -> Duration {
     // What somebody else deleted is old enough.
     let written = fs::metadata(path).map_or(i64::MIN, |facts| facts.mtime());
-    let passed = (now.wall.0 / 1_000_000_000).saturating_sub(written);
+    let passed = (now.reckoned.0 / 1_000_000_000).saturating_sub(written);
     let passed = Duration::from_secs(u64::try_from(passed).unwrap_or(0));
     match age.checked_sub(passed) {
         None => Duration::ZERO,

@@ -43,6 +43,8 @@ pub(super) struct Moment {
     pub(super) tick: Instant,
     /// For the index.
     pub(super) wall: WallTime,
+    /// For ages: the wall clock without its jumps.
+    pub(super) reckoned: WallTime,
     /// Arrivals that are closer than this share one time.
     pub(super) arrival_step: Duration,
 }

@@ -9,8 +9,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use hsu_model::calendar::Calendar;
 use hsu_model::logs::Rotation;
 use hsu_model::spool::{base_in_name, checksum, closed_path};
+use hsu_model::time::WallTime;
 
 use super::cursors::{Cursors, Mark};
 use crate::error::LogError;
@@ -46,12 +48,14 @@ pub(crate) struct LogFile {
     last: Vec<u8>,
     /// When the oldest closed file is too old.
     retire_at: Option<Instant>,
+    /// By what time files are too old, once one was looked at, and since when.
+    calendar: Option<(Calendar, Instant)>,
 }
 
 impl LogFile {
     pub(crate) fn new(path: String, rotation: Rotation, open: OpenFile) -> Self {
-        let (file, last, retire_at) = (None, Vec::new(), None);
-        Self { path, open, rotation, file, base: 0, length: 0, last, retire_at }
+        let (file, last, retire_at, calendar) = (None, Vec::new(), None, None);
+        Self { path, open, rotation, file, base: 0, length: 0, last, retire_at, calendar }
     }
 
     pub(crate) fn set_rotation(&mut self, rotation: Rotation) {
@@ -222,9 +226,10 @@ impl LogFile {
         let closed = closed_files(Path::new(&self.path));
         let most = usize::try_from(self.rotation.max_files).unwrap_or(usize::MAX);
         let surplus = if most == 0 { 0 } else { closed.len().saturating_sub(most) };
+        let now = self.reckon(SystemTime::now());
         for (number, path) in closed.iter().enumerate() {
-            let age = fs::metadata(path).and_then(|facts| facts.modified()).ok();
-            let age = age.and_then(|written| SystemTime::now().duration_since(written).ok());
+            let age = written(path).map(|written| now.0.saturating_sub(written.0));
+            let age = age.map(|age| Duration::from_nanos(u64::try_from(age).unwrap_or(0)));
             let age = age.zip(self.rotation.max_age);
             let too_old = age.is_some_and(|(age, most)| age > most);
             if number < surplus || too_old {
@@ -236,6 +241,20 @@ impl LogFile {
                 self.retire_at = self.retire_at.into_iter().chain(due).min();
             }
         }
+        if !closed.is_empty() && self.calendar.is_some_and(|(calendar, _)| calendar.is_in_doubt()) {
+            let due = Instant::now().checked_add(Calendar::STEADY);
+            self.retire_at = self.retire_at.into_iter().chain(due).min();
+        }
+    }
+
+    /// How late it is, for ages: the wall clock without its jumps.
+    fn reckon(&mut self, shown: SystemTime) -> WallTime {
+        let shown = wall_of(shown);
+        let (calendar, began) = self.calendar.get_or_insert_with(|| {
+            let written = written(Path::new(&self.path));
+            (Calendar::begin(Duration::ZERO, shown, written), Instant::now())
+        });
+        calendar.reckon(began.elapsed(), shown)
     }
 
     fn open_existing(&self) -> Result<Option<File>, LogError> {
@@ -267,6 +286,16 @@ impl LogFile {
     fn cannot(&self, action: &'static str) -> impl FnOnce(io::Error) -> LogError {
         LogError::io(action, Path::new(&self.path))
     }
+}
+
+/// When a file was written last.
+fn written(path: &Path) -> Option<WallTime> {
+    fs::metadata(path).and_then(|facts| facts.modified()).ok().map(wall_of)
+}
+
+fn wall_of(time: SystemTime) -> WallTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The last bytes of the first `length` bytes of a file.

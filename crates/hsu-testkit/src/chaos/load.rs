@@ -42,8 +42,8 @@ impl Default for Load {
 
 /// A fleet under load.
 #[derive(Debug)]
-pub(super) struct Loaded<'a> {
-    pub(super) fleet: Fleet<'a>,
+pub(crate) struct Loaded<'a> {
+    pub(crate) fleet: Fleet<'a>,
     sandbox: &'a Sandbox,
     load: Load,
     client: Client,
@@ -62,7 +62,7 @@ impl Load {
     }
 
     /// Starts a fleet with this load and with what `add` adds to it.
-    pub(super) fn start<'a>(
+    pub(crate) fn start<'a>(
         &self,
         sandbox: &'a Sandbox,
         add: impl FnOnce(FleetBuilder<'a>) -> Result<FleetBuilder<'a>, TestError>,
@@ -130,13 +130,13 @@ impl Load {
 
 impl Loaded<'_> {
     /// Remembers what the journal may forget before the end; called after each strike.
-    pub(super) fn keep_up(&self) {
+    pub(crate) fn keep_up(&self) {
         let mut endings = self.endings.lock().unwrap_or_else(PoisonError::into_inner);
         endings.keep_up(&self.fleet);
     }
 
     /// Ends the load in order, and says what was hurt since it began.
-    pub(super) fn finish(mut self) -> Result<Toll, TestError> {
+    pub(crate) fn finish(mut self) -> Result<Toll, TestError> {
         let disturbed = self.disturbed()?;
         let (requests, failed_requests) = self.client.finish();
         let folder = self.sandbox.folder();
@@ -152,7 +152,8 @@ impl Loaded<'_> {
         }
         self.fleet.stop(STOP_LIMIT)?;
         let mut check = LineCheck::new();
-        check.feed_folder(&folder.join("output"))?;
+        // A volume of its own may be mounted there.
+        check.feed_folder(&self.sandbox.seen_inside(&folder.join("output")))?;
         check.promise_by_ledgers(&folder.join("ledgers"))?;
         Ok(Toll {
             disturbed,
@@ -176,7 +177,7 @@ impl Loaded<'_> {
 }
 
 /// The file that a worker locks while it lives.
-pub(super) fn slot_file(folder: &Path, id: &str) -> std::path::PathBuf {
+pub(crate) fn slot_file(folder: &Path, id: &str) -> std::path::PathBuf {
     folder.join("slots").join(id)
 }
 

@@ -24,7 +24,7 @@ impl Report {
 
 /// Whether the exit of a process may be told as unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
+pub(crate) enum Unknown {
     /// Somebody who waits for it is there all the time.
     Never,
     /// A keeper was killed: what ended meanwhile, before anybody else had a hold
@@ -34,35 +34,41 @@ pub(super) enum Unknown {
 
 /// What was hurt of a load.
 #[derive(Clone, Debug)]
-pub(super) struct Toll {
+pub(crate) struct Toll {
     /// Long-lived workers whose process changed.
-    pub(super) disturbed: Vec<String>,
+    pub(crate) disturbed: Vec<String>,
     /// Requests to workers.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Those that failed.
-    pub(super) failed_requests: u64,
+    pub(crate) failed_requests: u64,
     /// The lines of all writers.
-    pub(super) lines: Verdict,
+    pub(crate) lines: Verdict,
     /// Exits that workers noted themselves.
-    pub(super) exits: u64,
+    pub(crate) exits: u64,
     /// Exits that HSU Master reports as unknown.
-    pub(super) unknown_exits: u64,
+    pub(crate) unknown_exits: u64,
     /// Exits that HSU Master does not know, knows twice or knows differently.
-    pub(super) wrong_exits: Vec<String>,
+    pub(crate) wrong_exits: Vec<String>,
     /// Instances that met another one of their worker.
-    pub(super) twice: Vec<String>,
+    pub(crate) twice: Vec<String>,
 }
 
 impl Toll {
-    pub(super) fn findings(&self, unknown: Unknown) -> Vec<String> {
+    pub(crate) fn findings(&self, unknown: Unknown) -> Vec<String> {
+        let mut all = self.findings_but_lines(unknown);
+        if self.lines.streams > 0 && !self.lines.is_perfect() {
+            all.push(format!("lines were hurt: {:?}", self.lines));
+        }
+        all
+    }
+
+    /// What was hurt, the lines of workers aside: their files were taken away.
+    pub(crate) fn findings_but_lines(&self, unknown: Unknown) -> Vec<String> {
         let mut all = self.disturbed.clone();
         all.extend(self.wrong_exits.iter().cloned());
         all.extend(self.twice.iter().cloned());
         if self.failed_requests > 0 {
             all.push(format!("{} requests to workers failed", self.failed_requests));
-        }
-        if self.lines.streams > 0 && !self.lines.is_perfect() {
-            all.push(format!("lines were hurt: {:?}", self.lines));
         }
         if unknown == Unknown::Never && self.unknown_exits > 0 {
             all.push(format!("{} exits are unknown, and no keeper was lost", self.unknown_exits));
@@ -94,16 +100,16 @@ impl fmt::Display for Toll {
 
 /// How long something took, each time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Times(Vec<Duration>);
+pub(crate) struct Times(Vec<Duration>);
 
 impl Times {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         let place = self.0.partition_point(|other| *other <= time);
         self.0.insert(place, time);
     }
 
     /// The time that so many percent do not exceed.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 

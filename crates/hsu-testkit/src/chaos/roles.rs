@@ -83,7 +83,7 @@ pub(super) fn kill_and_recover(
 }
 
 /// Waits until the master answers.
-pub(super) fn answers(fleet: &Fleet<'_>) -> Result<(), TestError> {
+pub(crate) fn answers(fleet: &Fleet<'_>) -> Result<(), TestError> {
     eventually("the master answers", RECOVERY_LIMIT, || {
         fleet.list().map(drop).map_err(|error| format!("{error}; {}", fleet.own_words()))
     })

@@ -86,7 +86,7 @@ impl Worker {
         self
     }
 
-    pub(super) fn into_json(self) -> Value {
+    pub(crate) fn into_json(self) -> Value {
         self.document
     }
 

@@ -97,6 +97,21 @@ fn only_so_many_closed_files_stay() {
 }
 
 #[test]
+fn a_clock_that_jumps_makes_no_file_old() {
+    let bench = Bench::new();
+    let (mut file, mut cursors) = bench.open();
+    put(&mut file, &mut cursors, "12345678\n");
+    file.rotate(&mut cursors).unwrap();
+    let now = SystemTime::now();
+    let before = file.reckon(now);
+    let year = Duration::from_secs(366 * 86_400);
+    for jumped in [now + year, now - year, SystemTime::UNIX_EPOCH] {
+        let drift = file.reckon(jumped).0 - before.0;
+        assert!((0..60_000_000_000).contains(&drift), "{drift} after a jump to {jumped:?}");
+    }
+}
+
+#[test]
 fn a_deleted_file_or_folder_is_made_again() {
     let bench = Bench::new();
     let (mut file, mut cursors) = bench.open();

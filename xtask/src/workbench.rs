@@ -1,4 +1,4 @@
-//! Chaos: the long form of the tests that kill roles.
+//! Programs of the workbench that run a release of the product: chaos, faults, soak.
 
 use std::path::Path;
 
@@ -7,20 +7,20 @@ use anyhow::{Context as _, Result};
 use crate::command::{self, cargo};
 use crate::workspace;
 
-/// What to kill, and how often.
+/// What the program is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Options of the campaign: `--kills N --victim master|pump|keeper --seed S`; see `-- --help`.
+    /// Options of the program itself; `-- --help` shows them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
 
-/// Builds the release and runs a campaign; says whether nothing was hurt.
-pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
+/// Builds the release and runs a program of `hsu-testkit`; says whether nothing was found.
+pub(crate) fn run(root: &Path, name: &str, arguments: &Arguments) -> Result<bool> {
     let packages = ["hsu-master", "hsu-keeper", "hsu-cli", "hsu-testkit"];
     let named = packages.iter().flat_map(|package| ["--package", package]);
     command::run(cargo().current_dir(root).args(["build", "--release", "--locked"]).args(named))?;
-    let program = workspace::target(root).join("release").join("hsu-chaos");
+    let program = workspace::target(root).join("release").join(name);
     let status = std::process::Command::new(&program)
         .current_dir(root)
         .args(&arguments.rest)
