@@ -1,15 +1,17 @@
 //! The database: its tables, and what is written into them.
 
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
-use rusqlite::{Connection, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::batch::{Batch, Change, Durability};
+use crate::batch::{Batch, Change, Durability, Moment};
+use crate::generation::{self, Salvage};
 use crate::seal::{event_name, seal};
 use crate::wire;
 
@@ -35,6 +37,16 @@ pub(crate) const TABLES: &str = "
     );
     CREATE INDEX event_by_worker ON event (worker, sequence);
 ";
+/// What workers were after which event. Added within the format: a version that does
+/// not know it leaves it alone.
+const STATUSES: &str = "
+    CREATE TABLE IF NOT EXISTS status (
+        worker TEXT NOT NULL, sequence INTEGER NOT NULL, body TEXT NOT NULL,
+        seal INTEGER NOT NULL, PRIMARY KEY (worker, sequence)
+    ) WITHOUT ROWID;
+";
+/// Attempts at a new generation after which rows that cannot be read are given up.
+const PATIENT_ATTEMPTS: u32 = 4;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +57,9 @@ pub(crate) enum Fault {
     /// The file could not be synced.
     #[error("the file cannot be synced: {0}")]
     Sync(#[source] io::Error),
+    /// Files could not be renamed or removed.
+    #[error("the files cannot be replaced: {0}")]
+    Files(#[source] io::Error),
     /// The disk keeps a log that was not copied.
     #[error("somebody reads the database, and its log cannot be copied")]
     Busy,
@@ -63,8 +78,13 @@ pub(crate) struct Database {
     reserved: u64,
     /// Whether the file itself was never synced.
     is_new: bool,
-    /// Whether the disk has failed: what it took before is not trusted.
-    is_suspect: bool,
+    /// Why what the disk took is not trusted any more, and how often it was tried to
+    /// begin another generation.
+    suspicion: Option<(String, u32)>,
+    /// What was wrong with the generation before this one, until somebody asks.
+    renewed: Option<String>,
+    /// Fields of records that a later version has written: they are kept.
+    extras: BTreeMap<WorkerId, String>,
 }
 
 /// Opens a connection with little memory, because the whole master has little.
@@ -77,16 +97,22 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Makes the tables in an empty database.
+pub(crate) fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(STATUSES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
 impl Database {
     /// Makes the tables in an empty file. Nothing is synced: there is nothing to lose yet.
-    pub(crate) fn create(mut connection: Connection, path: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn create(connection: Connection, path: &Path) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-        transaction.commit()?;
+        make_tables(&connection)?;
         Self::take(connection, path, 0, true)
     }
 
@@ -100,31 +126,45 @@ impl Database {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         // The log is cut after it has grown, for example in a burst of starts.
         connection.pragma_update(None, "journal_size_limit", 4 << 20)?;
-        let (path, level) = (path.to_owned(), Durability::Lazy);
-        Ok(Self { connection, path, level, reserved, is_new, is_suspect: false })
+        // A full disk refuses it, and then refuses the writing too.
+        let has_statuses = connection.prepare("SELECT 1 FROM status").is_ok();
+        if !has_statuses {
+            let _ = connection.execute_batch(STATUSES);
+        }
+        let (path, level, extras) = (path.to_owned(), Durability::Lazy, BTreeMap::new());
+        let (suspicion, renewed) = (None, None);
+        Ok(Self { connection, path, level, reserved, is_new, suspicion, renewed, extras })
+    }
+
+    /// Fields of records that are not understood, and kept whenever the record is written.
+    pub(crate) fn keep(&mut self, extras: BTreeMap<WorkerId, String>) {
+        self.extras = extras;
     }
 
     /// Writes one batch in one transaction.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
-        let written = self.try_write(batch);
-        if matches!(&written, Err(Fault::Sqlite(error)) if is_disk_failure(error))
-            || matches!(&written, Err(Fault::Sync(_)))
+        let written = self.renew().and_then(|()| self.try_write(batch));
+        if let Err(fault) = &written
+            && is_disk_failure(fault)
+            && self.suspicion.is_none()
         {
-            self.is_suspect = true;
+            self.suspicion = Some((fault.to_string(), 0));
         }
         written
     }
 
+    /// What was wrong with the generation before this one, once.
+    pub(crate) fn take_renewed(&mut self) -> Option<String> {
+        self.renewed.take()
+    }
+
     fn try_write(&mut self, batch: &Batch) -> Result<(), Fault> {
-        if self.is_suspect {
-            self.renew()?;
-        }
         let new_block = batch.next_run.filter(|next| *next >= self.reserved);
         let new_block = new_block.map(|next| next.saturating_add(RUN_BLOCK));
         let level = if new_block.is_some() { Durability::Synced } else { batch.durability };
         self.prepare(level)?;
         let transaction = self.connection.transaction()?;
-        write_batch(&transaction, batch, KEPT_EVENTS)?;
+        write_batch(&transaction, batch, &mut self.extras, KEPT_EVENTS)?;
         if let Some(reserved) = new_block {
             write_meta(&transaction, "reserved_runs", &reserved.to_string())?;
         }
@@ -136,8 +176,11 @@ impl Database {
     /// FULL syncs the log of the database at the commit, NORMAL leaves it to the kernel.
     fn prepare(&mut self, level: Durability) -> Result<(), Fault> {
         if level == Durability::Synced && self.is_new {
-            // An empty database file would throw its log away after a loss of power.
-            File::open(&self.path).and_then(|file| file.sync_all()).map_err(Fault::Sync)?;
+            // An empty database file would throw its log away after a loss of power. It is
+            // SQLite that syncs it: whoever else opened and closed the file would take
+            // away the locks of this process.
+            // Source: sqlite.org/howtocorrupt.html, 2.2.
+            checkpoint(&self.connection, "PASSIVE")?;
             self.is_new = false;
         }
         if level != self.level {
@@ -151,29 +194,60 @@ impl Database {
         Ok(())
     }
 
-    /// Begins a new generation of the log after the disk has failed: a sync that
-    /// failed once says nothing when it is repeated, because the kernel has
-    /// dropped the pages. Everything is copied into the database and synced there.
-    // Source: Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020.
+    /// Begins another generation when the disk has failed to sync or to write the present
+    /// one.
     fn renew(&mut self) -> Result<(), Fault> {
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy: i64 = self.connection.query_row(checkpoint, [], |row| row.get(0))?;
-        if busy != 0 {
-            return Err(Fault::Busy);
+        let Some((reason, attempts)) = &mut self.suspicion else {
+            return Ok(());
+        };
+        *attempts += 1;
+        let salvage =
+            if *attempts > PATIENT_ATTEMPTS { Salvage::WhatCanBeRead } else { Salvage::Everything };
+        let mut reason = reason.clone();
+        let saved = generation::build(&self.path, salvage)?;
+        // At its end the old generation must not be synced once more, nor take the name
+        // of the new one's log with it.
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let aside = generation::swap(&self.path)?;
+        let connection = connect(&self.path)?;
+        let new = Self::take(connection, &self.path, self.reserved, false)?;
+        let extras = std::mem::take(&mut self.extras);
+        if saved.is_whole {
+            generation::forget(&aside);
+        } else {
+            reason.push_str(&format!("; what cannot be read is kept as {}", aside.display()));
         }
-        self.is_suspect = false;
+        *self = Self { extras, renewed: Some(reason), ..new };
         Ok(())
     }
 
     /// Ends the connection; a log that cannot be copied now is copied by the next master.
     pub(crate) fn close(self) {
+        if self.suspicion.is_some() {
+            // It would be synced once more, and believed.
+            let config = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            drop(self.connection.set_db_config(config, true));
+        }
         drop(self.connection.close());
     }
 }
 
+/// Copies the log into the database and syncs both, as far as nobody reads.
+fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Fault> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    let busy: i64 = connection.query_row(&pragma, [], |row| row.get(0))?;
+    if busy == 0 { Ok(()) } else { Err(Fault::Busy) }
+}
+
 /// Whether the disk failed, and did not only run out of space.
-fn is_disk_failure(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+fn is_disk_failure(fault: &Fault) -> bool {
+    match fault {
+        Fault::Sqlite(error) => {
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+        }
+        Fault::Sync(_) => true,
+        Fault::Files(_) | Fault::Busy | Fault::Damaged(_) => false,
+    }
 }
 
 pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
@@ -184,12 +258,18 @@ pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rus
 }
 
 /// Writes one batch inside the present transaction.
-fn write_batch(connection: &Connection, batch: &Batch, kept: u32) -> rusqlite::Result<()> {
+fn write_batch(
+    connection: &Connection,
+    batch: &Batch,
+    extras: &mut BTreeMap<WorkerId, String>,
+    kept: u32,
+) -> rusqlite::Result<()> {
     for (id, change) in &batch.workers {
         let text = match change {
-            Change::Record(record) => wire::encode_record(record),
+            Change::Record(record) => wire::with_extra(wire::encode_record(record), extras.get(id)),
             Change::Removed => wire::STONE.to_owned(),
             Change::Forgotten => {
+                extras.remove(id);
                 let delete = "DELETE FROM worker WHERE id = ?1";
                 connection.prepare_cached(delete)?.execute(params![id.as_str()])?;
                 continue;
@@ -198,6 +278,9 @@ fn write_batch(connection: &Connection, batch: &Batch, kept: u32) -> rusqlite::R
         connection
             .prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)")?
             .execute(params![id.as_str(), text, seal(id.as_str(), &text)])?;
+    }
+    for moment in &batch.statuses {
+        write_status(connection, moment)?;
     }
     for event in &batch.events {
         write_event(connection, event)?;
@@ -226,15 +309,49 @@ fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
         .map(drop)
 }
 
+fn write_status(connection: &Connection, moment: &Moment) -> rusqlite::Result<()> {
+    let (worker, sequence) = (moment.worker.as_str(), moment.sequence.cast_signed());
+    let body = wire::encode_status(moment);
+    let seal = seal(&event_name(sequence, Some(worker)), &body);
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![worker, sequence, body, seal])
+        .map(drop)
+}
+
 /// Removes all but the latest events. Counted, because numbers may jump.
 fn trim(connection: &Connection, kept: u32) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "DELETE FROM event WHERE sequence <=
-             (SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?1)",
-        )?
-        .execute([kept])
-        .map(drop)
+    let last = "SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?1";
+    let last = connection
+        .prepare_cached(last)?
+        .query_row([kept], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let Some(last) = last else { return Ok(()) };
+    trim_statuses(connection, last)?;
+    connection.prepare_cached("DELETE FROM event WHERE sequence <= ?1")?.execute([last]).map(drop)
+}
+
+/// Leaves of each worker whose events go the status that holds when the journal begins.
+fn trim_statuses(connection: &Connection, last: i64) -> rusqlite::Result<()> {
+    let mut question =
+        connection.prepare_cached("SELECT DISTINCT worker FROM event WHERE sequence <= ?1")?;
+    let workers = question.query_map([last], |row| row.get::<_, Option<String>>(0))?;
+    let workers: Vec<Option<String>> = workers.collect::<rusqlite::Result<_>>()?;
+    if workers.contains(&None) {
+        // Something of the master itself goes: some status may have had no event.
+        let all =
+            "DELETE FROM status WHERE sequence < ?1 AND sequence < (SELECT max(later.sequence)
+                   FROM status later WHERE later.worker = status.worker AND later.sequence <= ?1)";
+        connection.prepare_cached(all)?.execute([last])?;
+    }
+    for worker in workers.into_iter().flatten() {
+        let earlier = "DELETE FROM status WHERE worker = ?1 AND sequence < (SELECT max(sequence)
+                       FROM status WHERE worker = ?1 AND sequence <= ?2)";
+        connection.prepare_cached(earlier)?.execute(params![worker, last])?;
+        let gone = "DELETE FROM status WHERE worker = ?1 AND sequence <= ?2 AND body = ?3";
+        connection.prepare_cached(gone)?.execute(params![worker, last, wire::GONE])?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod backlog;
 mod batch;
 mod database;
+mod generation;
 mod opening;
 mod queue;
 mod reading;
@@ -28,10 +29,11 @@ use hsu_core::record::WorkerRecord;
 use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
 use hsu_model::process::BootId;
+use hsu_model::time::WallTime;
 use rusqlite::Connection;
 
 pub use backlog::{Backlog, Bounds};
-pub use batch::{Batch, Change, Durability};
+pub use batch::{Batch, Change, Durability, Moment};
 use database::Fault;
 use queue::Queue;
 
@@ -135,7 +137,7 @@ impl Store {
             .stack_size(STACK)
             .spawn(move || writer::run(database, &theirs, &*on_durable))
             .map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
-        let reader = Reader { path, connection: Arc::default() };
+        let reader = Reader { path, queue: Arc::clone(&queue), connection: Arc::default() };
         let loaded = Mutex::new(Some(ready.loaded));
         let store = Self { queue, thread: Some(thread), reader, loaded };
         Ok(Opened { store, recovered: ready.recovered })
@@ -174,6 +176,14 @@ impl Store {
     #[must_use]
     pub fn events_given_up(&self) -> u64 {
         self.queue.given_up()
+    }
+
+    /// How often a new generation of the database had to be begun because the disk failed,
+    /// and what was wrong the last time. What was written before is in it; whoever has more
+    /// in memory submits that again.
+    #[must_use]
+    pub fn renewals(&self) -> (u64, String) {
+        self.queue.renewals()
     }
 
     /// Everything that is needed to go on where the earlier master was.
@@ -242,7 +252,7 @@ impl Drop for Store {
 fn sqlite(fault: Fault) -> rusqlite::Error {
     match fault {
         Fault::Sqlite(error) => error,
-        other @ (Fault::Sync(_) | Fault::Busy | Fault::Damaged(_)) => {
+        other @ (Fault::Sync(_) | Fault::Files(_) | Fault::Busy | Fault::Damaged(_)) => {
             rusqlite::Error::ToSqlConversionFailure(Box::new(other))
         }
     }
@@ -252,7 +262,9 @@ fn sqlite(fault: Fault) -> rusqlite::Error {
 #[derive(Clone, Debug)]
 pub struct Reader {
     path: PathBuf,
-    connection: Arc<Mutex<Option<Connection>>>,
+    queue: Arc<Queue>,
+    /// The connection, and the generation of the database that it is to.
+    connection: Arc<Mutex<Option<(u64, Connection)>>>,
 }
 
 impl Reader {
@@ -281,19 +293,57 @@ impl Reader {
         self.with(|connection| reading::last_events(connection, worker, limit))
     }
 
+    /// The numbers of the earliest and the latest event; none when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn extent(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.with(reading::extent)
+    }
+
+    /// The latest event that was not after a time. Costs up to a read of every event.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn event_at(&self, time: WallTime) -> Result<Option<Event>, StoreError> {
+        self.with(|connection| reading::event_at(connection, time))
+    }
+
+    /// What each worker, or one of them, was after an event, as far as the journal goes
+    /// back: of each the latest that was written by then.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn statuses_at(
+        &self,
+        sequence: u64,
+        worker: Option<&WorkerId>,
+    ) -> Result<Vec<Moment>, StoreError> {
+        self.with(|connection| reading::statuses_at(connection, sequence, worker))
+    }
+
+    /// What workers were, change by change, of the events after one number and up to another.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn statuses(&self, after: u64, until: u64) -> Result<Vec<Moment>, StoreError> {
+        self.with(|connection| reading::statuses(connection, after, until))
+    }
+
     fn with<T>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let failed = |source| StoreError::Database { path: self.path.clone(), source };
         let mut connection = lock(&self.connection);
+        let generation = self.queue.generation();
         let open = match connection.take() {
-            Some(open) => open,
-            None => reading::connect(&self.path).map_err(failed)?,
+            Some((of, open)) if of == generation => open,
+            Some(_) | None => reading::connect(&self.path).map_err(failed)?,
         };
         let answer = ask(&open);
         if answer.is_ok() {
-            *connection = Some(open);
+            *connection = Some((generation, open));
         }
         answer.map_err(failed)
     }

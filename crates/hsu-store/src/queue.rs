@@ -21,6 +21,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     backlog: Backlog,
+    /// How often another generation was begun, and why the last time.
+    renewals: (u64, String),
     closing: bool,
 }
 
@@ -113,6 +115,21 @@ impl Queue {
 
     pub(crate) fn health(&self) -> Option<String> {
         self.lock().backlog.health().map(str::to_owned)
+    }
+
+    /// Notes that the disk has failed, and that another generation of the database is begun.
+    pub(crate) fn renewed(&self, reason: String) {
+        let mut state = self.lock();
+        state.renewals = (state.renewals.0 + 1, reason);
+    }
+
+    /// The generation of the database that is written.
+    pub(crate) fn generation(&self) -> u64 {
+        self.lock().renewals.0
+    }
+
+    pub(crate) fn renewals(&self) -> (u64, String) {
+        self.lock().renewals.clone()
     }
 
     pub(crate) fn given_up(&self) -> u64 {

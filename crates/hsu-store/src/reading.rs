@@ -1,13 +1,16 @@
 //! Reading: what a new master needs, and events for whoever asks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
 use hsu_model::process::BootId;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use hsu_model::time::WallTime;
+use rusqlite::{Connection, OpenFlags, Row, params};
 
+use crate::batch::Moment;
 use crate::database::Fault;
 use crate::seal::{event_name, seal};
 use crate::{Loaded, wire};
@@ -30,31 +33,45 @@ fn sealed(name: &str, text: String, found: i64) -> Result<String, Fault> {
     }
 }
 
-/// A value of the table of single values.
-pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<String>, Fault> {
-    let row = connection
-        .prepare_cached("SELECT value, seal FROM meta WHERE key = ?1")?
-        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    row.map(|(value, found)| sealed(key, value, found)).transpose()
+/// The table of single values. All of it is read: a key that was damaged would not be
+/// found, and be taken for one that was never written.
+fn values(connection: &Connection) -> Result<BTreeMap<String, String>, Fault> {
+    let mut values = BTreeMap::new();
+    let mut statement = connection.prepare("SELECT key, value, seal FROM meta")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key: String = row.get(0)?;
+        let value = sealed(&key, row.get(1)?, row.get(2)?)?;
+        values.insert(key, value);
+    }
+    Ok(values)
 }
 
-fn number(connection: &Connection, key: &str) -> Result<Option<u64>, Fault> {
-    Ok(meta(connection, key)?.and_then(|text| text.parse().ok()))
+fn number(values: &BTreeMap<String, String>, key: &str) -> Option<u64> {
+    values.get(key)?.parse().ok()
 }
 
 /// The run numbers that are set aside.
 pub(crate) fn reserved_runs(connection: &Connection) -> Result<u64, Fault> {
-    Ok(number(connection, "reserved_runs")?.unwrap_or(0))
+    Ok(number(&values(connection)?, "reserved_runs").unwrap_or(0))
 }
 
 /// Everything that is needed to go on.
 pub(crate) fn load(connection: &Connection) -> Result<Loaded, Fault> {
+    load_with_extras(connection).map(|(loaded, _)| loaded)
+}
+
+/// The same, with the fields of records that a later version has written.
+pub(crate) fn load_with_extras(
+    connection: &Connection,
+) -> Result<(Loaded, BTreeMap<WorkerId, String>), Fault> {
+    let values = values(connection)?;
     let mut loaded = Loaded {
-        clean: meta(connection, "clean")?.map(|text| text == "yes"),
-        boot: meta(connection, "boot")?.and_then(|text| parse_boot(&text)),
+        clean: values.get("clean").map(|text| text == "yes"),
+        boot: values.get("boot").and_then(|text| parse_boot(text)),
         ..Loaded::default()
     };
+    let mut extras = BTreeMap::new();
     let mut statement = connection.prepare("SELECT id, record, seal FROM worker")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -62,18 +79,22 @@ pub(crate) fn load(connection: &Connection) -> Result<Loaded, Fault> {
         let text = sealed(&id, row.get(1)?, row.get(2)?)?;
         // A record of a shape that is not known is one that is not there: the
         // worker begins anew.
-        if let (Ok(id), Some(record)) = (WorkerId::new(&id), wire::decode_record(&text)) {
+        if let (Ok(id), Some((record, rest))) =
+            (WorkerId::new(&id), wire::decode_record_and_rest(&text))
+        {
+            extras.extend(rest.map(|rest| (id.clone(), rest)));
             loaded.workers.insert(id, record);
         }
     }
     let last: Option<i64> =
         connection.query_row("SELECT max(sequence) FROM event", [], |row| row.get(0))?;
-    let floor = number(connection, "event_floor")?.unwrap_or(0);
+    let floor = number(&values, "event_floor").unwrap_or(0);
     loaded.last_event = last.unwrap_or(0).cast_unsigned().max(floor);
-    let next = number(connection, "next_run")?.unwrap_or(1);
+    let next = number(&values, "next_run").unwrap_or(1);
     let lost_power = loaded.clean == Some(false) && loaded.boot != present_boot();
-    loaded.next_run = if lost_power { next.max(reserved_runs(connection)?) } else { next };
-    Ok(loaded)
+    loaded.next_run =
+        if lost_power { next.max(number(&values, "reserved_runs").unwrap_or(0)) } else { next };
+    Ok((loaded, extras))
 }
 
 /// The boot that this process runs in; none where the kernel has no name for it.
@@ -137,4 +158,81 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
     };
     let is_sound = seal(&event_name(sequence, worker.as_deref()), &body) == found;
     Ok(if is_sound { wire::decode_event(&body) } else { None })
+}
+
+/// The numbers of the earliest and the latest event; none when there is none.
+pub(crate) fn extent(connection: &Connection) -> rusqlite::Result<Option<(u64, u64)>> {
+    let question = "SELECT min(sequence), max(sequence) FROM event";
+    connection.query_row(question, [], |row| {
+        let (first, last): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
+        Ok(first.zip(last).map(|(first, last)| (first.cast_unsigned(), last.cast_unsigned())))
+    })
+}
+
+/// The latest event that was not after a time; looked for from the latest on, because a
+/// clock may have been set back.
+pub(crate) fn event_at(connection: &Connection, time: WallTime) -> rusqlite::Result<Option<Event>> {
+    let question = "SELECT sequence, worker, body, seal FROM event ORDER BY sequence DESC";
+    let mut statement = connection.prepare_cached(question)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(event) = event(row)?.filter(|event| event.at <= time) {
+            return Ok(Some(event));
+        }
+    }
+    Ok(None)
+}
+
+/// What each worker was after an event: of each the latest that was written by then.
+pub(crate) fn statuses_at(
+    connection: &Connection,
+    sequence: u64,
+    worker: Option<&WorkerId>,
+) -> rusqlite::Result<Vec<Moment>> {
+    if !has_statuses(connection)? {
+        return Ok(Vec::new());
+    }
+    let by_worker = "SELECT worker, max(sequence), body, seal FROM status
+                     WHERE sequence <= ?1 AND worker = ?2 GROUP BY worker";
+    let all = "SELECT worker, max(sequence), body, seal FROM status
+               WHERE sequence <= ?1 AND ?2 IS NULL GROUP BY worker";
+    let mut statement =
+        connection.prepare_cached(if worker.is_some() { by_worker } else { all })?;
+    let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![sequence, worker.map(WorkerId::as_str)], status)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// What workers were, change by change, of the events after one number and up to another.
+pub(crate) fn statuses(
+    connection: &Connection,
+    after: u64,
+    until: u64,
+) -> rusqlite::Result<Vec<Moment>> {
+    if !has_statuses(connection)? {
+        return Ok(Vec::new());
+    }
+    let question = "SELECT worker, sequence, body, seal FROM status
+                    WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence, worker";
+    let mut statement = connection.prepare_cached(question)?;
+    let bound = |number| i64::try_from(number).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![bound(after), bound(until)], status)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// An earlier version wrote none, and a disk that is full takes no new table.
+fn has_statuses(connection: &Connection) -> rusqlite::Result<bool> {
+    let question = "SELECT count(*) FROM sqlite_schema WHERE name = 'status'";
+    connection.query_row(question, [], |row| Ok(row.get::<_, i64>(0)? > 0))
+}
+
+fn status(row: &Row<'_>) -> rusqlite::Result<Option<Moment>> {
+    let (worker, sequence) = (row.get::<_, String>(0), row.get::<_, i64>(1));
+    let (body, found) = (row.get::<_, String>(2), row.get::<_, i64>(3));
+    let (Ok(worker), Ok(sequence), Ok(body), Ok(found)) = (worker, sequence, body, found) else {
+        return Ok(None);
+    };
+    let is_sound = seal(&event_name(sequence, Some(&worker)), &body) == found;
+    let worker = WorkerId::new(&worker).ok().filter(|_| is_sound);
+    Ok(worker.and_then(|worker| wire::decode_status(worker, sequence.cast_unsigned(), &body)))
 }

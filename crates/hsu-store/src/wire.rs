@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 mod event;
+mod status;
 
 pub(crate) use event::{decode_event, encode_event};
+pub(crate) use status::{GONE, decode_status, encode_status};
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Record {
     #[serde(default)]
     removed: bool,
@@ -51,7 +54,7 @@ enum BreakerText {
     HalfOpen,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct LastExitText {
     run: u64,
     exit: ExitText,
@@ -158,9 +161,39 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
     serde_json::to_string(&text).unwrap_or_default()
 }
 
-/// A record from text; none when it is no record.
+/// A record with the fields of it that a later version has written.
+pub(crate) fn with_extra(mut text: String, extra: Option<&String>) -> String {
+    if let Some(extra) = extra
+        && text.ends_with('}')
+    {
+        text.truncate(text.len() - 1);
+        text.push_str(extra);
+        text.push('}');
+    }
+    text
+}
+
+/// A record from text, and the fields of it that a later version has written, as they are
+/// to be written again; none when it is no record.
+pub(crate) fn decode_record_and_rest(text: &str) -> Option<(WorkerRecord, Option<String>)> {
+    type Fields = serde_json::Map<String, serde_json::Value>;
+    if let Some(record) = decode_record(text) {
+        return Some((record, None));
+    }
+    let known: Fields = serde_json::from_str(&encode_record(&removed_record())).ok()?;
+    let found: Fields = serde_json::from_str(text).ok()?;
+    let (ours, rest): (Fields, Fields) =
+        found.into_iter().partition(|(key, _)| known.contains_key(key));
+    let record = decode_record(&serde_json::to_string(&ours).ok()?)?;
+    let rest = serde_json::to_string(&rest).ok()?;
+    let rest = rest.strip_prefix('{')?.strip_suffix('}')?;
+    Some((record, (!rest.is_empty()).then(|| format!(",{rest}"))))
+}
+
+/// A record from text; none when it is no record, or has fields of a later version.
 pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
     #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Stone {
         removed: bool,
     }

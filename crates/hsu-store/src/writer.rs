@@ -28,7 +28,11 @@ pub(crate) fn run(
                 return Ok(());
             }
         };
-        match database.write(&batch) {
+        let written = database.write(&batch);
+        if let Some(reason) = database.take_renewed() {
+            queue.renewed(reason);
+        }
+        match written {
             Ok(()) => {
                 rest = FIRST_REST;
                 queue.confirm(number);

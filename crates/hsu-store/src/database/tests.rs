@@ -28,7 +28,7 @@ fn only_the_latest_events_are_kept_even_when_their_numbers_jump() {
     let (_folder, database) = create();
     let numbers = (1..=1500).chain(1_000_000..1_001_500);
     let batch = Batch { events: numbers.map(event).collect(), ..Batch::default() };
-    write_batch(&database.connection, &batch, 100).unwrap();
+    write_batch(&database.connection, &batch, &mut BTreeMap::new(), 100).unwrap();
     let left = sequences(&database.connection);
     // Trimmed at 1,001,000; what came after it is kept too.
     assert_eq!(left, (1_000_901..1_001_500).collect::<Vec<_>>());
@@ -38,7 +38,7 @@ fn only_the_latest_events_are_kept_even_when_their_numbers_jump() {
 fn a_damaged_event_is_left_out_and_the_others_are_read() {
     let (_folder, database) = create();
     let batch = Batch { events: (1..=3).map(event).collect(), ..Batch::default() };
-    write_batch(&database.connection, &batch, 100).unwrap();
+    write_batch(&database.connection, &batch, &mut BTreeMap::new(), 100).unwrap();
     let damage =
         "UPDATE event SET body = replace(body, 'registered', 'removed') WHERE sequence = 2";
     database.connection.execute(damage, []).unwrap();
@@ -59,18 +59,29 @@ fn run_numbers_are_set_aside_on_the_disk_before_they_are_used() {
 }
 
 #[test]
-fn after_a_disk_failure_the_log_is_begun_anew_before_the_next_commit() {
+fn after_a_disk_failure_another_generation_is_begun_and_holds_everything() {
     let (folder, mut database) = create();
     let write = |database: &mut Database, sequence| {
-        database.write(&Batch { events: vec![event(sequence)], ..Batch::default() })
+        database.write(&Batch { events: vec![event(sequence)], ..Batch::default() }).unwrap()
     };
-    write(&mut database, 1).unwrap();
-    let log = folder.path().join("state.db-wal");
-    let before = log.metadata().unwrap().len();
-    database.is_suspect = true;
-    write(&mut database, 2).unwrap();
-    assert!(!database.is_suspect && log.metadata().unwrap().len() < before);
-    assert_eq!(sequences(&database.connection), [1, 2]);
+    write(&mut database, 1);
+    let path = folder.path().join("state.db");
+    let reader = reading::connect(&path).unwrap();
+    assert_eq!(sequences(&reader), [1]);
+    let file = std::fs::File::open(&path).unwrap();
+    database.suspicion = Some(("the disk failed".to_owned(), 0));
+    write(&mut database, 2);
+    assert_eq!(database.take_renewed(), Some("the disk failed".to_owned()));
+    write(&mut database, 3);
+    assert_eq!(database.take_renewed(), None);
+    // The old file is another one, and its end takes nothing of the new one away.
+    drop((file, reader));
+    assert_eq!(sequences(&database.connection), [1, 2, 3]);
+    assert_eq!(sequences(&reading::connect(&path).unwrap()), [1, 2, 3]);
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let names: std::collections::BTreeSet<_> =
+        files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["state.db", "state.db-shm", "state.db-wal"]);
 }
 
 #[test]
