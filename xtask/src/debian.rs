@@ -23,7 +23,7 @@ struct Needed {
 }
 
 /// Everything beyond a Rust toolchain.
-const NEEDED: [Needed; 7] = [
+const NEEDED: [Needed; 8] = [
     Needed { package: "gcc", reason: "the linker, and the bundled SQLite", service: None },
     Needed { package: "libc6-dev", reason: "the C library's headers", service: None },
     Needed {
@@ -32,6 +32,7 @@ const NEEDED: [Needed; 7] = [
         service: None,
     },
     Needed { package: "faketime", reason: "a wall clock that jumps", service: None },
+    Needed { package: "strace", reason: "what the store asks of the kernel", service: None },
     Needed { package: "nginx", reason: "examples/web-stack", service: Some("nginx") },
     Needed { package: "redis-server", reason: "examples/web-stack", service: Some("redis-server") },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },

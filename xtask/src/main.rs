@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `mutants`, `bench`.
+//! `chaos`, `faults`, `mutants`, `store-faults`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -21,6 +21,7 @@ mod debian;
 mod deny;
 mod gate;
 mod mutants;
+mod store_faults;
 mod tidy;
 mod tool;
 mod workbench;
@@ -50,6 +51,8 @@ enum Chore {
     Faults(workbench::Arguments),
     /// Change the core in small ways and say which change no test notices.
     Mutants(mutants::Arguments),
+    /// Try on the real store what power, a disk that refuses and a disk that rots can do.
+    StoreFaults(store_faults::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -76,6 +79,7 @@ fn run() -> Result<bool> {
         Chore::Chaos(arguments) => workbench::run(&root, "hsu-chaos", &arguments),
         Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
+        Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }
 }

@@ -23,7 +23,7 @@ pub enum Image {
 }
 
 /// Operations of the earlier life.
-const OPERATIONS: u64 = 40;
+pub(crate) const OPERATIONS: u64 = 40;
 /// Where a database counts its free pages.
 // Source: sqlite.org/fileformat2.html, "The Database Header".
 const FREE_PAGES: std::ops::Range<usize> = 36..40;

@@ -1,7 +1,7 @@
 //! The binary `hsu-crash`: tries what a disk can do to the store, and says what was lost.
 #![expect(clippy::print_stdout, reason = "it is a program, and its output is its job")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -22,6 +22,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Campaign {
+    /// All campaigns, one after the other, on every image.
+    All {
+        #[command(flatten)]
+        script: Script,
+    },
     /// Fail the power after each call of a script.
     Power {
         #[command(flatten)]
@@ -35,6 +40,9 @@ enum Campaign {
         /// Of so many moments one is tried, at random; 1 is all of them.
         #[arg(long, default_value_t = 1)]
         every: usize,
+        /// Let the disk forget every sync: the campaign must find it.
+        #[arg(long)]
+        forgotten_syncs: bool,
     },
     /// Refuse the n-th call of a script, for each n.
     Refusals {
@@ -72,24 +80,41 @@ fn main() -> Result<ExitCode> {
             script::run(script, &folder, &mut std::io::stdout())?;
             return Ok(ExitCode::SUCCESS);
         }
-        Campaign::Power { script, on, losses, every } => {
-            let plan = power::Plan { script, losses, every };
-            each(on, |image| {
-                let (files, promise) = image.make()?;
-                power::run(&program, &files, promise, plan)
-            })?
+        Campaign::Power { script, on, losses, every, forgotten_syncs } => {
+            let plan = power::Plan { script, losses, every, forgotten_syncs };
+            each(on, |image| fail_power(&program, image, plan))?
         }
         Campaign::Refusals { script, on, every } => {
             let plan = refusal::Plan { script, every };
-            each(on, |image| {
-                let (files, promise) = image.make()?;
-                refusal::run(&program, &files, promise, plan)
-            })?
+            each(on, |image| refuse(&program, image, plan))?
+        }
+        Campaign::All { script } => {
+            let plan = power::Plan { script, losses: 12, every: 1, forgotten_syncs: false };
+            let mut all = each(None, |image| fail_power(&program, image, plan))?;
+            println!("power: {all}");
+            let plan = refusal::Plan { script, every: 1 };
+            let refusals = each(None, |image| refuse(&program, image, plan))?;
+            println!("refusals: {refusals}");
+            all.add(refusals);
+            let rot = rot::run(rot::Plan { seed: script.seed, every: 60 })?;
+            println!("rot: {rot}");
+            all.add(rot);
+            all
         }
         Campaign::Rot { seed, every } => rot::run(rot::Plan { seed, every })?,
     };
     println!("{report}");
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fail_power(program: &Path, image: Image, plan: power::Plan) -> Result<Report> {
+    let (files, promise) = image.make()?;
+    power::run(program, &files, promise, plan)
+}
+
+fn refuse(program: &Path, image: Image, plan: refusal::Plan) -> Result<Report> {
+    let (files, promise) = image.make()?;
+    refusal::run(program, &files, promise, plan)
 }
 
 /// Runs a campaign on one image, or on each.

@@ -23,6 +23,9 @@ pub struct Plan {
     pub losses: usize,
     /// Of so many moments one is tried; 1 is all of them.
     pub every: usize,
+    /// Whether the disk says of every sync that it is done, and does nothing: the campaign
+    /// must find that.
+    pub forgotten_syncs: bool,
 }
 
 /// Runs a script on what a folder holds already, and tries every crash. `program` is this
@@ -43,8 +46,11 @@ pub fn run(program: &Path, before: &Files, known: Promise, plan: Plan) -> Result
         if let Call::Say(text) = call {
             hear(text, &mut killed, &mut lost)?;
             lost.runs = killed.runs;
-        } else if !disk.take(folder.path(), call) {
-            continue;
+        } else {
+            let is_forgotten = plan.forgotten_syncs && matches!(call, Call::Sync(_));
+            if is_forgotten || !disk.take(folder.path(), call) {
+                continue;
+            }
         }
         crashes.at(place, &disk, killed, lost);
     }

@@ -93,7 +93,7 @@ pub struct Script {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How many operations.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 40)]
     pub operations: u64,
 }
 

@@ -83,6 +83,8 @@ pub(crate) struct Database {
     suspicion: Option<(String, u32)>,
     /// What was wrong with the generation before this one, until somebody asks.
     renewed: Option<String>,
+    /// Whether the files could not be opened for writing: a connection never tries that again.
+    is_refused: bool,
     /// Fields of records that a later version has written: they are kept.
     extras: BTreeMap<WorkerId, String>,
 }
@@ -132,8 +134,18 @@ impl Database {
             let _ = connection.execute_batch(STATUSES);
         }
         let (path, level, extras) = (path.to_owned(), Durability::Lazy, BTreeMap::new());
-        let (suspicion, renewed) = (None, None);
-        Ok(Self { connection, path, level, reserved, is_new, suspicion, renewed, extras })
+        let (suspicion, renewed, is_refused) = (None, None, false);
+        Ok(Self {
+            connection,
+            path,
+            level,
+            reserved,
+            is_new,
+            suspicion,
+            renewed,
+            is_refused,
+            extras,
+        })
     }
 
     /// Fields of records that are not understood, and kept whenever the record is written.
@@ -143,12 +155,13 @@ impl Database {
 
     /// Writes one batch in one transaction.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
-        let written = self.renew().and_then(|()| self.try_write(batch));
-        if let Err(fault) = &written
-            && is_disk_failure(fault)
-            && self.suspicion.is_none()
-        {
-            self.suspicion = Some((fault.to_string(), 0));
+        let written =
+            self.reopen().and_then(|()| self.renew()).and_then(|()| self.try_write(batch));
+        if let Err(fault) = &written {
+            if is_disk_failure(fault) && self.suspicion.is_none() {
+                self.suspicion = Some((fault.to_string(), 0));
+            }
+            self.is_refused = is_refusal(fault);
         }
         written
     }
@@ -194,6 +207,20 @@ impl Database {
         Ok(())
     }
 
+    /// Opens the files once more when they could not be opened for writing, for example
+    /// because the volume was read-only.
+    fn reopen(&mut self) -> Result<(), Fault> {
+        if !self.is_refused {
+            return Ok(());
+        }
+        let connection = connect(&self.path)?;
+        let new = Self::take(connection, &self.path, self.reserved, self.is_new)?;
+        let (suspicion, renewed) = (self.suspicion.take(), self.renewed.take());
+        let extras = std::mem::take(&mut self.extras);
+        *self = Self { suspicion, renewed, extras, ..new };
+        Ok(())
+    }
+
     /// Begins another generation when the disk has failed to sync or to write the present
     /// one.
     fn renew(&mut self) -> Result<(), Fault> {
@@ -201,8 +228,7 @@ impl Database {
             return Ok(());
         };
         *attempts += 1;
-        let salvage =
-            if *attempts > PATIENT_ATTEMPTS { Salvage::WhatCanBeRead } else { Salvage::Everything };
+        let salvage = if *attempts > PATIENT_ATTEMPTS { Salvage::Last } else { Salvage::Patient };
         let mut reason = reason.clone();
         let saved = generation::build(&self.path, salvage)?;
         // At its end the old generation must not be synced once more, nor take the name
@@ -248,6 +274,15 @@ fn is_disk_failure(fault: &Fault) -> bool {
         Fault::Sync(_) => true,
         Fault::Files(_) | Fault::Busy | Fault::Damaged(_) => false,
     }
+}
+
+/// Whether the files are not open for writing.
+fn is_refusal(fault: &Fault) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    let Fault::Sqlite(error) = fault else { return false };
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| [CannotOpen, PermissionDenied, ReadOnly].contains(&code))
 }
 
 pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {

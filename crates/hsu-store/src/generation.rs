@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::database::{self, Fault};
 use crate::reading;
@@ -25,13 +25,13 @@ const CARRIED: [&str; 4] = ["next_run", "reserved_runs", "clean", "boot"];
 /// Databases that were put aside and are kept; of more the oldest go.
 const KEPT: usize = 5;
 
-/// Whether rows that cannot be read are given up.
+/// What is given up of the old generation. Rows that rotted always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Salvage {
-    /// Every row, or no new generation.
-    Everything,
-    /// Whatever can be read.
-    WhatCanBeRead,
+    /// Nothing that cannot be read: the disk may give it the next time.
+    Patient,
+    /// Whatever cannot be read.
+    Last,
 }
 
 /// How much could be carried over.
@@ -173,19 +173,23 @@ fn carry(path: &Path, new: &Connection, salvage: Salvage) -> Result<Saved, Fault
     let mut saved = Saved::default();
     let mut numbers_are_known = false;
     new.execute_batch("BEGIN")?;
-    if let Ok(old) = reading::connect(path) {
-        let (workers, workers_are_whole) = carry_workers(&old, new);
-        let (events, events_are_whole) = carry_events(&old, new);
-        let statuses_are_whole = carry_statuses(&old, new);
-        let (values, values_are_whole) = carry_values(&old, new);
-        let is_whole =
-            workers_are_whole && events_are_whole && statuses_are_whole && values_are_whole;
-        saved = Saved { workers, events, is_whole };
-        numbers_are_known = events_are_whole && values == CARRIED.len();
-    }
-    if salvage == Salvage::Everything && !saved.is_whole {
-        let what = "not every row of it can be read at present";
-        return Err(Fault::Damaged(what.to_owned()));
+    // Where there is no file there is nothing to be read.
+    let old = if path.exists() { reading::connect(path).map(Some) } else { Ok(None) };
+    let old = match old {
+        Ok(old) => old,
+        Err(error) if salvage == Salvage::Patient => return Err(Fault::Sqlite(error)),
+        Err(_) => None,
+    };
+    if let Some(old) = old {
+        let copy = Copy { old: &old, new, salvage };
+        let (workers, events) = (copy.workers()?, copy.events()?);
+        let (statuses, values) = (copy.statuses()?, copy.values()?);
+        saved = Saved {
+            workers: workers.rows,
+            events: events.rows,
+            is_whole: [&workers, &events, &statuses, &values].iter().all(|copied| copied.is_whole),
+        };
+        numbers_are_known = events.is_whole && CARRIED.iter().all(|key| is_there(new, key));
     }
     if !numbers_are_known {
         // No run and no event was ever numbered like this: a thousand a second since 1970.
@@ -197,90 +201,146 @@ fn carry(path: &Path, new: &Connection, salvage: Salvage) -> Result<Saved, Fault
     Ok(saved)
 }
 
-/// Copies rows until one cannot be read; how many, and whether it was all of them.
-fn copy(
-    old: &Connection,
-    question: &str,
-    mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<bool>,
-) -> (u32, bool) {
-    let mut count = 0;
-    let mut is_whole = true;
-    let mut copy = || -> rusqlite::Result<()> {
-        let mut statement = old.prepare(question)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            // A value of a wrong type is as damaged as a wrong one.
-            if take(row).unwrap_or(false) {
-                count += 1;
-            } else {
-                is_whole = false;
+fn is_there(new: &Connection, key: &str) -> bool {
+    let question = "SELECT count(*) FROM meta WHERE key = ?1";
+    new.query_row(question, [key], |row| row.get::<_, i64>(0)).is_ok_and(|count| count == 1)
+}
+
+/// What became of the rows of one table.
+#[derive(Clone, Copy, Debug)]
+struct Copied {
+    rows: u32,
+    is_whole: bool,
+}
+
+/// From one generation to the next.
+struct Copy<'a> {
+    old: &'a Connection,
+    new: &'a Connection,
+    salvage: Salvage,
+}
+
+impl Copy<'_> {
+    /// Copies rows until one cannot be read. Whatever `put` says is about the new generation,
+    /// and ends the copy; it returns whether the row is sound.
+    fn rows(
+        &self,
+        question: &str,
+        mut put: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<Copied, Fault> {
+        let mut copied = Copied { rows: 0, is_whole: true };
+        let statement = self.old.prepare(question);
+        let mut statement = match statement {
+            Ok(statement) => statement,
+            Err(error) => return self.end(copied, error),
+        };
+        let mut rows = match statement.query([]) {
+            Ok(rows) => rows,
+            Err(error) => return self.end(copied, error),
+        };
+        loop {
+            match rows.next() {
+                Ok(Some(row)) => {
+                    let is_sound = put(row)?;
+                    copied.rows += u32::from(is_sound);
+                    copied.is_whole &= is_sound;
+                }
+                Ok(None) => return Ok(copied),
+                Err(error) => return self.end(copied, error),
             }
         }
-        Ok(())
-    };
-    let ended = copy().is_ok();
-    (count, is_whole && ended)
-}
-
-fn carry_workers(old: &Connection, new: &Connection) -> (u32, bool) {
-    copy(old, "SELECT id, record, seal FROM worker", |row| {
-        let (id, record, found): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let is_sound = seal(&id, &record) == found;
-        if is_sound {
-            new.prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)")?
-                .execute(params![id, record, found])?;
-        }
-        Ok(is_sound)
-    })
-}
-
-/// Latest first: the first page that cannot be read ends the search.
-fn carry_events(old: &Connection, new: &Connection) -> (u32, bool) {
-    let question = "SELECT sequence, worker, body, seal FROM event ORDER BY sequence DESC";
-    copy(old, question, |row| {
-        let (sequence, worker): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
-        let (body, found): (String, i64) = (row.get(2)?, row.get(3)?);
-        let is_sound = seal(&event_name(sequence, worker.as_deref()), &body) == found;
-        if is_sound {
-            new.prepare_cached("INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![sequence, worker, body, found])?;
-        }
-        Ok(is_sound)
-    })
-}
-
-fn carry_statuses(old: &Connection, new: &Connection) -> bool {
-    let exists = "SELECT count(*) FROM sqlite_schema WHERE name = 'status'";
-    let Ok(tables) = old.query_row(exists, [], |row| row.get::<_, i64>(0)) else { return false };
-    if tables == 0 {
-        // An earlier version wrote none.
-        return true;
     }
-    let (_, is_whole) = copy(old, "SELECT worker, sequence, body, seal FROM status", |row| {
-        let (worker, sequence): (String, i64) = (row.get(0)?, row.get(1)?);
-        let (body, found): (String, i64) = (row.get(2)?, row.get(3)?);
-        let is_sound = seal(&event_name(sequence, Some(&worker)), &body) == found;
-        if is_sound {
-            new.prepare_cached("INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![worker, sequence, body, found])?;
+
+    /// The old generation yields no more. SQLite takes a page that the disk refuses for one
+    /// that is corrupt, so that only another attempt tells them apart.
+    fn end(&self, copied: Copied, error: rusqlite::Error) -> Result<Copied, Fault> {
+        match self.salvage {
+            Salvage::Patient => Err(Fault::Sqlite(error)),
+            Salvage::Last => Ok(Copied { is_whole: false, ..copied }),
         }
-        Ok(is_sound)
-    });
-    is_whole
+    }
+
+    fn workers(&self) -> Result<Copied, Fault> {
+        self.rows("SELECT id, record, seal FROM worker", |row| {
+            let (id, record, found) = (text(row, 0), text(row, 1), number(row, 2));
+            let (Some(id), Some(record), Some(found)) = (id, record, found) else {
+                return Ok(false);
+            };
+            let is_sound = seal(&id, &record) == found;
+            if is_sound {
+                let insert = "INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)";
+                self.new.prepare_cached(insert)?.execute(params![id, record, found])?;
+            }
+            Ok(is_sound)
+        })
+    }
+
+    /// Latest first: the first page that cannot be read ends the search.
+    fn events(&self) -> Result<Copied, Fault> {
+        let question = "SELECT sequence, worker, body, seal FROM event ORDER BY sequence DESC";
+        self.rows(question, |row| {
+            let Ok(worker) = row.get::<_, Option<String>>(1) else { return Ok(false) };
+            let (sequence, body, found) = (number(row, 0), text(row, 2), number(row, 3));
+            let (Some(sequence), Some(body), Some(found)) = (sequence, body, found) else {
+                return Ok(false);
+            };
+            let is_sound = seal(&event_name(sequence, worker.as_deref()), &body) == found;
+            if is_sound {
+                let insert = "INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4)";
+                let values = params![sequence, worker, body, found];
+                self.new.prepare_cached(insert)?.execute(values)?;
+            }
+            Ok(is_sound)
+        })
+    }
+
+    fn statuses(&self) -> Result<Copied, Fault> {
+        let exists = "SELECT count(*) FROM sqlite_schema WHERE name = 'status'";
+        match self.old.query_row(exists, [], |row| row.get::<_, i64>(0)) {
+            // An earlier version wrote none.
+            Ok(0) => return Ok(Copied { rows: 0, is_whole: true }),
+            Ok(_) => {}
+            Err(error) => return self.end(Copied { rows: 0, is_whole: false }, error),
+        }
+        self.rows("SELECT worker, sequence, body, seal FROM status", |row| {
+            let (worker, sequence) = (text(row, 0), number(row, 1));
+            let (body, found) = (text(row, 2), number(row, 3));
+            let (Some(worker), Some(sequence), Some(body), Some(found)) =
+                (worker, sequence, body, found)
+            else {
+                return Ok(false);
+            };
+            let is_sound = seal(&event_name(sequence, Some(&worker)), &body) == found;
+            if is_sound {
+                let insert = "INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4)";
+                let values = params![worker, sequence, body, found];
+                self.new.prepare_cached(insert)?.execute(values)?;
+            }
+            Ok(is_sound)
+        })
+    }
+
+    fn values(&self) -> Result<Copied, Fault> {
+        self.rows("SELECT key, value, seal FROM meta", |row| {
+            let (key, value, found) = (text(row, 0), text(row, 1), number(row, 2));
+            let (Some(key), Some(value), Some(found)) = (key, value, found) else {
+                return Ok(false);
+            };
+            let is_sound = seal(&key, &value) == found;
+            if is_sound {
+                let insert = "INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)";
+                self.new.prepare_cached(insert)?.execute(params![key, value, found])?;
+            }
+            Ok(is_sound)
+        })
+    }
 }
 
-/// Copies the single values; how many of those that decide about numbers were there.
-fn carry_values(old: &Connection, new: &Connection) -> (usize, bool) {
-    let mut numbers = 0;
-    let (_, is_whole) = copy(old, "SELECT key, value, seal FROM meta", |row| {
-        let (key, value, found): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let is_sound = seal(&key, &value) == found;
-        if is_sound {
-            numbers += usize::from(CARRIED.contains(&key.as_str()));
-            new.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)")?
-                .execute(params![key, value, found])?;
-        }
-        Ok(is_sound)
-    });
-    (numbers, is_whole)
+/// A value of a wrong type is as damaged as a wrong one.
+fn text(row: &Row<'_>, place: usize) -> Option<String> {
+    row.get(place).ok()
+}
+
+fn number(row: &Row<'_>, place: usize) -> Option<i64> {
+    row.get(place).ok()
 }

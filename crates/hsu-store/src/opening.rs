@@ -4,13 +4,19 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::database::{self, APPLICATION, Database, FORMAT, Fault};
-use crate::generation::{self, Salvage, beside};
+use crate::generation::{self, Salvage, Saved, beside};
 use crate::reading;
 use crate::{Loaded, StoreError};
+
+/// How often it is tried to read all of a broken database.
+const ATTEMPTS: u32 = 4;
+/// The rest between two attempts.
+const REST: Duration = Duration::from_millis(10);
 
 /// A database that is ready.
 #[derive(Debug)]
@@ -123,7 +129,7 @@ fn is_broken(fault: &Fault) -> bool {
 
 /// Begins a new database with what is sound in the old one.
 fn begin_anew(path: &Path, fault: &Fault) -> Result<Ready, Fault> {
-    let saved = generation::build(path, Salvage::WhatCanBeRead)?;
+    let saved = salvage(path)?;
     let aside = generation::swap(path)?;
     let connection = database::connect(path)?;
     let (loaded, extras) = reading::load_with_extras(&connection)?;
@@ -137,4 +143,32 @@ fn begin_anew(path: &Path, fault: &Fault) -> Result<Ready, Fault> {
         saved.events
     );
     Ok(Ready { database, loaded, recovered: Some(recovered) })
+}
+
+/// Builds the new database; what the disk does not give in [`ATTEMPTS`] attempts is given up.
+fn salvage(path: &Path) -> Result<Saved, Fault> {
+    for _ in 1..ATTEMPTS {
+        if let Ok(saved) = generation::build(path, Salvage::Patient) {
+            return Ok(saved);
+        }
+        std::thread::sleep(REST);
+    }
+    match generation::build(path, Salvage::Patient) {
+        Err(Fault::Sqlite(error)) if is_lost(&error) => generation::build(path, Salvage::Last),
+        built => built,
+    }
+}
+
+/// Whether a page is not to be had. Whatever else is refused, such as space or
+/// descriptors, comes back with a later start.
+fn is_lost(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
+    let unread = [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS];
+    let lost = [Code::DatabaseCorrupt, Code::NotADatabase, Code::Unknown];
+    match error.sqlite_error() {
+        Some(error) if error.code == Code::SystemIoFailure => unread.contains(&error.extended_code),
+        Some(error) => lost.contains(&error.code),
+        None => true,
+    }
 }

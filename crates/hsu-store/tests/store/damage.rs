@@ -192,3 +192,42 @@ fn numbers_that_were_lost_with_the_database_are_not_given_again() {
     assert!(loaded.next_run > 1_700_000_000_000, "{}", loaded.next_run);
     assert!(loaded.last_event > 1_700_000_000_000, "{}", loaded.last_event);
 }
+
+#[test]
+fn a_value_whose_name_rotted_is_damage_and_no_value_that_was_never_written() {
+    let mut files = files(false);
+    let bytes = files.get_mut("state.db").unwrap();
+    let text = b"next_run";
+    for place in 0..bytes.len() - text.len() {
+        if bytes[place..].starts_with(text) {
+            bytes[place] ^= 0x10;
+        }
+    }
+    let (opened, _folder) = place_and_open(&files);
+    assert!(opened.recovered.is_some());
+    let loaded = opened.store.load().unwrap();
+    assert!(loaded.next_run > EVENTS, "run {} would be given again", loaded.next_run);
+}
+
+#[test]
+fn a_change_to_another_database_that_a_crash_interrupted_is_completed() {
+    // The database was put aside, its log and its replacement were not moved yet.
+    let (killed, whole) = (files(true), files(false));
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("state.db-wal"), &killed["state.db-wal"]).unwrap();
+    fs::write(folder.path().join("state.db.next"), &whole["state.db"]).unwrap();
+    let opened = open(folder.path());
+    assert!(opened.recovered.unwrap().contains("interrupted"));
+    assert_eq!(opened.store.load().unwrap().last_event, EVENTS);
+    assert!(!folder.path().join("state.db.next").exists());
+}
+
+#[test]
+fn of_many_databases_that_were_put_aside_the_latest_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..8 {
+        fs::write(folder.path().join("state.db"), b"garbage").unwrap();
+        assert!(open(folder.path()).recovered.is_some());
+    }
+    assert_eq!(put_aside(folder.path()).len(), 5);
+}

@@ -17,6 +17,7 @@ mod damage;
 mod full;
 mod golden;
 mod kill;
+mod visitor;
 
 fn open(folder: &Path) -> Opened {
     Store::open(folder, Box::new(|| {})).unwrap()
