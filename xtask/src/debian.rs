@@ -25,6 +25,7 @@ struct Needed {
 /// Everything beyond a Rust toolchain.
 const NEEDED: [Needed; 8] = [
     Needed { package: "gcc", reason: "the linker, and the bundled SQLite", service: None },
+    Needed { package: "g++", reason: "the engine of the fuzzers", service: None },
     Needed { package: "libc6-dev", reason: "the C library's headers", service: None },
     Needed {
         package: "util-linux",

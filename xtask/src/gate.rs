@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::command::{self, cargo};
-use crate::{check_all_os, debian, deny, tidy};
+use crate::{check_all_os, debian, deny, fuzz, tidy};
 
 /// Tells the tests that every binary is built; see `hsu_testkit::binaries`.
 const ALREADY_BUILT: &str = "HSU_BINARIES_BUILT";
@@ -40,6 +40,8 @@ enum Step {
     Doctest,
     /// Run the tests.
     Test,
+    /// Fuzz every target for a moment, from what is kept.
+    Fuzz,
     /// Build the documentation, warnings are errors.
     Doc,
     /// Licences, bans and sources.
@@ -92,6 +94,7 @@ fn take(root: &Path, step: Step) -> Result<bool> {
             let doctest = ["test", "--workspace", "--doc", "--locked", "--quiet"];
             cargo_step(root, &doctest, &[])?;
         }
+        Step::Fuzz => return fuzz::run(root, &fuzz::Arguments::short()),
         Step::Doc => {
             let doc = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
             cargo_step(root, &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;

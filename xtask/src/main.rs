@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `mutants`, `store-faults`, `bench`.
+//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -19,6 +19,7 @@ mod check_all_os;
 mod command;
 mod debian;
 mod deny;
+mod fuzz;
 mod gate;
 mod mutants;
 mod store_faults;
@@ -53,6 +54,8 @@ enum Chore {
     Mutants(mutants::Arguments),
     /// Try on the real store what power, a disk that refuses and a disk that rots can do.
     StoreFaults(store_faults::Arguments),
+    /// Fuzz every reader of what others wrote.
+    Fuzz(fuzz::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -80,6 +83,7 @@ fn run() -> Result<bool> {
         Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::workspace;
 
+mod cves;
 mod files;
 mod floors;
 mod links;
@@ -51,6 +52,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let texts = workspace::texts(root)?;
     let mut findings = floors::check(&packages);
     findings.extend(check_texts(&texts));
+    findings.extend(cves::check(&texts));
     let folders: Vec<_> = packages.iter().map(|package| package.folder.clone()).collect();
     findings.extend(modules::check(&folders, &texts));
     findings.sort();

@@ -97,7 +97,7 @@ fn real_name((key, value): (&String, &toml::Value)) -> String {
 
 /// Every crate of the workspace, by folder.
 pub(crate) fn packages(root: &Path) -> Result<Vec<Package>> {
-    let mut folders = vec![PathBuf::from("xtask")];
+    let mut folders = vec![PathBuf::from("fuzz"), PathBuf::from("xtask")];
     for entry in fs::read_dir(root.join("crates")).context("list crates/")? {
         folders.push(Path::new("crates").join(entry?.file_name()));
     }

@@ -4,7 +4,13 @@
 //! that change the direction of text, line separators of Unicode and bytes that
 //! are no UTF-8 are written as `\x1b`, `\u{202e}` and the like.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
+
+use hsu_model::text::steers;
+
+/// The most characters of an argument that are repeated.
+const MOST: usize = 200;
 
 /// A text that a terminal shows as it is.
 pub(crate) fn escaped(bytes: &[u8]) -> String {
@@ -26,17 +32,32 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     out
 }
 
+/// What the parser says of a command line, with every argument in it and every line of it
+/// escaped, and none of them long.
+pub(crate) fn complaint(text: &str, arguments: impl Iterator<Item = OsString>) -> String {
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let mut shown = escaped(argument.as_encoded_bytes());
+        if let Some((end, _)) = shown.char_indices().nth(MOST) {
+            shown.truncate(end);
+            shown.push_str("...");
+        }
+        let repeated = argument.to_string_lossy();
+        if shown != repeated {
+            text = text.replace(&*repeated, &shown);
+        }
+    }
+    let lines: Vec<_> = text.split('\n').map(|line| escaped(line.as_bytes())).collect();
+    lines.join("\n")
+}
+
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String never fails.
     let _ = out.write_fmt(text);
 }
 
 fn is_harmless(c: char) -> bool {
-    let steers = c.is_control() && c != '\t'
-        || matches!(c,
-            '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
-    !steers
+    c == '\t' || !steers(c)
 }
 
 #[cfg(test)]

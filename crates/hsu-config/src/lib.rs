@@ -13,6 +13,8 @@ mod compose;
 mod diagnostic;
 mod feature;
 mod findings;
+#[doc(hidden)]
+pub mod fuzzing;
 mod node;
 mod reader;
 mod reference;

@@ -113,6 +113,9 @@ impl Fleet {
 
     /// Takes one input and appends what follows from it.
     pub fn step(&mut self, now: Now, entropy: u64, input: Input, out: &mut Vec<Effect>) {
+        if !self.believes(&input) {
+            return;
+        }
         match input {
             Input::Command { ticket, actor, worker, command } => {
                 self.command(now, entropy, ticket, actor, worker, command, out);
@@ -126,7 +129,6 @@ impl Fleet {
                 });
             }
             Input::Exited { worker, run, exit, at, wall } => {
-                self.see_run(run);
                 let known = self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
                     w.on_exited(c, run, exit, at, wall);
                 });
@@ -137,7 +139,6 @@ impl Fleet {
                 }
             }
             Input::Adopted { worker, run, process, started } => {
-                self.see_run(run);
                 // Nobody else would ever stop what an earlier life left.
                 if !self.settled && !self.workers.contains_key(&worker) {
                     self.meet(&worker);
@@ -151,7 +152,6 @@ impl Fleet {
                 }
             }
             Input::Pending { worker, run } => {
-                self.see_run(run);
                 self.with(now, entropy, &worker, Actor::Master, out, |w, c| w.on_pending(c, run));
             }
             Input::Survivors { worker, run, pids } => {
@@ -178,6 +178,35 @@ impl Fleet {
             Input::ForceShutdown => self.force(now, entropy, out),
         }
         self.finish_ending(out);
+    }
+
+    /// Whether a report can be true: one that gives a run of one worker to another is not, and
+    /// the two would share a process. A number that is believed is never given again.
+    fn believes(&mut self, input: &Input) -> bool {
+        match input {
+            Input::Exited { worker, run, .. }
+            | Input::Adopted { worker, run, .. }
+            | Input::Pending { worker, run } => {
+                let is_theirs = self.runs.get(run).is_none_or(|owner| owner == worker);
+                if is_theirs {
+                    self.see_run(*run);
+                }
+                is_theirs
+            }
+            Input::Spawned { run, .. } => {
+                self.see_run(*run);
+                true
+            }
+            Input::Command { .. }
+            | Input::SpawnFailed { .. }
+            | Input::Survivors { .. }
+            | Input::Settled { .. }
+            | Input::HealthFailed { .. }
+            | Input::ResourceViolation { .. }
+            | Input::Wake
+            | Input::Shutdown { .. }
+            | Input::ForceShutdown => true,
+        }
     }
 
     fn find(&mut self, now: Now, entropy: u64, run: RunId, cause: Cause, out: &mut Vec<Effect>) {

@@ -94,7 +94,8 @@ pub(crate) fn started_at(pid: u32) -> Option<u64> {
 // Source: proc_pid_stat(5), field 22; the name in field 2 may hold anything.
 pub(crate) fn started_in(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let digits = stat.get(name_end + 2..)?.split(|byte| *byte == b' ').nth(19)?;
+    let fields = stat.get(name_end + 1..)?.split(u8::is_ascii_whitespace);
+    let digits = fields.filter(|field| !field.is_empty()).nth(19)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

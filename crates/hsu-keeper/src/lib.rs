@@ -16,6 +16,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod descriptor;
+#[doc(hidden)]
+pub mod fuzzing;
 mod protocol;
 pub mod pump;
 pub mod table;

@@ -106,7 +106,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn run(&mut self) -> Result<RunId, Malformed> {
-        self.u64().map(RunId)
+        let run = RunId(self.u64()?);
+        // The next number must be one too.
+        if run <= RunId::LAST { Ok(run) } else { Err(Malformed) }
     }
 
     pub(crate) fn worker(&mut self) -> Result<WorkerId, Malformed> {

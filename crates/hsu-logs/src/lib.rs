@@ -13,6 +13,8 @@
 pub mod engine;
 pub mod error;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod output;
 pub mod plan;
 pub mod query;

@@ -116,6 +116,12 @@ impl core::error::Error for InvalidWorkerId {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub u64);
 
+impl RunId {
+    /// The last number that is ever believed: a master that gave a billion a second would reach
+    /// it after three centuries. What claims a later one was damaged, or lies.
+    pub const LAST: Self = Self(u64::MAX / 2);
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

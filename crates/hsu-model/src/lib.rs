@@ -21,6 +21,7 @@ pub mod process;
 pub mod restart;
 pub mod spool;
 pub mod status;
+pub mod text;
 pub mod time;
 pub mod units;
 pub mod worker;

@@ -46,6 +46,10 @@ pub const PLAN_FILE: &str = "plan";
 /// The file, among the spools, that the one writing pump holds locked.
 pub const LOCK_FILE: &str = "pump.lock";
 
+/// The last stream offset that there can be: a file has no more bytes.
+// Source: lseek(2), off_t is signed.
+pub const LAST_OFFSET: u64 = i64::MAX.unsigned_abs();
+
 /// The folder of all spools.
 #[must_use]
 pub fn spools_folder(directories: &Directories) -> String {
@@ -108,7 +112,8 @@ pub fn index_name(base: u64) -> String {
 pub fn base_in_name(stem: &str, name: &str) -> Option<u64> {
     let digits = name.strip_prefix(stem)?.strip_prefix('.')?;
     let all_digits = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    all_digits.then(|| digits.parse().ok()).flatten()
+    let base = all_digits.then(|| digits.parse().ok()).flatten();
+    base.filter(|base| *base <= LAST_OFFSET)
 }
 
 /// The content of [`CONSUMED_FILE`]: every formatted output has committed all bytes before `offset`.
@@ -124,7 +129,8 @@ pub fn encode_consumed(offset: u64) -> [u8; 16] {
 /// Reads what [`encode_consumed`] wrote; none when it is torn or foreign.
 #[must_use]
 pub fn decode_consumed(bytes: &[u8; 16]) -> Option<u64> {
-    (checksum(bytes.get(..8)?) == word(bytes, 8)?).then(|| word(bytes, 0))?
+    let offset = word(bytes, 0)?;
+    (checksum(bytes.get(..8)?) == word(bytes, 8)? && offset <= LAST_OFFSET).then_some(offset)
 }
 
 /// The 64-bit FNV-1a hash: finds torn and foreign records, does not resist an attacker.
@@ -162,6 +168,8 @@ mod tests {
             assert_eq!(base_in_name("app.log", name), None, "{name}");
         }
         assert_eq!(base_in_name("a", "a.99999999999999999999"), None, "beyond 64 bits");
+        assert_eq!(base_in_name("a", "a.09223372036854775807"), Some(LAST_OFFSET));
+        assert_eq!(base_in_name("a", "a.09223372036854775808"), None, "beyond what a file has");
     }
 
     #[test]

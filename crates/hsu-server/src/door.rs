@@ -95,6 +95,12 @@ impl Place {
         Arc::new(place)
     }
 
+    /// The place of a connection that is the only one.
+    pub(crate) fn alone() -> Option<Arc<Self>> {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().ok()?;
+        Some(Self::take(&Arc::default(), permit))
+    }
+
     /// It has asked something, and stays until that is answered.
     pub(crate) fn asks(&self) {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -6,6 +6,8 @@
 
 mod answers;
 mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 mod problems;
 mod routes;
 mod story;

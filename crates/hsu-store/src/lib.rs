@@ -10,6 +10,8 @@
 mod backlog;
 mod batch;
 mod database;
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod opening;
 mod queue;

@@ -178,7 +178,7 @@ pub fn read_pid_file(path: &Path) -> Result<u32, PidFileError> {
     parse_pid(&text).ok_or(PidFileError::Malformed)
 }
 
-fn parse_pid(text: &[u8]) -> Option<u32> {
+pub(crate) fn parse_pid(text: &[u8]) -> Option<u32> {
     let digits = text.strip_suffix(b"\n").unwrap_or(text);
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let number = std::str::from_utf8(digits).ok().filter(|_| is_number)?;

@@ -10,6 +10,8 @@ pub mod clock;
 pub mod datagram;
 pub mod descriptors;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod heap;
 pub mod local;
 pub mod lock;

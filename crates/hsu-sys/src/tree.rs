@@ -15,6 +15,7 @@ use crate::process::ProcessHandle;
 
 mod cgroup;
 mod family;
+pub(crate) mod fuzzing;
 mod hierarchy;
 
 use cgroup::Cgroups;

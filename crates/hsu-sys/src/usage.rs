@@ -29,7 +29,7 @@ pub struct Usage {
 pub fn sample(process: ProcessKey) -> Option<Usage> {
     let mut buffer = [0; STAT];
     let stat = Stat::read(process.pid, &mut buffer).ok()?;
-    usage_of(&stat, process, units())
+    of_stat(&stat, process)
 }
 
 /// Looks at many processes; the answers come in their order.
@@ -42,6 +42,11 @@ pub fn sample_all(
 ) {
     answers.clear();
     answers.extend(processes.into_iter().map(sample));
+}
+
+/// The same from a text of `/proc/PID/stat`.
+pub(crate) fn of_stat(stat: &Stat<'_>, process: ProcessKey) -> Option<Usage> {
+    usage_of(stat, process, units())
 }
 
 fn usage_of(stat: &Stat<'_>, process: ProcessKey, units: Units) -> Option<Usage> {

@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use super::Finding;
 
 /// A quoted path that begins so is meant from the root of the repository.
-const FOLDERS: [&str; 6] = ["crates/", "docs/", "xtask/", "examples/", "bench/adapters/", ".ci/"];
+const FOLDERS: [&str; 7] =
+    ["crates/", "fuzz/", "docs/", "xtask/", "examples/", "bench/adapters/", ".ci/"];
 
 /// `known` holds every file that git knows.
 pub(super) fn check(path: &Path, text: &str, known: &BTreeSet<&Path>) -> Vec<Finding> {

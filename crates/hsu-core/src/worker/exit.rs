@@ -29,6 +29,13 @@ impl Worker {
             context.out.push(Effect::Acknowledge { run });
             return;
         }
+        if self.started_run().is_some_and(|started| run > started) {
+            // Nobody asks for a run while another one is open: accounting it would make the
+            // end of ours look like one that is over.
+            context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: false });
+            context.out.push(Effect::Acknowledge { run });
+            return;
+        }
         let lasted = self.lasted(at);
         self.accounted = Some(run);
         self.last_exit = Some(LastExit { run, exit, at: wall, lasted });
@@ -38,6 +45,23 @@ impl Worker {
             self.on_end_of_run(context, run, exit, lasted);
         } else {
             self.on_end_of_unknown_run(context, run, exit);
+        }
+    }
+
+    /// The run that this master has asked for or adopted, and whose end is not told yet.
+    fn started_run(&self) -> Option<RunId> {
+        match &self.state {
+            State::Starting { run } => Some(*run),
+            State::Running(running) => Some(running.run),
+            State::Stopping(stopping) => Some(stopping.run),
+            // A later run of an earlier life may still turn up.
+            State::Unsettled { .. }
+            | State::Clearing { .. }
+            | State::Registered
+            | State::Stopped
+            | State::BackingOff { .. }
+            | State::Tripped
+            | State::Failed => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod commands;
+mod liars;
 mod masters;
 mod restarts;
 mod schedules;

@@ -62,3 +62,16 @@ fn a_changed_byte_is_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn a_run_number_that_nobody_ever_gave_is_malformed() {
+    for (run, taken) in
+        [(RunId::LAST, true), (RunId(RunId::LAST.0 + 1), false), (RunId(u64::MAX), false)]
+    {
+        let mut bytes = Vec::new();
+        let worker = WorkerId::new("web").unwrap();
+        FromKeeper::Pending { run, worker }.encode(&mut bytes);
+        let mut got: Vec<FromKeeper> = Vec::new();
+        assert_eq!(decode_all(&bytes, VecDeque::new(), &mut got).is_ok(), taken, "{run}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Worker output on a terminal: visible, and never obeyed.
 
+use hsu_model::text::steers;
+
 /// Makes control bytes, escape sequences, bytes that are not UTF-8 and characters
 /// that reorder text visible, as `\x1b` or `\u{202e}`. Tabs stay.
 #[must_use]
@@ -24,7 +26,7 @@ pub(super) fn escape(line: &[u8], out: &mut Vec<u8>) {
                 c if c.is_ascii_control() => {
                     out.extend_from_slice(format!("\\x{:02x}", u32::from(c)).as_bytes());
                 }
-                c if c.is_control() || reorders(c) => {
+                c if steers(c) => {
                     out.extend_from_slice(format!("\\u{{{:x}}}", u32::from(c)).as_bytes());
                 }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -35,13 +37,4 @@ pub(super) fn escape(line: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(end);
-}
-
-/// Characters that change the order or the lines of the text around them.
-// Source: Unicode TR 36, section 2.5, "Trojan Source" (CVE-2021-42574).
-fn reorders(c: char) -> bool {
-    matches!(
-        c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    )
 }

@@ -157,10 +157,10 @@ fn decode(base64: &str) -> Vec<u8> {
 
 #[test]
 fn a_terminal_is_shown_control_bytes_and_never_obeys_them() {
-    let hostile = b"\x1b]0;owned\x07 \x1b[2J\xff\xc2\x9b1m \xe2\x80\xae tab\t \x7f";
+    let hostile = b"\x1b]0;owned\x07 \x1b[2J\xff\xc2\x9b1m \xe2\x80\xae tab\t \x7f\xef\xbb\xbf";
     assert_eq!(
         escape_for_terminal(hostile),
-        "\\x1b]0;owned\\x07 \\x1b[2J\\xff\\u{9b}1m \\u{202e} tab\t \\x7f"
+        "\\x1b]0;owned\\x07 \\x1b[2J\\xff\\u{9b}1m \\u{202e} tab\t \\x7f\\u{feff}"
     );
     let mut renderer =
         Renderer::new(spool_id(), LogFormat::Plain, String::new(), Zone::utc(), Care::Terminal);

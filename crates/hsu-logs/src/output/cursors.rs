@@ -206,7 +206,12 @@ impl Cursors {
     fn append(&mut self, records: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            closed => closed.insert(OpenOptions::new().write(true).open(&self.path)?),
+            closed => {
+                let file = OpenOptions::new().write(true).open(&self.path)?;
+                // What was read as torn, and whatever followed it, must not follow this record.
+                file.set_len(self.size)?;
+                closed.insert(file)
+            }
         };
         let written = file.seek(SeekFrom::Start(self.size)).and_then(|_| file.write_all(records));
         match &written {

@@ -155,3 +155,16 @@ fn every_size_of_tail_is_the_end_of_every_other() {
         assert_eq!(desk.texts(count, None), expected[from..], "{count}");
     }
 }
+
+#[test]
+fn a_head_that_promises_more_than_there_is_keeps_nobody_waiting() {
+    let desk = Desk::new();
+    let mut script = desk.script(Stream::Stdout);
+    script.write(b"one\ntwo\n");
+    script.head.cut = hsu_model::spool::LAST_OFFSET;
+    script.save_head();
+    assert_eq!(desk.texts(5, None), ["one", "two"]);
+    let (lines, mut follower) = desk.spools.follow(&desk.worker, &Stream::ALL, 5, None).unwrap();
+    assert_eq!(texts(&lines), ["one", "two"]);
+    assert_eq!(follower.next_batch().unwrap(), []);
+}

@@ -158,7 +158,7 @@ impl Layout {
         loop {
             let head = self.head()?;
             if head.cut != 0 {
-                return Ok(head.cut);
+                return Ok(head.cut.min(self.end_of_cut(head)));
             }
             let places = self.places();
             let length = places.first().and_then(|path| fs::metadata(path).ok());
@@ -168,6 +168,16 @@ impl Layout {
                 return Ok(head.base + length);
             }
         }
+    }
+
+    /// How far the segment that is being ended reaches, under whichever name it has by now.
+    fn end_of_cut(&self, head: Head) -> u64 {
+        let length = |path: &str| fs::metadata(path).map_or(0, |facts| facts.len());
+        let places = self.places();
+        let current = places.first().map_or(0, |path| length(path));
+        // Looked at second: the renamed one is there when the current one is the next already.
+        let closed = places.first().map_or(0, |path| length(&closed_path(path, head.base)));
+        head.base + current.max(closed)
     }
 
     /// The oldest stream offset that can be read.

@@ -4,7 +4,7 @@
 //! a pump that finds one set redoes the whole step, and each step may be redone
 //! any number of times with the same result.
 
-use super::{checksum, word};
+use super::{LAST_OFFSET, checksum, word};
 
 /// Where a spool stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Head {
         bytes
     }
 
-    /// Reads a head; none when it is torn or foreign.
+    /// Reads a head; none when it is torn or foreign, or speaks of places that no file has.
     #[must_use]
     pub fn decode(bytes: &[u8; Self::SIZE]) -> Option<Self> {
         let sound =
@@ -77,13 +77,12 @@ impl Head {
             2 => Some(Insert { at, kind: InsertKind::DropMarker }),
             _ => return None,
         };
-        Some(Self {
-            base: word(bytes, 8)?,
-            cut: word(bytes, 16)?,
-            dropped: word(bytes, 24)?,
-            announced: word(bytes, 32)?,
-            insert,
-        })
+        let (base, cut) = (word(bytes, 8)?, word(bytes, 16)?);
+        let is_place = base <= LAST_OFFSET && cut <= LAST_OFFSET && (cut == 0 || cut >= base);
+        if !is_place || insert.is_some_and(|insert| insert.at > LAST_OFFSET) {
+            return None;
+        }
+        Some(Self { base, cut, dropped: word(bytes, 24)?, announced: word(bytes, 32)?, insert })
     }
 }
 
@@ -92,11 +91,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_head_that_speaks_of_places_that_no_file_has_is_none() {
+        let head = Head { base: 7, cut: 9, ..Head::default() };
+        let beyond = LAST_OFFSET + 1;
+        for wrong in [
+            Head { base: beyond, cut: 0, ..head },
+            Head { cut: beyond, ..head },
+            Head { cut: 6, ..head },
+            Head { insert: Some(Insert { at: beyond, kind: InsertKind::LineEnd }), ..head },
+        ] {
+            assert_eq!(Head::decode(&wrong.encode()), None, "{wrong:?}");
+        }
+        assert_eq!(Head::decode(&head.encode()), Some(head));
+    }
+
+    #[test]
     fn a_head_reads_back_and_a_flipped_bit_is_noticed() {
         for insert in [
             None,
             Some(Insert { at: 9, kind: InsertKind::LineEnd }),
-            Some(Insert { at: u64::MAX, kind: InsertKind::DropMarker }),
+            Some(Insert { at: LAST_OFFSET, kind: InsertKind::DropMarker }),
         ] {
             let head = Head { base: 7, cut: 11, dropped: u64::MAX, announced: 1, insert };
             let bytes = head.encode();

@@ -278,9 +278,14 @@ fn is_empty(folder: &Path) -> bool {
 
 fn members(folder: &Path) -> Vec<Member> {
     let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    let pids = text.lines().filter_map(|line| line.parse().ok());
-    let processes = pids.filter_map(|pid| Seen::look(pid).ok());
+    let processes = pids_in(&text).filter_map(|pid| Seen::look(pid).ok());
     processes.filter(|process| !process.has_ended()).map(|process| (&process).into()).collect()
+}
+
+/// The members that a `cgroup.procs` lists; 0 stands for a process of another namespace.
+// Source: cgroups(7), pid_namespaces(7).
+pub(super) fn pids_in(text: &str) -> impl Iterator<Item = u32> + '_ {
+    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0)
 }
 
 fn find_base(name: &str) -> Result<Base, String> {

@@ -92,3 +92,23 @@ fn a_long_history_is_written_anew_and_says_the_same() {
     assert_eq!(read.file, mark(19_999));
     assert_eq!((read.offsets["a/stdout"], read.offsets["b/stdout"]), (19_998, 19_999));
 }
+
+#[test]
+fn a_commit_that_was_torn_away_with_another_does_not_come_back_behind_a_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cursors");
+    let mut cursors = Cursors::open(folder.path()).unwrap();
+    commit(&mut cursors, 10, &[("a/stdout", 5)]);
+    let begin = std::fs::read(&path).unwrap().len();
+    // Two commits of one length, and the loss of power damages the first of them.
+    commit(&mut cursors, 20, &[("a/stdout", 6)]);
+    commit(&mut cursors, 30, &[("a/stdout", 7)]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[begin] = b'?';
+    std::fs::write(&path, bytes).unwrap();
+    let mut cursors = Cursors::open(folder.path()).unwrap();
+    assert_eq!(read(folder.path()).file, mark(10));
+    commit(&mut cursors, 40, &[("a/stdout", 8)]);
+    let after = read(folder.path());
+    assert_eq!((after.file, after.offsets["a/stdout"]), (mark(40), 8));
+}

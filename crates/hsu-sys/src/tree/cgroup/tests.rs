@@ -51,6 +51,11 @@ fn each_mechanism(name: &str) -> Vec<Cgroups> {
 }
 
 #[test]
+fn a_member_of_another_namespace_is_no_process_that_can_be_looked_at() {
+    assert_eq!(pids_in("1\n0\n22\nx\n").collect::<Vec<_>>(), [1, 22]);
+}
+
+#[test]
 fn everything_that_came_to_be_in_the_group_is_killed_and_the_group_is_gone() {
     for mut groups in each_mechanism("kill") {
         let text = groups.describe();
