@@ -23,7 +23,7 @@ struct Needed {
 }
 
 /// Everything beyond a Rust toolchain.
-const NEEDED: [Needed; 8] = [
+const NEEDED: &[Needed] = &[
     Needed { package: "gcc", reason: "the linker, and the bundled SQLite", service: None },
     Needed { package: "g++", reason: "the engine of the fuzzers", service: None },
     Needed { package: "libc6-dev", reason: "the C library's headers", service: None },
@@ -47,7 +47,7 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub(crate) fn install() -> Result<()> {
     if !command::works(Command::new("dpkg-query").arg("--version")) {
         println!("  not Debian: install these by hand, tests that miss one will say so");
-        for needed in &NEEDED {
+        for needed in NEEDED {
             println!("    {}: {}", needed.package, needed.reason);
         }
         return Ok(());
