@@ -86,6 +86,14 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
             format!("run {run} found running with PID {pid}"),
             json!({"run": run.0, "pid": pid}),
         ),
+        EventKind::Released { run, reason } => (
+            "released",
+            format!("run {run} is not watched any more: {reason}"),
+            json!({"run": run.0, "reason": reason}),
+        ),
+        EventKind::NotFound { reason } => {
+            ("not_found", format!("not attached: {reason}"), json!({"reason": reason}))
+        }
         EventKind::SpawnFailed { run, error } => (
             "spawn_failed",
             format!("run {run} could not be started: {error}"),
@@ -176,6 +184,8 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::StateChanged { .. }
         | EventKind::Spawned { .. }
         | EventKind::Adopted { .. }
+        | EventKind::Released { .. }
+        | EventKind::NotFound { .. }
         | EventKind::SpawnFailed { .. }
         | EventKind::Exited { .. }
         | EventKind::RestartScheduled { .. }

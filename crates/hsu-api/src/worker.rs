@@ -20,7 +20,7 @@ pub struct WorkerList {
 pub struct WorkerView {
     /// Its name.
     pub id: String,
-    /// What it is doing: registered, starting, running, stopping, stopped, backing-off, tripped, failed.
+    /// What it is doing: registered, searching, starting, running, stopping, stopped, backing-off, tripped, failed.
     pub state: String,
     /// Whether it does its job.
     pub ready: bool,
@@ -53,6 +53,9 @@ pub struct WorkerView {
     /// Processes that a kill did not end.
     #[serde(default)]
     pub survivors: Vec<u32>,
+    /// The processes of somebody else that are watched as this worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<u32>,
 }
 
 /// How a run ended.
@@ -140,6 +143,7 @@ impl WorkerView {
             cpu_seconds: None,
             memory_bytes: None,
             survivors: status.survivors.clone(),
+            attached: status.attached.iter().map(|process| process.pid).collect(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! when nothing was an error.
 
 mod checks;
+mod discovery;
 mod execution;
 mod folders;
 mod logs;

@@ -1,5 +1,6 @@
 //! The summary of a configuration that the predecessors' `GetConfigSummary` gave.
 
+use hsu_model::discovery::Search;
 use hsu_model::master::{FleetSpec, LogLevel};
 use hsu_model::worker::{Unit, WorkerSpec};
 use serde_json::{Value, json};
@@ -25,6 +26,12 @@ fn worker(spec: &WorkerSpec) -> Value {
             "type": "managed",
             "enabled": spec.enabled,
             "executable_path": managed.execution.program,
+        }),
+        Unit::Unmanaged(unmanaged) => json!({
+            "id": id,
+            "type": "unmanaged",
+            "enabled": spec.enabled,
+            "discovery_method": unmanaged.discovery.searches.first().map(Search::method),
         }),
         // Kinds that this version does not know have nothing more to tell.
         Unit::Departed(_) | _ => json!({ "id": id, "enabled": spec.enabled }),

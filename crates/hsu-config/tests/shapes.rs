@@ -15,6 +15,8 @@ use hsu_model::worker::{Managed, Unit};
 mod checks;
 #[path = "shapes/flat.rs"]
 mod flat;
+#[path = "shapes/found.rs"]
+mod found;
 #[path = "shapes/logs.rs"]
 mod logs;
 #[path = "shapes/restarts.rs"]
@@ -259,12 +261,18 @@ fn what_is_left_out_is_the_documented_default() {
 
 #[test]
 fn no_spelling_of_the_reference_page_is_without_a_case() {
-    let files: Vec<_> =
-        [roots::shapes(), restarts::shapes(), logs::shapes(), checks::shapes(), flat::shapes()]
-            .iter()
-            .flatten()
-            .flat_map(|shape| [shape.file(), shape.other_file()])
-            .collect();
+    let files: Vec<_> = [
+        roots::shapes(),
+        restarts::shapes(),
+        logs::shapes(),
+        checks::shapes(),
+        flat::shapes(),
+        found::shapes(),
+    ]
+    .iter()
+    .flatten()
+    .flat_map(|shape| [shape.file(), shape.other_file()])
+    .collect();
     let is_used = |key: &str| {
         let before = |text: &str| text.ends_with([' ', '{', ',']) || text.is_empty();
         let written = format!("{key}:");

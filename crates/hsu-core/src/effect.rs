@@ -2,8 +2,10 @@
 
 use alloc::vec::Vec;
 
+use hsu_model::discovery::ProgramId;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
 
 use crate::answer::Answer;
 use crate::input::Ticket;
@@ -15,6 +17,17 @@ pub enum Scope {
     Process,
     /// Its process group.
     Tree,
+}
+
+/// What a service manager is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceVerb {
+    /// To start it.
+    Start,
+    /// To restart it.
+    Restart,
+    /// To stop it.
+    Stop,
 }
 
 /// Something to be done, in the order of the list.
@@ -45,6 +58,38 @@ pub enum Effect {
         run: RunId,
         /// Whether the worker has no other run, so that everything of it goes.
         whole: bool,
+    },
+    /// Look for the process of a worker, at once and then again and again; or not any more.
+    Search {
+        /// The worker.
+        worker: WorkerId,
+        /// Whether to look.
+        wanted: bool,
+    },
+    /// Take hold of a process that somebody else started, if it is still this one and
+    /// runs this program, and answer with `Input::Attached` or `Input::AttachFailed`.
+    Attach {
+        /// For this worker.
+        worker: WorkerId,
+        /// As this run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+        /// What it runs.
+        program: ProgramId,
+    },
+    /// Let go of such a process.
+    Release {
+        /// The run.
+        run: RunId,
+    },
+    /// Have such a worker started, restarted or stopped by whoever manages it, and
+    /// answer with `Input::Serviced`.
+    Service {
+        /// The worker.
+        worker: WorkerId,
+        /// What to ask for.
+        verb: ServiceVerb,
     },
     /// Answer a command, once the records before it are durable; exactly one for each ticket.
     Reply {

@@ -9,13 +9,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::restart::StartRate;
 use hsu_model::status::WorkerStatus;
-use hsu_model::time::{Now, Tick};
+use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::{Departure, WorkerSpec};
 
 use crate::answer::{Answer, Refusal};
+use crate::attachment::Watched;
 use crate::effect::Effect;
 use crate::input::{Command, Input, ShutdownMode, Ticket};
 use crate::rate::Limiter;
@@ -24,6 +26,7 @@ use crate::restart::Cause;
 use crate::worker::{Context, Phase, Worker};
 
 mod check;
+mod watching;
 
 pub use check::Broken;
 
@@ -44,6 +47,11 @@ pub struct Fleet {
     settings: Settings,
     workers: BTreeMap<WorkerId, Worker>,
     runs: BTreeMap<RunId, WorkerId>,
+    /// Those that somebody else starts.
+    watched: BTreeMap<WorkerId, Watched>,
+    watched_runs: BTreeMap<RunId, WorkerId>,
+    /// Those among them that are not configured any more.
+    unwatched: Vec<WorkerId>,
     limiter: Limiter,
     next_run: u64,
     deadlines: BTreeSet<(Tick, WorkerId)>,
@@ -77,6 +85,9 @@ impl Fleet {
             settings,
             workers: BTreeMap::new(),
             runs: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            watched_runs: BTreeMap::new(),
+            unwatched: Vec::new(),
             limiter: Limiter::new(settings.start_rate),
             next_run: settings.next_run.max(1),
             deadlines: BTreeSet::new(),
@@ -92,8 +103,12 @@ impl Fleet {
         if record.is_some_and(|record| record.removed) && resume == Resume::Continue {
             return;
         }
+        if self.add_watched(&spec, record, resume) {
+            return;
+        }
         let mut worker = Worker::new(spec);
-        if let Some(record) = record {
+        // Of a worker that somebody else started nothing goes on in one that we start.
+        if let Some(record) = record.filter(|record| record.attached.is_none()) {
             worker.import(record, resume);
         }
         let id = worker.id().clone();
@@ -104,6 +119,10 @@ impl Fleet {
     /// Adds a worker that is not configured any more: what runs of it is ended as it
     /// was to be ended, then it is forgotten. Call it before the first step.
     pub fn depart(&mut self, id: WorkerId, record: &WorkerRecord) {
+        if record.attached.is_some() {
+            // Its processes are somebody else's, and go on.
+            return self.unwatched.push(id);
+        }
         let spec = WorkerSpec::departed(id.clone(), record.departure.clone());
         let mut worker = Worker::new(Arc::new(spec));
         worker.import(record, Resume::Continue);
@@ -129,14 +148,7 @@ impl Fleet {
                 });
             }
             Input::Exited { worker, run, exit, at, wall } => {
-                let known = self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
-                    w.on_exited(c, run, exit, at, wall);
-                });
-                if !known {
-                    // A worker that is not configured any more: nobody waits for it.
-                    out.push(Effect::KillTree { worker, run, whole: true });
-                    out.push(Effect::Acknowledge { run });
-                }
+                self.exited(now, entropy, (worker, run, exit), (at, wall), out);
             }
             Input::Adopted { worker, run, process, started } => {
                 // Nobody else would ever stop what an earlier life left.
@@ -159,14 +171,11 @@ impl Fleet {
                     w.on_survivors(c, run, pids);
                 });
             }
-            Input::Settled { unknown } => {
-                self.settled = true;
-                let mut entropy = entropy;
-                for id in self.ids() {
-                    self.with(now, entropy, &id, Actor::Master, out, |w, c| w.settle(c, unknown));
-                    entropy = scatter(entropy);
-                }
-            }
+            watched @ (Input::Sighted { .. }
+            | Input::Attached { .. }
+            | Input::AttachFailed { .. }
+            | Input::Serviced { .. }) => self.step_watched(now, entropy, watched, out),
+            Input::Settled { unknown } => self.settle(now, entropy, unknown, out),
             Input::HealthFailed { run, severity } => {
                 self.find(now, entropy, run, Cause::Health(severity), out);
             }
@@ -187,7 +196,7 @@ impl Fleet {
             Input::Exited { worker, run, .. }
             | Input::Adopted { worker, run, .. }
             | Input::Pending { worker, run } => {
-                let is_theirs = self.runs.get(run).is_none_or(|owner| owner == worker);
+                let is_theirs = self.worker_of(*run).is_none_or(|owner| owner == worker);
                 if is_theirs {
                     self.see_run(*run);
                 }
@@ -200,6 +209,10 @@ impl Fleet {
             Input::Command { .. }
             | Input::SpawnFailed { .. }
             | Input::Survivors { .. }
+            | Input::Sighted { .. }
+            | Input::Attached { .. }
+            | Input::AttachFailed { .. }
+            | Input::Serviced { .. }
             | Input::Settled { .. }
             | Input::HealthFailed { .. }
             | Input::ResourceViolation { .. }
@@ -209,10 +222,53 @@ impl Fleet {
         }
     }
 
-    fn find(&mut self, now: Now, entropy: u64, run: RunId, cause: Cause, out: &mut Vec<Effect>) {
-        self.with_run(now, entropy, run, out, |worker, context| {
-            worker.on_finding(context, run, cause);
+    fn exited(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        (worker, run, exit): (WorkerId, RunId, Exit),
+        (at, wall): (Tick, WallTime),
+        out: &mut Vec<Effect>,
+    ) {
+        if self.was_watched(&worker, run) {
+            // A stale report: the process was let go, or its end is known.
+            return;
+        }
+        let watched = self.with_watched_run(now, entropy, run, out, |w, c| {
+            w.on_exited(c, run, exit, at, wall);
         });
+        let known = watched
+            || self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
+                w.on_exited(c, run, exit, at, wall);
+            });
+        if !known {
+            // A worker that is not configured any more: nobody waits for it.
+            out.push(Effect::KillTree { worker, run, whole: true });
+            out.push(Effect::Acknowledge { run });
+        }
+    }
+
+    fn settle(&mut self, now: Now, entropy: u64, unknown: UnknownExit, out: &mut Vec<Effect>) {
+        let is_first = !core::mem::replace(&mut self.settled, true);
+        if is_first {
+            self.settle_watched(now, entropy, unknown, out);
+        }
+        let mut entropy = entropy;
+        for id in self.ids() {
+            self.with(now, entropy, &id, Actor::Master, out, |w, c| w.settle(c, unknown));
+            entropy = scatter(entropy);
+        }
+    }
+
+    fn find(&mut self, now: Now, entropy: u64, run: RunId, cause: Cause, out: &mut Vec<Effect>) {
+        let watched = self.with_watched_run(now, entropy, run, out, |watched, context| {
+            watched.on_finding(context, run, cause);
+        });
+        if !watched {
+            self.with_run(now, entropy, run, out, |worker, context| {
+                worker.on_finding(context, run, cause);
+            });
+        }
     }
 
     /// When [`Input::Wake`] is due next.
@@ -236,37 +292,44 @@ impl Fleet {
 
     /// Every worker, by id.
     pub fn statuses(&self) -> impl Iterator<Item = WorkerStatus> + '_ {
-        self.workers.values().map(Worker::status)
+        let own = self.workers.values().map(Worker::status);
+        own.chain(self.watched.values().map(Watched::status))
     }
 
     /// One worker.
     #[must_use]
     pub fn status(&self, id: &WorkerId) -> Option<WorkerStatus> {
-        self.workers.get(id).map(Worker::status)
+        let watched = self.watched.get(id).map(Watched::status);
+        watched.or_else(|| self.workers.get(id).map(Worker::status))
     }
 
     /// The latest changes of state of one worker, oldest first.
     #[must_use]
     pub fn history(&self, id: &WorkerId) -> Vec<Transition> {
-        self.workers.get(id).map(|worker| worker.transitions().collect()).unwrap_or_default()
+        match self.watched.get(id) {
+            Some(watched) => watched.transitions().collect(),
+            None => self.workers.get(id).map(|w| w.transitions().collect()).unwrap_or_default(),
+        }
     }
 
     /// Everything durable about one worker; none when it was removed.
     #[must_use]
     pub fn export(&self, id: &WorkerId) -> Option<WorkerRecord> {
-        self.workers.get(id).map(Worker::export)
+        let watched = self.watched.get(id).map(Watched::export);
+        watched.or_else(|| self.workers.get(id).map(Worker::export))
     }
 
     /// What a worker is to be.
     #[must_use]
     pub fn spec(&self, id: &WorkerId) -> Option<&Arc<WorkerSpec>> {
-        self.workers.get(id).map(|worker| &worker.spec)
+        let watched = self.watched.get(id).map(|watched| &watched.spec);
+        watched.or_else(|| self.workers.get(id).map(|worker| &worker.spec))
     }
 
     /// The worker of a run that is not over.
     #[must_use]
     pub fn worker_of(&self, run: RunId) -> Option<&WorkerId> {
-        self.runs.get(&run)
+        self.runs.get(&run).or_else(|| self.watched_runs.get(&run))
     }
 
     /// A run number that the keeper knows is never given again, even when the record
@@ -399,6 +462,9 @@ impl Fleet {
         let refuse = |refusal, out: &mut Vec<Effect>| {
             out.push(Effect::Reply { ticket, answer: Answer::Refused(refusal) });
         };
+        if self.command_watched(now, entropy, (ticket, actor.clone(), &id), command, out) {
+            return;
+        }
         let Some(worker) = self.workers.get(&id) else {
             return refuse(Refusal::Unknown { worker: id }, out);
         };
@@ -441,7 +507,9 @@ impl Fleet {
         let due: Vec<_> =
             self.deadlines.iter().take_while(is_due).map(|(_, id)| id.clone()).collect();
         for id in due {
-            self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
+            if !self.with_watched(now, entropy, &id, Actor::Master, out, Watched::on_due) {
+                self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
+            }
         }
         if let Some(Ending { haste: Haste::Until(due), .. }) = self.ending
             && due <= now.tick
@@ -462,6 +530,9 @@ impl Fleet {
         self.ending = Some(Ending { mode, haste, told: false });
         for id in self.ids() {
             self.with(now, entropy, &id, actor.clone(), out, Worker::on_shutdown);
+        }
+        for id in self.watched.keys().cloned().collect::<Vec<_>>() {
+            self.with_watched(now, entropy, &id, actor.clone(), out, Watched::on_shutdown);
         }
     }
 

@@ -63,6 +63,10 @@ impl Gate {
             | Effect::Persist { .. }
             | Effect::Forget { .. }
             | Effect::Acknowledge { .. }
+            | Effect::Search { .. }
+            | Effect::Attach { .. }
+            | Effect::Release { .. }
+            | Effect::Service { .. }
             | Effect::AllStopped => None,
         };
         number.copied().filter(|number| *number > durable)
@@ -102,6 +106,10 @@ impl Effect {
             | Self::Signal { .. }
             | Self::KillTree { .. }
             | Self::Reply { .. }
+            | Self::Search { .. }
+            | Self::Attach { .. }
+            | Self::Release { .. }
+            | Self::Service { .. }
             | Self::AllStopped => false,
         }
     }

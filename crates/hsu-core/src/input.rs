@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use hsu_model::discovery::Sighting;
 use hsu_model::event::Actor;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
@@ -129,6 +130,34 @@ pub enum Input {
         run: RunId,
         /// What is left.
         pids: Vec<u32>,
+    },
+    /// What a search for the process of a worker came to.
+    Sighted {
+        /// The worker.
+        worker: WorkerId,
+        /// What was seen.
+        sighting: Sighting,
+    },
+    /// A process of somebody else is held.
+    Attached {
+        /// As this run.
+        run: RunId,
+        /// When it started.
+        started: (Tick, WallTime),
+    },
+    /// A process of somebody else cannot be held.
+    AttachFailed {
+        /// The run that it was to be.
+        run: RunId,
+        /// Why; none when it is gone.
+        error: Option<String>,
+    },
+    /// A service manager has done what it was asked for, or not.
+    Serviced {
+        /// The worker.
+        worker: WorkerId,
+        /// Why not.
+        error: Option<String>,
     },
     /// Every process of an earlier life has been reported. What is missing now
     /// is gone; what shall run and does not is started.

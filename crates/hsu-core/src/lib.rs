@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod answer;
+mod attachment;
 pub mod breaker;
 pub mod clearing;
 pub mod effect;

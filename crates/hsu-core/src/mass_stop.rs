@@ -48,7 +48,10 @@ pub fn guard(
     configured: &[WorkerSpec],
 ) -> Result<(), TooMany> {
     let configured: BTreeMap<_, _> = configured.iter().map(|spec| (&spec.id, spec)).collect();
-    let runs = |record: &WorkerRecord| !record.removed && record.run > record.accounted;
+    let runs = |record: &WorkerRecord| {
+        // What somebody else started is not stopped by us.
+        !record.removed && record.attached.is_none() && record.run > record.accounted
+    };
     let stays = |id: &WorkerId, record: &WorkerRecord| {
         configured.get(id).is_some_and(|spec| record.enabled.unwrap_or(spec.enabled))
     };

@@ -12,6 +12,12 @@ use hsu_model::exit::Exit;
 pub enum Reason {
     /// What the record of an earlier master says.
     Earlier(String),
+    /// What the search for its process came to.
+    Sought(String),
+    /// Its process is looked for.
+    Looking,
+    /// Its process ended.
+    Lost(Exit),
     /// The configuration names it.
     Configured,
     /// It shall run.
@@ -70,6 +76,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Earlier(text) => f.write_str(text),
+            Self::Sought(text) => f.write_str(text),
+            Self::Looking => f.write_str("its process is looked for"),
+            Self::Lost(exit) => write!(f, "its process ended: {exit}"),
             Self::Configured => f.write_str("named by the configuration"),
             Self::Wanted => f.write_str("it shall run"),
             Self::Unwanted => f.write_str("it shall not run"),

@@ -2,7 +2,9 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
+use hsu_model::discovery::Hint;
 use hsu_model::id::RunId;
 use hsu_model::status::{Desired, LastExit, WorkerState};
 use hsu_model::time::{Tick, WallTime};
@@ -43,6 +45,8 @@ pub struct WorkerRecord {
     pub history: VecDeque<Transition>,
     /// What it takes to end it when it is not configured any more.
     pub departure: Departure,
+    /// Of a worker that somebody else starts: the processes that are watched.
+    pub attached: Option<Vec<Hint>>,
 }
 
 /// One change of state.

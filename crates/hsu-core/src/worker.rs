@@ -226,7 +226,7 @@ impl Worker {
         match &self.spec.unit {
             Unit::Managed(managed) => managed.stop,
             Unit::Departed(departure) => departure.stop,
-            _ => Stop::default(),
+            Unit::Unmanaged(_) | _ => Stop::default(),
         }
     }
 
@@ -235,7 +235,7 @@ impl Worker {
         let pid_file = match &self.spec.unit {
             Unit::Managed(managed) => managed.pid_file.clone(),
             Unit::Departed(departure) => departure.pid_file.clone(),
-            _ => String::new(),
+            Unit::Unmanaged(_) | _ => String::new(),
         };
         Departure { stop: self.stop_settings(), pid_file }
     }
@@ -417,6 +417,7 @@ impl Worker {
             },
             reason: self.reason.to_string(),
             survivors: self.survivors.clone(),
+            attached: Vec::new(),
         }
     }
 
@@ -442,6 +443,7 @@ impl Worker {
             last_exit: self.last_exit,
             history: self.transitions().collect(),
             departure: self.departure(),
+            attached: None,
         }
     }
 
@@ -490,7 +492,8 @@ impl Worker {
             self.attempts = record.attempts;
             self.breaker = record.breaker;
             self.state = match record.state {
-                WorkerState::Registered => State::Registered,
+                // What somebody else starts has no records of this kind.
+                WorkerState::Registered | WorkerState::Searching => State::Registered,
                 WorkerState::Stopped => State::Stopped,
                 WorkerState::Tripped => State::Tripped,
                 WorkerState::Failed => State::Failed,

@@ -71,6 +71,7 @@ pub fn record(operation: u64) -> WorkerRecord {
         last_exit: None,
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
+        attached: None,
     }
 }
 

@@ -391,6 +391,7 @@ fn unknown_number(reason: UnknownExit) -> i32 {
         UnknownExit::NotOurChild => 1,
         UnknownExit::Reboot => 2,
         UnknownExit::NeverSeen => 3,
+        UnknownExit::Unwatched => 4,
         UnknownExit::KeeperLost => 0,
     }
 }
@@ -404,6 +405,7 @@ fn take_exit(from: &mut Reader<'_>) -> Result<Exit, Malformed> {
             1 => UnknownExit::NotOurChild,
             2 => UnknownExit::Reboot,
             3 => UnknownExit::NeverSeen,
+            4 => UnknownExit::Unwatched,
             _ => UnknownExit::KeeperLost,
         })),
         _ => Err(Malformed),

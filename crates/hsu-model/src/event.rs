@@ -84,6 +84,18 @@ pub enum EventKind {
         /// Its PID.
         pid: u32,
     },
+    /// A process of somebody else is not watched any more, and goes on.
+    Released {
+        /// Its run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// No process is taken for a worker whose process is looked for.
+    NotFound {
+        /// Why, or which ones would fit.
+        reason: String,
+    },
     /// A process could not be started.
     SpawnFailed {
         /// The run that did not happen.

@@ -29,6 +29,8 @@ pub enum UnknownExit {
     Reboot,
     /// The spawn was asked for, and no trace of the process was found.
     NeverSeen,
+    /// It ended while no master watched it.
+    Unwatched,
 }
 
 impl Exit {
@@ -62,6 +64,7 @@ impl fmt::Display for UnknownExit {
             Self::NotOurChild => "the process was not our child",
             Self::Reboot => "the machine was restarted",
             Self::NeverSeen => "the process was never seen",
+            Self::Unwatched => "it ended while no master watched it",
         })
     }
 }

@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod calendar;
+pub mod discovery;
 pub mod environment;
 pub mod event;
 pub mod execution;

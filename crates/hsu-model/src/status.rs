@@ -14,6 +14,8 @@ use crate::time::{Tick, WallTime};
 pub enum WorkerState {
     /// Known, never started.
     Registered,
+    /// Somebody else starts it, and its process is looked for.
+    Searching,
     /// A spawn was asked for and has not been answered.
     Starting,
     /// A process runs.
@@ -32,8 +34,9 @@ pub enum WorkerState {
 
 impl WorkerState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Registered,
+        Self::Searching,
         Self::Starting,
         Self::Running,
         Self::Stopping,
@@ -48,6 +51,7 @@ impl WorkerState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Registered => "registered",
+            Self::Searching => "searching",
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Stopping => "stopping",
@@ -116,6 +120,8 @@ pub struct WorkerStatus {
     pub reason: String,
     /// Processes of the worker that a kill did not end.
     pub survivors: Vec<u32>,
+    /// The processes of somebody else that are watched as this worker.
+    pub attached: Vec<ProcessKey>,
 }
 
 /// What the operator wants of a worker.

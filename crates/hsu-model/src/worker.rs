@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::discovery::Unmanaged;
 use crate::execution::{Execution, Stop};
 use crate::id::WorkerId;
 use crate::logs::WorkerLogs;
@@ -40,6 +41,8 @@ impl WorkerSpec {
 pub enum Unit {
     /// Started and owned by us.
     Managed(Managed),
+    /// Started by somebody else, found and watched.
+    Unmanaged(Unmanaged),
     /// Not configured any more: what runs of it is ended as it was to be ended.
     Departed(Departure),
 }

@@ -38,6 +38,7 @@ use hsu_sys::lock::StateLock;
 use replacement::Replacement;
 
 mod clearing;
+mod discovery;
 mod engine;
 mod hearing;
 mod holding;
@@ -111,6 +112,8 @@ pub struct Body {
     pub(crate) trees_keeper: Arc<AtomicU32>,
     /// Why the exit of a process that vanished before this master is unknown.
     pub(crate) unknown: UnknownExit,
+    /// Processes that somebody else started, looked for and held.
+    pub(crate) discovery: discovery::Discovering,
     pub(crate) replacement: Replacement,
     pub(crate) lock: Option<StateLock>,
     pub(crate) folder: PathBuf,
@@ -180,6 +183,7 @@ impl Body {
             contain_at: VecDeque::new(),
             trees_keeper: parts.keeper,
             unknown: parts.unknown,
+            discovery: discovery::Discovering::default(),
             replacement: Replacement::default(),
             lock: Some(parts.lock),
             folder: parts.folder,

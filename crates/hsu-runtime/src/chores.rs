@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
+use hsu_sys::process::ProcessHandle;
 use hsu_sys::tree::{Enclosure, Kill, Tree, Trees};
 use tracing::warn;
 
@@ -47,6 +48,13 @@ pub(crate) enum Chore {
         run: RunId,
         /// Its process.
         process: ProcessKey,
+    },
+    /// Kill a process that somebody else started, and everything below it.
+    KillFamily {
+        /// The process.
+        process: ProcessKey,
+        /// Our hold on it.
+        handle: Arc<ProcessHandle>,
     },
     /// Kill everything that belongs to a run.
     KillTree {
@@ -180,6 +188,9 @@ impl Work {
             }
             Chore::Contain { worker, run, process } => {
                 self.contains.push_back(Tree { worker, run, process });
+            }
+            Chore::KillFamily { process, handle } => {
+                hsu_discovery::family::kill(process, &handle);
             }
             Chore::KillTree { worker, run, process, whole } => {
                 self.kills.push(Kill { worker, run, process, whole });

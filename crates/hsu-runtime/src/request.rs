@@ -5,8 +5,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use hsu_core::answer::Answer;
 use hsu_core::input::{Command, ShutdownMode};
+use hsu_discovery::Told;
 use hsu_model::event::Actor;
-use hsu_model::id::WorkerId;
+use hsu_model::exit::Exit;
+use hsu_model::id::{RunId, WorkerId};
 use hsu_sys::reactor::Waker;
 use tokio::sync::oneshot;
 
@@ -45,6 +47,15 @@ pub(crate) enum Request {
         worker: Option<WorkerId>,
         /// What happened.
         news: OutputNews,
+    },
+    /// What a search for the process of a worker came to.
+    Sighted(Told),
+    /// A process that is watched has ended.
+    Gone {
+        /// Its run.
+        run: RunId,
+        /// How.
+        exit: Exit,
     },
     /// Replace the master by another executable.
     Upgrade {
@@ -112,6 +123,13 @@ impl Requests {
         });
         self.waker.wake();
         sent
+    }
+
+    /// Hands over what nobody tells again: waits while the loop has too much to do, and
+    /// gives up once it has ended.
+    pub(crate) fn insist(&self, request: Request) {
+        drop(self.sender.send(request));
+        self.waker.wake();
     }
 
     /// Wakes the loop without a request.

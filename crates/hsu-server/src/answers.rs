@@ -130,6 +130,10 @@ impl Answers {
                     managed.pid_file.clone(),
                 )
             }
+            Unit::Unmanaged(unmanaged) => {
+                let grace = unmanaged.rights.graceful_timeout.as_secs_f64();
+                (Vec::new(), "never", grace, String::new())
+            }
             Unit::Departed(departure) => {
                 let grace = departure.stop.graceful_timeout.as_secs_f64();
                 (Vec::new(), "never", grace, departure.pid_file.clone())
@@ -233,6 +237,7 @@ fn stuck_view(stuck: &StuckOutput) -> StuckOutputView {
 fn grace(entry: &Entry) -> Duration {
     match &entry.spec.unit {
         Unit::Managed(managed) => managed.stop.graceful_timeout,
+        Unit::Unmanaged(unmanaged) => unmanaged.rights.graceful_timeout,
         Unit::Departed(departure) => departure.stop.graceful_timeout,
         _ => Duration::ZERO,
     }
@@ -270,6 +275,9 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
         }
         WorkerState::Stopped | WorkerState::Registered => {
             format!("`hsu-master-cli start {id}` starts it")
+        }
+        WorkerState::Searching => {
+            format!("its process is looked for again; `hsu-master-cli start {id}` looks now")
         }
         WorkerState::Starting => "the keeper is starting it".to_owned(),
         WorkerState::Running => "nothing is pending".to_owned(),

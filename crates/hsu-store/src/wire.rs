@@ -3,9 +3,11 @@
 
 use hsu_core::breaker::Breaker;
 use hsu_core::record::{Transition, WorkerRecord};
+use hsu_model::discovery::{Hint, ProgramId};
 use hsu_model::execution::Stop;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
+use hsu_model::process::ProcessKey;
 use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState};
 use hsu_model::time::{Tick, WallTime};
 use hsu_model::worker::Departure;
@@ -44,7 +46,13 @@ struct Record {
     stop: Option<(i32, u64)>,
     #[serde(default)]
     pid_file: String,
+    /// Of a worker that somebody else starts: the processes that are watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attached: Option<Vec<HintText>>,
 }
+
+/// Run, PID, start, device and inode.
+type HintText = (u64, u32, u64, u64, u64);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +80,7 @@ enum ExitText {
     NotOurChild,
     Reboot,
     NeverSeen,
+    Unwatched,
 }
 
 impl From<Exit> for ExitText {
@@ -84,6 +93,7 @@ impl From<Exit> for ExitText {
             Exit::Unknown(UnknownExit::NotOurChild) => Self::NotOurChild,
             Exit::Unknown(UnknownExit::Reboot) => Self::Reboot,
             Exit::Unknown(UnknownExit::NeverSeen) => Self::NeverSeen,
+            Exit::Unknown(UnknownExit::Unwatched) => Self::Unwatched,
         }
     }
 }
@@ -98,6 +108,7 @@ impl From<ExitText> for Exit {
             ExitText::NotOurChild => Self::Unknown(UnknownExit::NotOurChild),
             ExitText::Reboot => Self::Unknown(UnknownExit::Reboot),
             ExitText::NeverSeen => Self::Unknown(UnknownExit::NeverSeen),
+            ExitText::Unwatched => Self::Unknown(UnknownExit::Unwatched),
         }
     }
 }
@@ -157,6 +168,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
             .collect(),
         stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
         pid_file: departure.pid_file.clone(),
+        attached: record.attached.as_ref().map(|hints| hints.iter().map(hint_text).collect()),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -239,7 +251,21 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             }),
             pid_file: record.pid_file,
         },
+        attached: record.attached.map(|hints| hints.into_iter().map(hint).collect()),
     })
+}
+
+fn hint_text(hint: &Hint) -> HintText {
+    let (process, program) = (hint.process, hint.program);
+    (hint.run.0, process.pid, process.started_at, program.device, program.inode)
+}
+
+fn hint((run, pid, started_at, device, inode): HintText) -> Hint {
+    Hint {
+        run: RunId(run),
+        process: ProcessKey { pid, started_at },
+        program: ProgramId { device, inode },
+    }
 }
 
 fn removed_record() -> WorkerRecord {
@@ -259,6 +285,7 @@ fn removed_record() -> WorkerRecord {
         last_exit: None,
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
+        attached: None,
     }
 }
 

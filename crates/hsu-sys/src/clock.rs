@@ -39,6 +39,22 @@ fn tick() -> Tick {
     Tick(u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// How long the host has run, sleep included.
+#[cfg(target_os = "linux")]
+pub(crate) fn since_boot() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    std::time::Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds)
+}
+
+/// There is nothing to compare it with here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn since_boot() -> std::time::Duration {
+    std::time::Duration::from_nanos(tick().0)
+}
+
 /// The id that the kernel gave this boot; all zeroes where it gives none.
 ///
 /// Read once; it does not change while this process lives.

@@ -185,6 +185,86 @@ pub(crate) fn parse_pid(text: &[u8]) -> Option<u32> {
     number.parse().ok().filter(|pid| *pid > 1 && *pid <= i32::MAX.unsigned_abs())
 }
 
+/// What a PID file says, and what tells whether it is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PidHint {
+    /// The PID.
+    pub pid: u32,
+    /// The owner of the file.
+    pub owner: u32,
+    /// When it was written.
+    pub written: std::time::SystemTime,
+}
+
+/// What tells one version of a file from the next, in one cheap look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileVersion {
+    identity: (u64, u64),
+    length: u64,
+    written: Option<std::time::SystemTime>,
+}
+
+/// The version of a file; none when there is none. Follows no link at its end.
+#[must_use]
+pub fn version(path: &Path) -> Option<FileVersion> {
+    let found = fs::symlink_metadata(path).ok()?;
+    let (identity, length) = (os::identity(&found), found.len());
+    Some(FileVersion { identity, length, written: found.modified().ok() })
+}
+
+/// Reads a PID file that somebody else wrote. Its owner is told and not judged: whoever
+/// acts on it compares the owner with the process.
+///
+/// # Errors
+/// [`PidFileError`]; a pipe or a device is refused without waiting for it, and so is a
+/// file in a folder that everybody may write.
+pub fn read_foreign_pid_file(path: &Path) -> Result<PidHint, PidFileError> {
+    let file = os::open_plain(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(PidFileError::NotAFile);
+    }
+    if os::is_open_to(&found, Others::Everybody) || is_in_an_open_folder(path)? {
+        return Err(PidFileError::Writable);
+    }
+    if found.len() > LONGEST_PID_FILE {
+        return Err(PidFileError::Malformed);
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST_PID_FILE + 1).read_to_end(&mut text)?;
+    let pid = parse_pid(&text).ok_or(PidFileError::Malformed)?;
+    Ok(PidHint { pid, owner: os::owner(&found), written: found.modified()? })
+}
+
+/// Whether everybody may put another file in the place of one, or of a folder above it.
+fn is_in_an_open_folder(path: &Path) -> io::Result<bool> {
+    for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+        if os::is_open_folder(&fs::metadata(folder)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The file of a program, whatever its path.
+///
+/// # Errors
+/// The kernel's.
+pub fn program_id(path: &Path) -> io::Result<hsu_model::discovery::ProgramId> {
+    let (device, inode) = os::identity(&fs::metadata(path)?);
+    Ok(hsu_model::discovery::ProgramId { device, inode })
+}
+
+/// Device and number of a file.
+pub(crate) fn identity(found: &fs::Metadata) -> (u64, u64) {
+    os::identity(found)
+}
+
+/// The owner of a file.
+pub(crate) fn owner(found: &fs::Metadata) -> u32 {
+    os::owner(found)
+}
+
 /// Whose permission to write is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Others {

@@ -6,9 +6,11 @@
 //! elsewhere a function that cannot do its job says so.
 #![cfg_attr(unix, expect(unsafe_code, reason = "it speaks with the kernel"))]
 
+pub mod census;
 pub mod clock;
 pub mod datagram;
 pub mod descriptors;
+pub mod exits;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;

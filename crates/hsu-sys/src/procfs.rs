@@ -18,7 +18,7 @@ pub(crate) fn read<'a>(pid: u32, name: &str, buffer: &'a mut [u8]) -> io::Result
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
-fn open(pid: u32, name: &str) -> io::Result<File> {
+pub(crate) fn open(pid: u32, name: &str) -> io::Result<File> {
     let mut path = [0_u8; 48];
     let mut rest = path.as_mut_slice();
     write!(rest, "/proc/{pid}/{name}")?;
@@ -30,6 +30,7 @@ fn open(pid: u32, name: &str) -> io::Result<File> {
 /// The fields of `/proc/PID/stat` after the name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat<'a> {
+    name: &'a [u8],
     fields: &'a str,
 }
 
@@ -44,7 +45,14 @@ impl<'a> Stat<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let name_ends = bytes.iter().rposition(|byte| *byte == b')')?;
         let fields = std::str::from_utf8(bytes.get(name_ends + 1..)?).ok()?;
-        Some(Self { fields })
+        let name_begins = bytes.iter().position(|byte| *byte == b'(')?;
+        let name = bytes.get(name_begins + 1..name_ends)?;
+        Some(Self { name, fields })
+    }
+
+    /// The name of the process.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        self.name
     }
 
     /// A number by its place in proc_pid_stat(5), 4 or higher.
@@ -82,6 +90,10 @@ impl Seen {
     pub(crate) fn look(pid: u32) -> io::Result<Self> {
         let mut buffer = [0; STAT];
         let stat = Stat::read(pid, &mut buffer)?;
+        Self::of(pid, &stat)
+    }
+
+    pub(crate) fn of(pid: u32, stat: &Stat<'_>) -> io::Result<Self> {
         let number = |place| stat.number(place).ok_or(io::ErrorKind::InvalidData);
         Ok(Self {
             key: ProcessKey { pid, started_at: number(22)? },

@@ -82,6 +82,11 @@ fn units() -> Units {
     })
 }
 
+/// In how many steps the kernel counts a second of a process.
+pub(crate) fn ticks_per_second() -> u64 {
+    units().ticks_per_second
+}
+
 /// There is no `/proc` to count in here.
 #[cfg(not(unix))]
 fn units() -> Units {

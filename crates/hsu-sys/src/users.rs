@@ -56,6 +56,18 @@ pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Identit
     os::resolve(user, group).map(Some)
 }
 
+/// The user that this process acts as; 0 is root, and where there are no users.
+#[must_use]
+pub fn effective() -> u32 {
+    os::effective()
+}
+
+/// The name of a user; the number when it has none.
+#[must_use]
+pub fn name(uid: u32) -> String {
+    os::name(uid).unwrap_or_else(|| uid.to_string())
+}
+
 /// A number that can be an id: -1 means "unchanged" to the kernel and is none.
 #[cfg(unix)]
 fn id_number(text: &str) -> Option<u32> {

@@ -89,6 +89,7 @@ pub(crate) fn running(id: &str) -> WorkerStatus {
         next_attempt: None,
         reason: "restarted after signal SIGKILL".to_owned(),
         survivors: Vec::new(),
+        attached: Vec::new(),
     }
 }
 

@@ -5,10 +5,8 @@ use std::time::Duration;
 use super::Context;
 use super::worker::required;
 use crate::findings::{At, Place};
-use crate::schema::discovery::{Discovery, Method};
 use crate::schema::flat::FlatHealth;
 use crate::schema::health::{HealthCheck, HealthType, RunOptions};
-use crate::schema::unit::UnmanagedUnit;
 use crate::value::duration;
 
 /// The documented interval and timeout of a check.
@@ -102,47 +100,5 @@ fn rhythm(
         if let (Some(interval), Some(_)) = (interval, timeout) {
             problem.see(interval.place, "`interval` is set here");
         }
-    }
-}
-
-/// A worker that somebody else starts.
-pub(super) fn unmanaged(written: Option<&At<UnmanagedUnit>>, context: &mut Context<'_>) {
-    let Some(written) = written else {
-        return;
-    };
-    let unit = &written.value;
-    health(unit.health_check.as_deref(), context);
-    let discovery = unit.discovery.as_deref();
-    if let Some(found) = required("discovery", discovery, &unit.refused, written.place, context) {
-        discover(&found.value, found.place, context);
-    }
-}
-
-/// The keys that a method of discovery needs.
-fn discover(discovery: &Discovery, place: Place, context: &mut Context<'_>) {
-    let refused = &discovery.refused;
-    let method = discovery.method.as_deref();
-    match required("method", method, refused, place, context).map(|method| method.value) {
-        Some(Method::PidFile) => {
-            let file = discovery.pid_file.as_deref();
-            if let Some(file) = required("pid_file", file, refused, place, context)
-                && !context.paths().is_absolute(&file.value.0)
-            {
-                context
-                    .findings
-                    .error("value", file.place, "the path of a PID file is absolute")
-                    .hint("write it from `/`");
-            }
-        }
-        Some(Method::ProcessName) => {
-            required("process_name", discovery.process_name.as_deref(), refused, place, context);
-        }
-        Some(Method::Port) => {
-            required("port", discovery.port.as_deref(), refused, place, context);
-        }
-        Some(Method::ServiceName) => {
-            required("service_name", discovery.service_name.as_deref(), refused, place, context);
-        }
-        None => {}
     }
 }

@@ -9,7 +9,7 @@ use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec
 use super::execution::Program;
 use super::folders::{self, Folders, Missing};
 use super::logs::Collection;
-use super::{Context, checks, execution, logs, master, one_of, restart, signal};
+use super::{Context, checks, discovery, execution, logs, master, one_of, restart, signal};
 use crate::findings::{At, Place, shown};
 use crate::schema::execution::ProcessFile;
 use crate::schema::restart::ContextAware;
@@ -157,7 +157,8 @@ fn one(
     let resolved = match kind.map(|kind| kind.value) {
         Some(WorkerType::Managed) => {
             let unit = required("unit", unit, &worker.refused, place, context)?;
-            managed(&name, worker, unit, common, context)
+            let made = managed(&name, worker, unit, common, context);
+            made.map(|(metadata, managed)| (metadata, Resolved::Managed(managed)))
         }
         Some(WorkerType::Integrated) => {
             not_created("integrated", kind, unit, context);
@@ -165,19 +166,21 @@ fn one(
             None
         }
         Some(WorkerType::Unmanaged) => {
-            not_created("unmanaged", kind, unit, context);
-            checks::unmanaged(unit.and_then(|unit| unit.value.unmanaged.as_deref()), context);
-            None
+            // A predecessor's document has one that only says that it is there.
+            if unit.is_none() && !worker.refused.contains(&"unit") {
+                nothing_to_find(kind, place, context);
+            }
+            unmanaged(&name, unit?, context)
         }
         None => None,
     };
-    let (metadata, managed) = resolved?;
+    let (metadata, unit) = resolved?;
     Some(WorkerSpec {
         id: id?,
         enabled: worker.enabled.as_deref().is_none_or(|enabled| enabled.value),
         profile: worker.profile_type.as_deref().map_or(Profile::Default, |profile| profile.value.0),
         metadata,
-        unit: Resolved::Managed(managed),
+        unit,
     })
 }
 
@@ -188,10 +191,7 @@ fn not_created(
     unit: Option<&At<Unit>>,
     context: &mut Context<'_>,
 ) {
-    let section = unit.is_some_and(|unit| match name {
-        "integrated" => unit.value.integrated.is_some(),
-        _ => unit.value.unmanaged.is_some(),
-    });
+    let section = unit.is_some_and(|unit| unit.value.integrated.is_some());
     if let (false, Some(kind)) = (section, kind) {
         context.findings.notice("not-built", (name, "worker"), kind.place, || {
             let message = format!("workers of type `{name}` are not built yet");
@@ -275,6 +275,31 @@ fn managed(
         execution: execution::resolve(program.as_ref(), context),
     };
     Some((metadata(id, section.metadata.as_deref()), managed))
+}
+
+/// A worker that somebody else starts.
+fn unmanaged(
+    id: &WorkerId,
+    unit: &At<Unit>,
+    context: &mut Context<'_>,
+) -> Option<(Metadata, Resolved)> {
+    let refused = &unit.value.refused;
+    let section = unit.value.unmanaged.as_deref();
+    let section = required("unmanaged", section, refused, unit.place, context)?;
+    let resolved = discovery::unmanaged(&section.value, section.place, context)?;
+    Some((metadata(id, section.value.metadata.as_deref()), Resolved::Unmanaged(resolved)))
+}
+
+/// A worker that somebody else starts, and nothing says how it is found.
+fn nothing_to_find(kind: Option<&At<WorkerType>>, place: Place, context: &mut Context<'_>) {
+    context
+        .findings
+        .warning(
+            "no-discovery",
+            kind.map_or(place, |kind| kind.place),
+            "nothing says how this is found",
+        )
+        .hint("the worker is not created; write `unit.unmanaged.discovery`");
 }
 
 fn missing_execution(unit: &At<Unit>, context: &mut Context<'_>) {

@@ -1,24 +1,117 @@
-//! Processes that somebody else starts. Read and checked in full; nothing looks for them yet.
+//! Processes that somebody else starts: how they are found, and what we may do to them.
 
 use std::time::Duration;
 
 use crate::findings::At;
+use crate::schema::execution::Signal;
 use crate::schema::section;
 use crate::schema::types::{Filled, Port, Whole, words};
 
-section! {
+/// Declares a section that has the keys of one search, and others.
+macro_rules! search_section {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($own:tt)* }
+    ) => {
+        section! {
+            $(#[$meta])*
+            $name {
+                method: Method { also: &["strategy"], default: "required", means: "How to find it: what tells its process from others. The key of the same name, or as said below, says more." }
+                pid_file: Filled { means: "`pid-file`: the file that holds its PID, by absolute path. The file has to belong to root or to the user of the process, and to be older than neither." }
+                process_name: Filled { means: "`process-name`: its name, exactly, as `ps -o comm` tells it; one of more than 15 bytes is completed." }
+                pattern: Filled { means: "`process-name`: a regular expression that finds something in its name; `command-line`: in its arguments, joined by spaces; `environment`: in the variable." }
+                process_args: Vec<At<String>> { means: "`process-name`: arguments that are among its own." }
+                port: Port { means: "`port`: the port it listens on, on any address of IPv4 or IPv6." }
+                protocol: Protocol { default: "tcp", means: "`port`: of which protocol." }
+                service_name: Filled { also: &["unit"], means: "`service-name`: the systemd unit that it belongs to. `consul`: the service in the registry." }
+                parent_name: Filled { means: "`parent`: the name of its parent, exactly." }
+                parent_pattern: Filled { means: "`parent`: a regular expression that finds something in that name." }
+                parent_pid_file: Filled { means: "`parent`: the file that holds its parent's PID." }
+                variable: Filled { means: "`environment`: a variable that its program was started with." }
+                value: String { means: "`environment`: what the variable holds, exactly; without it and `pattern`, anything." }
+                working_directory: Filled { means: "`working-directory`: the folder it works in, by absolute path." }
+                user: Filled { means: "`user`: who it runs as, by name or number." }
+                file: Filled { means: "`file`: a file that it has open, by absolute path." }
+                socket: Filled { means: "`socket`: the Unix socket that it listens on, by absolute path." }
+                url: Filled { means: "`consul`, `etcd`: where the registry is asked, such as `http://127.0.0.1:8500`." }
+                key: Filled { means: "`etcd`: the prefix of the keys whose values are `HOST:PORT`, a URL or `{\"Addr\": \"HOST:PORT\"}`." }
+                token_file: Filled { means: "`consul`, `etcd`: the file that holds the token to ask with, by absolute path; nobody else may read it." }
+                $($own)*
+            }
+        }
+
+        impl $name {
+            /// The keys of the search.
+            pub(crate) fn keys(&self) -> Keys<'_> {
+                Keys {
+                    refused: &self.refused,
+                    method: self.method.as_deref(),
+                    pid_file: self.pid_file.as_deref(),
+                    process_name: self.process_name.as_deref(),
+                    pattern: self.pattern.as_deref(),
+                    process_args: self.process_args.as_deref(),
+                    port: self.port.as_deref(),
+                    protocol: self.protocol.as_deref(),
+                    service_name: self.service_name.as_deref(),
+                    parent_name: self.parent_name.as_deref(),
+                    parent_pattern: self.parent_pattern.as_deref(),
+                    parent_pid_file: self.parent_pid_file.as_deref(),
+                    variable: self.variable.as_deref(),
+                    value: self.value.as_deref(),
+                    working_directory: self.working_directory.as_deref(),
+                    user: self.user.as_deref(),
+                    file: self.file.as_deref(),
+                    socket: self.socket.as_deref(),
+                    url: self.url.as_deref(),
+                    key: self.key.as_deref(),
+                    token_file: self.token_file.as_deref(),
+                }
+            }
+        }
+    };
+}
+
+/// The keys of one search, of whichever section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys<'w> {
+    pub(crate) refused: &'w [&'static str],
+    pub(crate) method: Option<&'w At<Method>>,
+    pub(crate) pid_file: Option<&'w At<Filled>>,
+    pub(crate) process_name: Option<&'w At<Filled>>,
+    pub(crate) pattern: Option<&'w At<Filled>>,
+    pub(crate) process_args: Option<&'w At<Vec<At<String>>>>,
+    pub(crate) port: Option<&'w At<Port>>,
+    pub(crate) protocol: Option<&'w At<Protocol>>,
+    pub(crate) service_name: Option<&'w At<Filled>>,
+    pub(crate) parent_name: Option<&'w At<Filled>>,
+    pub(crate) parent_pattern: Option<&'w At<Filled>>,
+    pub(crate) parent_pid_file: Option<&'w At<Filled>>,
+    pub(crate) variable: Option<&'w At<Filled>>,
+    pub(crate) value: Option<&'w At<String>>,
+    pub(crate) working_directory: Option<&'w At<Filled>>,
+    pub(crate) user: Option<&'w At<Filled>>,
+    pub(crate) file: Option<&'w At<Filled>>,
+    pub(crate) socket: Option<&'w At<Filled>>,
+    pub(crate) url: Option<&'w At<Filled>>,
+    pub(crate) key: Option<&'w At<Filled>>,
+    pub(crate) token_file: Option<&'w At<Filled>>,
+}
+
+search_section! {
     /// The `discovery` section.
     Discovery {
-        method: Method { also: &["strategy"], default: "required", means: "How to find it." }
-        pid_file: Filled { means: "`pid-file`: the file that holds its PID, by absolute path." }
-        process_name: Filled { also: &["pattern"], means: "`process-name`: its name, or a pattern." }
-        process_args: Vec<At<String>> { means: "`process-name`: arguments it was started with." }
-        port: Port { means: "`port`: the port it listens on." }
-        protocol: Protocol { default: "tcp", means: "`port`: of which protocol." }
-        service_name: Filled { means: "`service-name`: its name there." }
-        check_interval: Duration { default: "30s", means: "How often to look." }
-        validation: Vec<At<Validation>> { means: "What must also be true of it." }
+        strategies: Vec<At<Search>> { means: "`all`, `any`, `first`: the searches that go together." }
+        include: Vec<At<Search>> { means: "Searches that have to fit as well." }
+        exclude: Vec<At<Search>> { means: "Searches that may not fit." }
+        matches: Matches { default: "one", means: "How many processes the worker has. `one`: when several fit, none is taken, and they are listed. `many`: each is attached. Of a family of processes that all fit, only the head counts." }
+        check_interval: Duration { default: "30s", means: "How often to look. After a loss or a `start` it is looked for at once, and then at growing distances up to this one." }
+        validation: Vec<At<Validation>> { means: "What must also be true of it before it is attached." }
     }
+}
+
+search_section! {
+    /// One item of `strategies`, `include` or `exclude`.
+    Search {}
 }
 
 /// How to find a process.
@@ -32,6 +125,30 @@ pub(crate) enum Method {
     Port,
     /// By the host's service manager.
     ServiceName,
+    /// By its parent.
+    Parent,
+    /// By its arguments.
+    CommandLine,
+    /// By a variable.
+    Environment,
+    /// By its folder.
+    WorkingDirectory,
+    /// By its user.
+    User,
+    /// By a file it has open.
+    File,
+    /// By a Unix socket it listens on.
+    Socket,
+    /// By what Consul says.
+    Consul,
+    /// By what etcd says.
+    Etcd,
+    /// All of several.
+    All,
+    /// Any of several.
+    Any,
+    /// The first of several that finds anything.
+    First,
 }
 
 words! {
@@ -40,11 +157,43 @@ words! {
         "process-name" => Self::ProcessName,
         "port" => Self::Port,
         "service-name" => Self::ServiceName,
+        "parent" => Self::Parent,
+        "command-line" => Self::CommandLine,
+        "environment" => Self::Environment,
+        "working-directory" => Self::WorkingDirectory,
+        "user" => Self::User,
+        "file" => Self::File,
+        "socket" => Self::Socket,
+        "consul" => Self::Consul,
+        "etcd" => Self::Etcd,
+        "all" => Self::All,
+        "any" => Self::Any,
+        "first" => Self::First,
     } else {
         "process_name_pattern" => "process-name",
         "port_based" => "port",
+        "command_line_pattern" => "command-line",
+        "systemd_unit" => "service-name",
     }
 }
+
+impl Method {
+    /// Whether it puts other searches together.
+    pub(crate) fn is_combination(self) -> bool {
+        matches!(self, Self::All | Self::Any | Self::First)
+    }
+}
+
+/// How many processes a worker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matches {
+    /// One.
+    One,
+    /// As many as fit.
+    Many,
+}
+
+words! { Matches { "one" => Self::One, "many" => Self::Many } }
 
 /// A transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +210,15 @@ section! {
     /// One item of `validation`.
     Validation {
         r#type: ValidationType { default: "required", means: "What to look at." }
-        port: Port { means: "`port_check`: a port." }
-        host: Filled { means: "`port_check`: a host." }
-        path: Filled { also: &["file"], means: "`file_exists`: a path." }
-        url: Filled { also: &["endpoint"], means: "`http_health`: what to ask." }
-        expected_status: Whole<100, 599> { means: "`http_health`: the answer." }
-        timeout: Duration { means: "How long it may take." }
+        port: Port { means: "`port_check`: a TCP port that takes a connection." }
+        host: Filled { default: "127.0.0.1", means: "`port_check`: a host." }
+        path: Filled { also: &["file"], means: "`file_exists`: a path. `exe`: the program it runs. Absolute." }
+        url: Filled { also: &["endpoint"], means: "`http_health`: what to ask, `http://` only." }
+        expected_status: Whole<100, 599> { default: "200 to 299", means: "`http_health`: the answer." }
+        user: Filled { means: "`user`: who it runs as, by name or number." }
+        min: Duration { default: "0s", means: "`age`: it has run for at least this long." }
+        max: Duration { means: "`age`: it has run for at most this long." }
+        timeout: Duration { default: "2s", means: "`port_check`, `http_health`: how long it may take; 10s at most." }
     }
 }
 
@@ -79,6 +231,12 @@ pub(crate) enum ValidationType {
     FileExists,
     /// A URL answers.
     HttpHealth,
+    /// Its user.
+    User,
+    /// Its program.
+    Exe,
+    /// How long it has run.
+    Age,
 }
 
 words! {
@@ -86,18 +244,24 @@ words! {
         "port_check" => Self::PortCheck,
         "file_exists" => Self::FileExists,
         "http_health" => Self::HttpHealth,
+        "user" => Self::User,
+        "exe" => Self::Exe,
+        "age" => Self::Age,
     }
 }
+
+const NO_RESTART: &str =
+    "a process of somebody else is watched, and ended when that is allowed; it is not restarted";
 
 section! {
     /// The `control` section of an unmanaged worker.
     SystemControl {
-        can_terminate: bool { default: "false", means: "Whether we may end it." }
-        can_restart: bool { default: "false", means: "Whether we may restart it." }
-        service_manager: ServiceManager { means: "Who runs it." }
-        service_name: Filled { means: "Its name there." }
-        allowed_signals: Vec<At<crate::schema::execution::Signal>> { means: "Signals that we may send." }
-        graceful_timeout: Duration { default: "30s", means: "How long it may take to end." }
+        can_terminate: bool { default: "false", means: "Whether `stop` may end it." }
+        can_restart: bool { default: "false", later: NO_RESTART, means: "Whether we may restart it." }
+        service_manager: ServiceManager { later: NO_RESTART, means: "Who runs it." }
+        service_name: Filled { later: NO_RESTART, means: "Its name there." }
+        allowed_signals: Vec<At<Signal>> { default: "none", means: "Signals that `signal` may send." }
+        graceful_timeout: Duration { default: "30s", means: "How long it may take to end before it is killed, with everything below it." }
     }
 }
 

@@ -150,7 +150,7 @@ section! {
         }
         r#type: WorkerType {
             default: "required",
-            means: "Who owns the process. Only `managed` is built.",
+            means: "Who owns the process. `integrated` is not built yet.",
         }
         profile_type: WorkerProfile {
             default: "default",

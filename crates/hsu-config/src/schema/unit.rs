@@ -29,7 +29,6 @@ section! {
             means: "A program that we start and own.",
         }
         unmanaged: UnmanagedUnit {
-            later: "the worker is checked and not created",
             means: "A process that somebody else starts and we watch.",
         }
         integrated: IntegratedUnit {
@@ -99,7 +98,7 @@ section! {
         metadata: Metadata { means: "Texts for people." }
         discovery: Discovery { default: "required", means: "How to find it." }
         control: SystemControl { means: "What we may do to it." }
-        health_check: HealthCheck { means: "As `managed.health_check`." }
+        health_check: HealthCheck { later: NO_HEALTH, means: "As `managed.health_check`." }
     }
 }
 

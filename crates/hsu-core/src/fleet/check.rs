@@ -54,7 +54,31 @@ impl Fleet {
         }
         demand(self.runs.len() == runs.len(), "I23: no run without a worker")?;
         let armed = self.workers.values().filter(|worker| worker.deadline().is_some()).count();
+        let armed = armed + self.check_watched()?;
         demand(self.deadlines.len() == armed, "I6: every deadline belongs to a present state")
+    }
+}
+
+impl Fleet {
+    /// The same of those that somebody else starts; how many of them wait for a time.
+    fn check_watched(&self) -> Result<usize, Broken> {
+        let (mut runs, mut processes, mut armed) = (0, BTreeSet::new(), 0);
+        for (id, watched) in &self.watched {
+            for (run, process) in watched.runs() {
+                runs += 1;
+                let known = self.watched_runs.get(&run) == Some(id);
+                demand(known && !self.runs.contains_key(&run), "I1: the index knows every run")?;
+                demand(run.0 < self.next_run, "I27: run numbers only rise")?;
+                demand(processes.insert(process), "I2: two workers never have one process")?;
+            }
+            if let Some(due) = watched.deadline() {
+                armed += 1;
+                let filed = self.deadlines.contains(&(due, id.clone()));
+                demand(filed, "L1: every end that is waited for has a deadline")?;
+            }
+        }
+        demand(self.watched_runs.len() == runs, "I23: no run without a worker")?;
+        Ok(armed)
     }
 }
 

@@ -200,6 +200,10 @@ impl World {
                 Effect::Spawn { .. }
                 | Effect::Signal { .. }
                 | Effect::KillTree { .. }
+                | Effect::Search { .. }
+                | Effect::Attach { .. }
+                | Effect::Release { .. }
+                | Effect::Service { .. }
                 | Effect::AllStopped => {
                     if is_wish {
                         self.store.hold(effect.clone());

@@ -61,6 +61,7 @@ impl Body {
         match message {
             FromKeeper::Welcome { keeper, .. } => {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
+                self.discovery.set_keeper(keeper);
             }
             FromKeeper::Spawned { run, process, handle } => {
                 self.roll.answer(run);

@@ -60,6 +60,15 @@ impl Body {
         }
         match effect {
             Effect::Spawn { worker, run } => self.spawn_when_clear(worker, run),
+            Effect::Search { worker, wanted } => self.search(worker, wanted),
+            Effect::Attach { worker, run, process, program } => {
+                self.attach(now, worker, run, process, program);
+            }
+            Effect::Release { run } => self.discovery.release(run),
+            Effect::Service { worker, verb } => self.ask_manager(worker, verb),
+            Effect::Signal { run, signal, scope } if self.discovery.holds(run) => {
+                self.signal_attached(run, signal, scope);
+            }
             Effect::Signal { run, signal, scope } => {
                 let scope = match scope {
                     Scope::Process => SignalScope::Process,
@@ -141,7 +150,7 @@ impl Body {
         let path = self.fleet.spec(worker).and_then(|spec| match &spec.unit {
             Unit::Managed(managed) => Some(&managed.pid_file),
             Unit::Departed(departure) => Some(&departure.pid_file),
-            _ => None,
+            Unit::Unmanaged(_) | _ => None,
         });
         let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else { return };
         // Nothing else changes the process.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::input::{Input, Ticket};
+use hsu_discovery::Told;
 use hsu_model::time::Now;
 use tokio::sync::oneshot;
 
@@ -35,7 +36,8 @@ impl Replies {
 }
 
 impl Body {
-    /// Answers whoever asks while another master takes over. The wish to end is
+    /// Answers whoever asks while another master takes over. The wish to end, and what
+    /// became of processes that are watched, is
     /// kept: the state may become ours again.
     pub(super) fn refuse_requests(&mut self) {
         while let Ok(request) = self.requests.try_recv() {
@@ -46,7 +48,9 @@ impl Body {
                 Request::Upgrade { reply, .. } => {
                     drop(reply.send(Err("the master is being replaced already".to_owned())));
                 }
-                Request::Shutdown { .. } => self.replacement.requests.push(request),
+                Request::Shutdown { .. } | Request::Gone { .. } | Request::Sighted(_) => {
+                    self.replacement.requests.push(request);
+                }
                 // Whoever has the state is told of it again while it lasts.
                 Request::Output { .. } => {}
             }
@@ -92,6 +96,10 @@ impl Body {
             Request::Shutdown { actor, mode, force } => {
                 self.shut_down(now, mode, force, actor);
             }
+            Request::Sighted(Told { worker, sighting }) => {
+                self.step(now, Input::Sighted { worker, sighting });
+            }
+            Request::Gone { run, exit } => self.on_gone(now, run, exit),
             Request::Output { worker, news } => self.on_output(now, worker, news),
             Request::Upgrade { actor, executable, mass_stop, reply } => {
                 self.upgrade(now, actor, (executable, mass_stop), reply);

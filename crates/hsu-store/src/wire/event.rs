@@ -45,6 +45,13 @@ enum KindText {
         run: u64,
         pid: u32,
     },
+    Released {
+        run: u64,
+        reason: String,
+    },
+    NotFound {
+        reason: String,
+    },
     SpawnFailed {
         run: u64,
         error: String,
@@ -132,6 +139,8 @@ fn kind_text(kind: &EventKind) -> KindText {
         },
         EventKind::Spawned { run, pid } => KindText::Spawned { run: run.0, pid },
         EventKind::Adopted { run, pid } => KindText::Adopted { run: run.0, pid },
+        EventKind::Released { run, reason } => KindText::Released { run: run.0, reason },
+        EventKind::NotFound { reason } => KindText::NotFound { reason },
         EventKind::SpawnFailed { run, error } => KindText::SpawnFailed { run: run.0, error },
         EventKind::Exited { run, exit, lasted } => {
             KindText::Exited { run: run.0, exit: exit.into(), lasted: nanoseconds(lasted) }
@@ -184,6 +193,8 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         }
         KindText::Spawned { run, pid } => EventKind::Spawned { run: RunId(run), pid },
         KindText::Adopted { run, pid } => EventKind::Adopted { run: RunId(run), pid },
+        KindText::Released { run, reason } => EventKind::Released { run: RunId(run), reason },
+        KindText::NotFound { reason } => EventKind::NotFound { reason },
         KindText::SpawnFailed { run, error } => EventKind::SpawnFailed { run: RunId(run), error },
         KindText::Exited { run, exit, lasted } => EventKind::Exited {
             run: RunId(run),

@@ -45,6 +45,8 @@ struct StatusText {
     next_attempt: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     survivors: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attached: Vec<(u32, u64)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
@@ -85,6 +87,7 @@ pub(crate) fn encode_status(moment: &Moment) -> String {
         }),
         next_attempt: status.next_attempt.map(|due| due.0),
         survivors: status.survivors.clone(),
+        attached: status.attached.iter().map(|one| (one.pid, one.started_at)).collect(),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -120,6 +123,11 @@ pub(crate) fn decode_status(worker: WorkerId, sequence: u64, text: &str) -> Opti
         next_attempt: text.next_attempt.map(Tick),
         reason: text.reason,
         survivors: text.survivors,
+        attached: text
+            .attached
+            .into_iter()
+            .map(|(pid, started_at)| ProcessKey { pid, started_at })
+            .collect(),
     };
     let at = Now { tick: Tick(text.tick), wall: WallTime(text.at) };
     Some(Moment { sequence, at, worker, status: Some(status.into()) })

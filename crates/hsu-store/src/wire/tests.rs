@@ -33,6 +33,11 @@ fn record() -> WorkerRecord {
             stop: Stop { signal: 2, graceful_timeout: Duration::from_secs(7) },
             pid_file: "/run/web.pid".to_owned(),
         },
+        attached: Some(vec![Hint {
+            run: RunId(9),
+            process: ProcessKey { pid: 4711, started_at: 12 },
+            program: ProgramId { device: 3, inode: 4 },
+        }]),
         ..removed_record()
     }
 }
@@ -61,6 +66,8 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         },
         EventKind::Spawned { run, pid: 4 },
         EventKind::Adopted { run, pid: 4 },
+        EventKind::Released { run, reason: text() },
+        EventKind::NotFound { reason: text() },
         EventKind::SpawnFailed { run, error: text() },
         EventKind::Exited {
             run,

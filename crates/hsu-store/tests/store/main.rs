@@ -55,6 +55,7 @@ fn record(sequence: u64) -> WorkerRecord {
         last_exit: None,
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
+        attached: None,
     }
 }
 

@@ -61,6 +61,19 @@ pub(super) fn is_open_to(found: &Metadata, others: Others) -> bool {
     found.mode() & bits != 0
 }
 
+/// Whether everybody may replace what is in a folder: with the sticky bit, nobody but owners may.
+pub(super) fn is_open_folder(found: &Metadata) -> bool {
+    found.mode() & 0o1002 == 0o002
+}
+
+pub(super) fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
+pub(super) fn owner(found: &Metadata) -> u32 {
+    found.uid()
+}
+
 pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }

@@ -32,6 +32,17 @@ pub(super) fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Identit
     Ok(Identity { uid, gid, groups })
 }
 
+pub(super) fn effective() -> u32 {
+    // SAFETY: no memory is passed.
+    unsafe { libc::geteuid() }
+}
+
+pub(super) fn name(uid: u32) -> Option<String> {
+    let (_, user) = find_user(&uid.to_string()).ok()?;
+    let user = user.filter(|user| user.uid == uid)?;
+    user.name.into_string().ok()
+}
+
 fn find_user(text: &str) -> Result<(u32, Option<User>), UserError> {
     let unknown = || UserError::NoUser(text.to_owned());
     let name = CString::new(text).map_err(|_| unknown())?;

@@ -107,7 +107,12 @@ impl Keeper {
             Effect::Reply { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
-            | Effect::Forget { .. } => {}
+            | Effect::Forget { .. }
+            // No worker of this world is started by somebody else.
+            | Effect::Search { .. }
+            | Effect::Attach { .. }
+            | Effect::Release { .. }
+            | Effect::Service { .. } => {}
         }
     }
 

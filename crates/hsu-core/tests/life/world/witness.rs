@@ -158,6 +158,12 @@ impl Witness {
                 | Effect::Persist { .. }
                 | Effect::Forget { .. }
                 | Effect::Acknowledge { .. } => {}
+                Effect::Search { .. }
+                | Effect::Attach { .. }
+                | Effect::Release { .. }
+                | Effect::Service { .. } => {
+                    self.object(format!("no worker is somebody else's: {effect:?}"));
+                }
             }
         }
     }
@@ -262,7 +268,7 @@ impl Witness {
             WorkerState::Registered => !wanted || self.ending.is_some(),
             WorkerState::Stopped => !wanted || may_end || self.ending.is_some(),
             WorkerState::Failed => may_end || status.reason.contains("could not be started"),
-            WorkerState::BackingOff => false,
+            WorkerState::BackingOff | WorkerState::Searching => false,
             WorkerState::Tripped => wanted,
         };
         if !is_right {

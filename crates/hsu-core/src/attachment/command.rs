@@ -1,0 +1,357 @@
+//! Commands: what may be done to a process that is not ours, and what is refused.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use hsu_model::discovery::{Manager, Rights};
+use hsu_model::event::EventKind;
+use hsu_model::execution::Stop;
+use hsu_model::id::RunId;
+use hsu_model::status::Desired;
+
+use super::{Hold, Pending, Watched};
+use crate::answer::{Answer, Refusal};
+use crate::effect::{Effect, Scope, ServiceVerb};
+use crate::input::{Command, Ticket};
+use crate::reason::Reason;
+use crate::restart::Cause;
+use crate::worker::{Context, Ladder};
+
+/// How long a killed process may take to be gone before that is reported.
+const UNKILLABLE_AFTER: Duration = Duration::from_secs(30);
+const SIGKILL: i32 = 9;
+/// Wakes a stopped process, so that it sees the signal that it shall end by.
+const SIGCONT: i32 = 18;
+
+const MAY_NOT_END: &str =
+    "`control.can_terminate` does not allow it; `disable` lets go of its process";
+const MAY_NOT_RESTART: &str = "`control.can_restart` does not allow it";
+const NO_MANAGER: &str =
+    "nothing says how: name `control.service_manager` and `service_name`, or `restart_command`";
+const DISABLED: &str = "the worker is disabled; `enable` it first";
+
+impl Watched {
+    /// Does what an operator asks, answers at once or keeps the ticket until it is done.
+    /// `Remove` is the fleet's.
+    pub(crate) fn on_command(
+        &mut self,
+        context: &mut Context<'_>,
+        ticket: Ticket,
+        command: Command,
+    ) {
+        let verb = command.verb();
+        if let Some(answer) = self.refusal(command) {
+            return context.out.push(Effect::Reply { ticket, answer });
+        }
+        if command.starts() || command.stops() {
+            self.resolve(context, Answer::Refused(Refusal::Superseded { by: verb }));
+        }
+        self.tell(context, EventKind::Commanded { verb: verb.into() });
+        let answer = match command {
+            Command::Start => self.start_wanted(context),
+            Command::Stop { force } => self.stop_wanted(context, force),
+            Command::Restart { .. } => {
+                self.desired = Desired::Running;
+                self.ask_manager(context, ServiceVerb::Restart);
+                None
+            }
+            Command::Signal(signal) => Some(self.signal_wanted(context, signal)),
+            Command::Enable => {
+                if !self.is_enabled() {
+                    // It may be watched: that it shall is another wish.
+                    self.desired = Desired::Stopped;
+                }
+                self.enabled = Some(true);
+                Some(self.done("enabled; `start` looks for its process"))
+            }
+            Command::Disable => {
+                self.enabled = Some(false);
+                self.desired = Desired::Stopped;
+                self.let_go(context, "the worker was disabled");
+                self.reason = Reason::Operator("disable");
+                Some(self.done("disabled; its process, if there is one, goes on unwatched"))
+            }
+            Command::ResetBreaker => {
+                Some(self.done("it has no breaker: whoever starts it decides when"))
+            }
+            Command::Remove => Some(self.done("removed")),
+        };
+        self.follow_wish(context);
+        self.persist(context);
+        match answer {
+            Some(answer) => context.out.push(Effect::Reply { ticket, answer }),
+            None => {
+                let until = self.awaited_until(context, command);
+                let before = self.latest_run;
+                self.pending = Some(Pending { ticket, command, until, before });
+            }
+        }
+    }
+
+    /// Why a command cannot even be begun.
+    fn refusal(&self, command: Command) -> Option<Answer> {
+        let rights = self.rights()?;
+        let held = self.held().count();
+        match command {
+            Command::Start | Command::Restart { .. } if !self.is_enabled() => {
+                Some(self.conflict(command.verb(), DISABLED))
+            }
+            Command::Restart { .. } if !rights.can_restart => {
+                Some(self.conflict("restart", MAY_NOT_RESTART))
+            }
+            Command::Restart { .. } if rights.manager == Manager::Unknown => {
+                Some(self.conflict("restart", NO_MANAGER))
+            }
+            Command::Stop { .. } if held > 0 && !rights.can_terminate => {
+                Some(self.conflict("stop", MAY_NOT_END))
+            }
+            Command::Signal(signal) => self.signal_refusal(rights, signal, held),
+            Command::Start
+            | Command::Stop { .. }
+            | Command::Restart { .. }
+            | Command::Remove
+            | Command::Enable
+            | Command::Disable
+            | Command::ResetBreaker => None,
+        }
+    }
+
+    fn signal_refusal(&self, rights: &Rights, signal: i32, held: usize) -> Option<Answer> {
+        if !rights.allowed_signals.contains(&signal) {
+            return Some(self.conflict("signal", "`control.allowed_signals` does not name it"));
+        }
+        match held {
+            0 => Some(self.conflict("signal", "only a process that is attached takes a signal")),
+            1 => None,
+            _ => Some(self.conflict("signal", "it has several processes; signal one by its PID")),
+        }
+    }
+
+    /// None means that the answer comes later.
+    fn start_wanted(&mut self, context: &mut Context<'_>) -> Option<Answer> {
+        self.desired = Desired::Running;
+        if self.is_attached() {
+            return Some(self.done("its process runs and is watched"));
+        }
+        let may = self.rights().is_some_and(|rights| rights.can_restart);
+        if may && *self.manager() != Manager::Unknown {
+            self.ask_manager(context, ServiceVerb::Start);
+            return None;
+        }
+        if self.searching {
+            context.out.push(Effect::Search { worker: self.id().clone(), wanted: true });
+        }
+        Some(Answer::Done {
+            state: hsu_model::status::WorkerState::Searching,
+            message: "its process is looked for; starting it is up to somebody else".into(),
+        })
+    }
+
+    fn stop_wanted(&mut self, context: &mut Context<'_>, force: bool) -> Option<Answer> {
+        self.desired = Desired::Stopped;
+        // What was only asked for is not taken any more.
+        let asked: Vec<RunId> = self
+            .attached
+            .iter()
+            .filter(|(_, attached)| matches!(attached.hold, Hold::Asked(_)))
+            .map(|(run, _)| *run)
+            .collect();
+        for run in asked {
+            self.release(context, run, "it shall not be watched");
+        }
+        if !self.is_attached() {
+            self.reason = Reason::Operator("stop");
+            return Some(self.done("nothing is attached, and nothing is looked for any more"));
+        }
+        self.reason = Reason::Operator("stop");
+        let by_manager = !force && matches!(self.manager(), Manager::Systemd(_));
+        if by_manager {
+            self.ask_manager(context, ServiceVerb::Stop);
+        }
+        let signals = if by_manager { Signals::None } else { Signals::Terminate };
+        self.begin_end(context, signals);
+        if force {
+            self.kill_all(context);
+        }
+        None
+    }
+
+    /// Every process that is held shall end.
+    fn begin_end(&mut self, context: &mut Context<'_>, signals: Signals) {
+        let grace = self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout);
+        let ladder = Ladder::Asked { kill_at: context.now.tick.after(grace) };
+        let mut begun = Vec::new();
+        for (run, attached) in &mut self.attached {
+            if attached.hold == Hold::Held {
+                attached.hold = Hold::Ending(ladder);
+                begun.push(*run);
+            }
+        }
+        if signals == Signals::None {
+            return;
+        }
+        for run in begun {
+            for signal in [Stop::DEFAULT_SIGNAL, SIGCONT] {
+                context.out.push(Effect::Signal { run, signal, scope: Scope::Process });
+            }
+            self.tell(context, EventKind::Signalled { run, signal: Stop::DEFAULT_SIGNAL });
+        }
+    }
+
+    /// Kills every process that was asked to end.
+    fn kill_all(&mut self, context: &mut Context<'_>) {
+        let report_at = context.now.tick.after(UNKILLABLE_AFTER);
+        let mut killed = Vec::new();
+        for (run, attached) in &mut self.attached {
+            if let Hold::Ending(Ladder::Asked { .. } | Ladder::Unkillable) = attached.hold {
+                attached.hold = Hold::Ending(Ladder::Killed { report_at });
+                killed.push(*run);
+            }
+        }
+        for run in killed {
+            self.tell(context, EventKind::Killed { run });
+            context.out.push(Effect::Signal { run, signal: SIGKILL, scope: Scope::Tree });
+        }
+    }
+
+    fn signal_wanted(&mut self, context: &mut Context<'_>, signal: i32) -> Answer {
+        if let Some((run, _)) = self.held().next() {
+            context.out.push(Effect::Signal { run, signal, scope: Scope::Process });
+            self.tell(context, EventKind::Signalled { run, signal });
+        }
+        self.done("signalled")
+    }
+
+    /// Lets go of everything.
+    fn let_go(&mut self, context: &mut Context<'_>, why: &'static str) {
+        for (run, _) in self.runs().collect::<Vec<_>>() {
+            self.release(context, run, why);
+        }
+    }
+
+    fn ask_manager(&self, context: &mut Context<'_>, verb: ServiceVerb) {
+        context.out.push(Effect::Service { worker: self.id().clone(), verb });
+    }
+
+    /// Until when a process, or its end, is waited for; none while a manager is asked.
+    fn awaited_until(
+        &self,
+        context: &Context<'_>,
+        command: Command,
+    ) -> Option<hsu_model::time::Tick> {
+        let grace = self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout);
+        let long_enough = context.now.tick.after(grace + UNKILLABLE_AFTER);
+        (!command.starts()).then_some(long_enough)
+    }
+
+    /// The manager has done what it was asked for, or not.
+    pub(crate) fn on_serviced(&mut self, context: &mut Context<'_>, error: Option<String>) {
+        if let Some(error) = error {
+            self.tell(context, EventKind::RestartRefused { reason: error.clone() });
+            // What the manager does not stop is asked to end by a signal when its time is over.
+            if self.pending.is_some_and(|pending| pending.command.starts()) {
+                self.reason = Reason::Sought(error.clone());
+                self.resolve(context, Answer::Refused(Refusal::Failed { reason: error }));
+            }
+            return;
+        }
+        if self.searching {
+            context.out.push(Effect::Search { worker: self.id().clone(), wanted: true });
+        }
+        let until = context
+            .now
+            .tick
+            .after(self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout));
+        if let Some(pending) = &mut self.pending
+            && pending.until.is_none()
+        {
+            pending.until = Some(until);
+            // It may have been found before its manager said so.
+            if pending.before < self.latest_run && self.is_attached() {
+                self.settle_reason();
+                let answer = self.done("its process runs");
+                self.resolve(context, answer);
+            }
+        }
+    }
+
+    /// Health checks failed or a limit was exceeded: restart it, where that is allowed.
+    pub(crate) fn on_finding(&mut self, context: &mut Context<'_>, run: RunId, cause: Cause) {
+        let held = self.attached.get(&run).is_some_and(|attached| attached.hold == Hold::Held);
+        if !held || context.phase.is_end() || self.pending.is_some() {
+            return;
+        }
+        let reason = match cause {
+            Cause::Health(_) => Reason::Unhealthy,
+            Cause::Resource(_) | Cause::Exit => Reason::OverLimit,
+        };
+        let refused = match self.rights() {
+            Some(rights) if !rights.can_restart => Some(MAY_NOT_RESTART),
+            Some(rights) if rights.manager == Manager::Unknown => Some(NO_MANAGER),
+            Some(_) => None,
+            None => Some(MAY_NOT_RESTART),
+        };
+        match refused {
+            Some(why) => {
+                let reason = alloc::format!("{reason}, and it is not restarted: {why}");
+                if self.told.as_ref() != Some(&reason) {
+                    self.tell(context, EventKind::RestartRefused { reason: reason.clone() });
+                    self.told = Some(reason);
+                }
+            }
+            None => {
+                self.reason = reason;
+                self.ask_manager(context, ServiceVerb::Restart);
+                self.persist(context);
+            }
+        }
+    }
+
+    /// The end of a process, or what a command waits for, is due.
+    pub(crate) fn on_due(&mut self, context: &mut Context<'_>) {
+        let now = context.now.tick;
+        let mut due = false;
+        for attached in self.attached.values_mut() {
+            match attached.hold {
+                Hold::Ending(Ladder::Asked { kill_at }) if kill_at <= now => due = true,
+                Hold::Ending(Ladder::Killed { report_at }) if report_at <= now => {
+                    attached.hold = Hold::Ending(Ladder::Unkillable);
+                    self.reason = Reason::Unkillable;
+                }
+                Hold::Ending(_) | Hold::Asked(_) | Hold::Held => {}
+            }
+        }
+        if due {
+            self.kill_all(context);
+        }
+        let over = self.pending.and_then(|pending| pending.until).is_some_and(|until| until <= now);
+        if over {
+            let reason = if self.pending.is_some_and(|pending| pending.command.starts()) {
+                "its manager has done what it was asked for, and no process of it was found"
+            } else {
+                "its process did not end although it was killed"
+            };
+            self.resolve(context, Answer::Refused(Refusal::Failed { reason: reason.into() }));
+        }
+        self.persist(context);
+    }
+
+    /// The master is ending: nothing of it ends with it.
+    pub(crate) fn on_shutdown(&mut self, context: &mut Context<'_>) {
+        self.resolve(context, Answer::Refused(Refusal::ShuttingDown));
+        // The hints of the record stay, for the next master to verify.
+        self.searching = false;
+        context.out.push(Effect::Search { worker: self.id().clone(), wanted: false });
+        self.persist(context);
+    }
+}
+
+/// Whether a process is asked to end by signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signals {
+    /// Its manager ends it.
+    None,
+    /// It is asked to end.
+    Terminate,
+}
