@@ -1,6 +1,8 @@
 //! The life of a worker that somebody else starts: which process is taken, what may be
 //! done to it, and what its end means.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
