@@ -158,25 +158,25 @@ impl Scene {
 }
 
 fn asks_for(effects: &[Effect]) -> Vec<(u64, u32)> {
-    let asked = |effect: &Effect| match effect {
-        Effect::Attach { run, process, .. } => Some((run.0, process.pid)),
-        _ => None,
+    let asked = |effect: &Effect| {
+        let Effect::Attach { run, process, .. } = effect else { return None };
+        Some((run.0, process.pid))
     };
     effects.iter().filter_map(asked).collect()
 }
 
 fn signals(effects: &[Effect]) -> Vec<(i32, Scope)> {
-    let sent = |effect: &Effect| match effect {
-        Effect::Signal { signal, scope, .. } => Some((*signal, *scope)),
-        _ => None,
+    let sent = |effect: &Effect| {
+        let Effect::Signal { signal, scope, .. } = effect else { return None };
+        Some((*signal, *scope))
     };
     effects.iter().filter_map(sent).collect()
 }
 
 fn answer(effects: &[Effect]) -> Option<&Answer> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Reply { answer, .. } => Some(answer),
-        _ => None,
+    effects.iter().find_map(|effect| {
+        let Effect::Reply { answer, .. } = effect else { return None };
+        Some(answer)
     })
 }
 

@@ -144,6 +144,10 @@ impl Life {
             | Effect::Persist { .. }
             | Effect::Forget { .. }
             | Effect::AllStopped => {}
+            Effect::Search { .. }
+            | Effect::Attach { .. }
+            | Effect::Release { .. }
+            | Effect::Service { .. } => unreachable!("no worker of these is somebody else's"),
         }
     }
 
