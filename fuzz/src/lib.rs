@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cursors", longest: 2048, run: spools::cursors, seeds: seeds::cursors },
     Target { name: "from-keeper", longest: 2048, run: keeper::answers, seeds: seeds::answers },
     Target { name: "hostile-keeper", longest: 2048, run: brain::run, seeds: seeds::lives },
+    Target { name: "keeper-policy", longest: 2048, run: keeper::policy, seeds: seeds::policies },
     Target { name: "lines", longest: 4096, run: lines::run, seeds: seeds::lines },
     Target { name: "process-files", longest: 4096, run: process_files::run, seeds: seeds::proc },
     Target { name: "records", longest: 4096, run: state::records, seeds: seeds::records },

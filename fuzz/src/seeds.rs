@@ -106,6 +106,27 @@ pub(crate) fn orders() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Policies that allow the start of [`request`], nearly allow it, or mean nothing.
+pub(crate) fn policies() -> Vec<Vec<u8>> {
+    let order = fuzzing::datagram(vec![ToKeeper::Spawn(Box::new(request()))], Vec::new());
+    let plain = SpawnRequest {
+        program: Program { env: Vec::new(), ..program() },
+        identity: None,
+        ..request()
+    };
+    let plain = fuzzing::datagram(vec![ToKeeper::Spawn(Box::new(plain))], Vec::new());
+    let policies = [
+        "user 33\ngroup 0-40\nprogram /bin/sleep\n",
+        "# all\nuser 0\ngroup 0\nprogram /bin/\nmaster /usr/bin/hsu-master\n",
+        "user 0-4294967294\ngroup 0-4294967294\nprogram /\n",
+        "user 5-4\n",
+        "program /a/../b\n",
+    ];
+    let with =
+        |policy: &str| [&order, &plain].map(|order| [policy.as_bytes(), b"\0", order].concat());
+    policies.into_iter().flat_map(with).collect()
+}
+
 /// Every answer alone, and all of them.
 pub(crate) fn answers() -> Vec<Vec<u8>> {
     let one = |answer| fuzzing::datagram(Vec::new(), vec![answer]);

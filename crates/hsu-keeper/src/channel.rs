@@ -38,6 +38,9 @@ const MOST_DESCRIPTORS: usize = 200;
 pub(crate) struct Channel<Out, In> {
     socket: OwnedFd,
     batches: VecDeque<Batch>,
+    /// Batches that wait at most; one that reads none of them is given up.
+    most: usize,
+    overflowed: bool,
     buffer: Vec<u8>,
     direction: PhantomData<fn(Out) -> In>,
 }
@@ -62,7 +65,19 @@ impl<Out: Message, In: Message> Channel<Out, In> {
                 4,
             )
         };
-        Self { socket, batches: VecDeque::new(), buffer: Vec::new(), direction: PhantomData }
+        Self {
+            socket,
+            batches: VecDeque::new(),
+            most: usize::MAX,
+            overflowed: false,
+            buffer: Vec::new(),
+            direction: PhantomData,
+        }
+    }
+
+    /// The same, for an end that may ask for more than it reads.
+    pub(crate) fn bounded(socket: OwnedFd, most: usize) -> Self {
+        Self { most, ..Self::new(socket) }
     }
 
     /// Adds a message to the batch that is sent next.
@@ -70,6 +85,10 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         let is_full =
             |batch: &Batch| batch.bytes.len() >= BATCH || batch.beside.len() >= MOST_DESCRIPTORS;
         if self.batches.back().is_none_or(is_full) {
+            if self.batches.len() >= self.most {
+                self.overflowed = true;
+                return;
+            }
             self.batches.push_back(Batch::default());
         }
         if let Some(batch) = self.batches.back_mut() {
@@ -83,8 +102,16 @@ impl<Out: Message, In: Message> Channel<Out, In> {
         !self.batches.is_empty()
     }
 
+    /// Whether more was queued than may wait.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
     /// Sends what is queued; never blocks.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
+        if self.overflowed {
+            return Err(io::Error::other("the other end asks for more than it reads"));
+        }
         while let Some(batch) = self.batches.front() {
             let sent = if batch.bytes.len() < LONGEST {
                 send(self.socket.as_fd(), HERE, &batch.bytes, &batch.beside)

@@ -61,3 +61,20 @@ pub fn started_in(stat: &[u8]) -> Option<u64> {
     #[cfg(not(target_os = "linux"))]
     return stat.first().map(|_| 0).filter(|_| false);
 }
+
+/// The starts that a datagram asks for, and whether a policy allows each; none when either
+/// means nothing. Links are not followed.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn judged(policy: &str, datagram: &[u8]) -> Option<Vec<(crate::SpawnRequest, bool)>> {
+    let policy = crate::policy::Policy::parse(policy).ok()?;
+    let judge = |order| {
+        let ToKeeper::Spawn(request) = order else { return None };
+        let bytes = request.program.executable.as_bytes();
+        let path = std::path::Path::new(std::str::from_utf8(bytes).ok()?);
+        let (env, identity) = (&request.program.env, request.identity.as_ref());
+        let is_allowed = policy.allows_worker(path, env, identity).is_ok();
+        Some((*request, is_allowed))
+    };
+    Some(to_keeper(datagram)?.into_iter().filter_map(judge).collect())
+}

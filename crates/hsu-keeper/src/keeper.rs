@@ -18,6 +18,7 @@ use hsu_model::logs::Stream;
 use crate::KeeperPlan;
 use crate::inventory::{Inventory, SLOTS};
 use crate::kernel::{self, Epoll};
+use crate::policy::Policy;
 use crate::spawn::DescriptorLimits;
 use crate::table::Table;
 use crate::table::slot::Slot;
@@ -118,6 +119,9 @@ struct Keeper {
     _lock: File,
 }
 
+/// Datagrams that are heard of one connection before others have their turn.
+const MOST_AT_ONCE: usize = 64;
+
 /// How long the pump may take to drain what is left at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
@@ -138,8 +142,9 @@ pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<
     kernel::become_session_leader();
     let limits = DescriptorLimits { workers, own: kernel::raise_descriptor_limit() };
     kernel::become_subreaper()?;
+    let policy = Policy::read()?;
     let lock = take_lock(&plan)?;
-    let mut keeper = Keeper::new(plan, children, limits, lock)?;
+    let mut keeper = Keeper::new(plan, children, limits, policy, lock)?;
     if let Some(starter) = starter {
         keeper.connections.admit(starter, &keeper.epoll)?;
     }
@@ -173,13 +178,14 @@ impl Keeper {
         plan: KeeperPlan,
         children: OwnedFd,
         limits: DescriptorLimits,
+        policy: Option<Policy>,
         lock: File,
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(children.as_fd(), Token::Children.number())?;
         let (inventory, found) = Inventory::open(&plan.runtime.join("inventory"))?;
         let connections = Connections::listen(&plan.socket(), &epoll)?;
-        let workshop = Workshop::open(limits, &epoll)?;
+        let workshop = Workshop::open(limits, policy, &epoll)?;
         let mut keeper = Self {
             pumps: Pumps::new(found),
             plan,
@@ -210,7 +216,7 @@ impl Keeper {
                 Token::Listener => {
                     self.accept();
                 }
-                Token::Connection(place) => self.hear(place),
+                Token::Connection(place) => self.hear(place, MOST_AT_ONCE),
                 Token::Slot(place) => self.see_end(place),
                 Token::Children => {
                     kernel::drain(self.children.as_fd());

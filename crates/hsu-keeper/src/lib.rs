@@ -18,6 +18,8 @@ use std::path::PathBuf;
 mod descriptor;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(target_os = "linux", test))]
+mod policy;
 mod protocol;
 pub mod pump;
 pub mod table;

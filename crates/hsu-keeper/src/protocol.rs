@@ -20,7 +20,7 @@ use crate::wire::{Malformed, Reader, Writer};
 mod codec;
 
 /// Rises when a message changes its meaning; both ends refuse another number.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,8 @@ pub enum Stage {
     Execute,
     /// The nice value could not be set.
     Nice,
+    /// The policy of the host does not allow it.
+    Policy,
 }
 
 /// What the keeper is told.

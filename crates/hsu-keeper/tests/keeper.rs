@@ -20,6 +20,8 @@ mod giving;
 mod isolation;
 #[path = "keeper/losing.rs"]
 mod losing;
+#[path = "keeper/policing.rs"]
+mod policing;
 #[path = "keeper/refusing.rs"]
 mod refusing;
 #[path = "keeper/replacing.rs"]

@@ -28,6 +28,14 @@ pub(crate) fn explain(request: Option<&SpawnRequest>, stage: Stage, errno: i32) 
             format!("its nice value{} was refused: {error}", named(nice))
         }
         Stage::Identity => format!("its user or groups were refused: {error}"),
+        Stage::Policy => {
+            let program = request.map(|request| readable(&request.program.executable));
+            let what = program.map(|program| format!(" ({program})")).unwrap_or_default();
+            format!(
+                "the policy of this host does not allow its program, its user or its groups{what} \
+                 (hint: root allows it in the keeper-policy)"
+            )
+        }
         Stage::Directory => {
             let folder = request.map(|request| readable(&request.program.cwd));
             format!("its working directory{} cannot be entered: {error}", named(folder))
@@ -122,6 +130,7 @@ mod tests {
             (Stage::Limits, "its resource limits (open_files) were refused: "),
             (Stage::Nice, "its nice value -5 was refused: "),
             (Stage::Directory, "its working directory /srv/web cannot be entered: "),
+            (Stage::Policy, "the policy of this host does not allow its program"),
             (Stage::Execute, "its program /bin/none cannot be executed: "),
         ] {
             let text = explained("/bin/none", stage, 1);

@@ -14,6 +14,9 @@ use crate::{Flushed, Received};
 
 /// Connections at most: three roles and a few that come and go.
 const MOST: usize = 16;
+/// Answers that wait for one connection: several times everything that can be told of a full
+/// table, so that only one who asks again and again without reading gets there.
+const MOST_BATCHES: usize = 128;
 /// How long nobody is let in after the kernel had no descriptor for one.
 const DEAF_FOR: Duration = Duration::from_millis(100);
 
@@ -156,7 +159,7 @@ impl Connection {
             }
             Err(_) => None,
         };
-        let channel = Channel::new(socket);
+        let channel = Channel::bounded(socket, MOST_BATCHES);
         Ok(Some(Self { channel, role: None, pid, process, blocked: false }))
     }
 }
@@ -192,8 +195,10 @@ impl Keeper {
     }
 
     /// Takes what a connection sends; a broken or malformed one is closed.
-    pub(super) fn hear(&mut self, place: usize) {
-        loop {
+    ///
+    /// At most so many datagrams: what is left wakes us again, after everybody else.
+    pub(super) fn hear(&mut self, place: usize, most: usize) {
+        for _ in 0..most {
             let Some(connection) = self.connections.get(place) else {
                 return;
             };
@@ -201,6 +206,11 @@ impl Keeper {
             let received = connection.channel.receive(&mut messages);
             for message in messages {
                 self.on_message(place, message);
+                // Whoever asks for more than it reads is heard no further.
+                let is_lost = |connection: &mut Connection| connection.channel.has_overflowed();
+                if self.connections.get(place).is_none_or(is_lost) {
+                    return self.hang_up(place);
+                }
             }
             match received {
                 Ok(Received::Some) => {}

@@ -197,7 +197,7 @@ impl Keeper {
     fn hear_last_words(&mut self, pid: u32) {
         while self.accept() {}
         for place in self.connections.places_of(pid) {
-            self.hear(place);
+            self.hear(place, usize::MAX);
         }
         if let Some(place) = self.connections.find_process(pid) {
             self.hang_up(place);
@@ -257,12 +257,12 @@ impl Keeper {
             return;
         };
         match self.start_program(&program, crate::RELAUNCHED_VARIABLE) {
-            Some(process) => {
+            Ok(process) => {
                 // One that never says hello is ended like one that stands still.
                 self.masters.serve(process);
                 self.watch_process(Which::Serving);
             }
-            None => {
+            Err(_) => {
                 self.masters.rest =
                     (self.masters.rest * 2).clamp(Duration::from_millis(100), LONGEST_REST);
                 self.masters.start_at = Some(now + self.masters.rest);
@@ -270,8 +270,12 @@ impl Keeper {
         }
     }
 
-    /// Starts a program that is no worker, with one more variable.
-    pub(super) fn start_program(&mut self, program: &Program, variable: &str) -> Option<Process> {
+    /// Starts a program that is no worker, with one more variable; an error says why not.
+    pub(super) fn start_program(
+        &mut self,
+        program: &Program,
+        variable: &str,
+    ) -> Result<Process, &'static str> {
         let mut program = program.clone();
         let ours = [crate::RELAUNCHED_VARIABLE, crate::CANDIDATE_VARIABLE];
         program.env.retain(|pair| {
@@ -279,6 +283,9 @@ impl Keeper {
             !ours.into_iter().any(is)
         });
         program.env.extend(CString::new(format!("{variable}=1")));
+        let judged = self.workshop.judged_master(&program);
+        let judged = judged.map_err(|_| "the policy of this host does not allow it")?;
+        let program = judged.unwrap_or(program);
         let started = self.workshop.start_now(&Launch {
             program: &program,
             identity: None,
@@ -289,7 +296,7 @@ impl Keeper {
             stderr: Output::Ours,
             slot: None,
         });
-        let started = started.ok()?;
-        Some(Process { pid: started.pid, handle: started.handle })
+        let started = started.map_err(|_| "it could not be started")?;
+        Ok(Process { pid: started.pid, handle: started.handle })
     }
 }

@@ -32,8 +32,9 @@ impl Keeper {
         if self.masters.upgrade.is_some() {
             return self.refuse_upgrade("another upgrade is under way");
         }
-        let Some(candidate) = self.start_program(program, crate::CANDIDATE_VARIABLE) else {
-            return self.refuse_upgrade("it could not be started");
+        let candidate = match self.start_program(program, crate::CANDIDATE_VARIABLE) {
+            Ok(candidate) => candidate,
+            Err(reason) => return self.refuse_upgrade(reason),
         };
         let ready_by = Some(Instant::now() + READY_WITHIN);
         self.masters.upgrade = Some(Upgrade { candidate, relaunch: None, ready_by });
@@ -109,7 +110,7 @@ impl Keeper {
     pub(super) fn see_candidate_end(&mut self) {
         if let Some(place) = self.connections.find(Role::Candidate) {
             // It may have become ready before.
-            self.hear(place);
+            self.hear(place, usize::MAX);
         }
         let has_ended = |upgrade: &mut Upgrade| kernel::has_ended(upgrade.candidate.handle.as_fd());
         let Some(upgrade) = self.masters.upgrade.take_if(has_ended) else { return };

@@ -9,7 +9,8 @@ use std::time::Instant;
 use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
 use crate::kernel::{self, Epoll};
-use crate::protocol::{FromKeeper, Role, SpawnRequest, Stage};
+use crate::policy::{Policy, Refused, judged_master, judged_worker};
+use crate::protocol::{FromKeeper, Program, Role, SpawnRequest, Stage};
 use crate::spawn::{DescriptorLimits, Failed, Launch, Output, SPAWNERS, Spawner, Started};
 use crate::table::Reserved;
 use crate::table::slot::Slot;
@@ -55,6 +56,8 @@ pub(super) struct Workshop {
 
 #[derive(Debug)]
 struct Bench {
+    /// What may be started; everything when there is none.
+    policy: Option<Policy>,
     jobs: Mutex<VecDeque<Job>>,
     came: Condvar,
     products: Mutex<Vec<Product>>,
@@ -66,10 +69,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Workshop {
-    pub(super) fn open(limits: DescriptorLimits, epoll: &Epoll) -> io::Result<Self> {
+    pub(super) fn open(
+        limits: DescriptorLimits,
+        policy: Option<Policy>,
+        epoll: &Epoll,
+    ) -> io::Result<Self> {
         let done = kernel::event_descriptor()?;
         epoll.add(done.as_fd(), Token::Workshop.number())?;
         let bench = Arc::new(Bench {
+            policy,
             jobs: Mutex::new(VecDeque::new()),
             came: Condvar::new(),
             products: Mutex::new(Vec::new()),
@@ -84,6 +92,12 @@ impl Workshop {
             under_way: 0,
             burst: 0,
         })
+    }
+
+    /// What a master may be started from: the same program, or the same by its path without
+    /// links where there is a policy.
+    pub(super) fn judged_master(&self, program: &Program) -> Result<Option<Program>, Refused> {
+        judged_master(self.bench.policy.as_ref(), program)
     }
 
     /// Starts something that is no worker, on the spot.
@@ -117,16 +131,20 @@ fn work(bench: &Bench, mut spawner: Spawner) {
             }
         };
         drop(jobs);
-        let product = make(&mut spawner, job);
+        let product = make(&mut spawner, bench.policy.as_ref(), job);
         lock(&bench.products).push(product);
         kernel::poke(bench.done.as_fd());
     }
 }
 
-fn make(spawner: &mut Spawner, job: Job) -> Product {
+fn make(spawner: &mut Spawner, policy: Option<&Policy>, job: Job) -> Product {
     let request = &job.request;
+    let Ok(judged) = judged_worker(policy, &request.program, request.identity.as_ref()) else {
+        let refused = Failed { stage: Stage::Policy, errno: libc::EPERM };
+        return Product { job, result: Err(refused) };
+    };
     let result = spawner.spawn(&Launch {
-        program: &request.program,
+        program: judged.as_ref().unwrap_or(&request.program),
         identity: request.identity.as_ref(),
         umask: request.umask,
         nice: request.nice,
@@ -178,7 +196,8 @@ impl Keeper {
         self.flush();
         if is_alone {
             for job in ready {
-                let product = make(&mut self.workshop.own, job);
+                let Workshop { own, bench, .. } = &mut self.workshop;
+                let product = make(own, bench.policy.as_ref(), job);
                 self.deliver(product);
             }
             return;

@@ -246,6 +246,7 @@ fn take_stage(from: &mut Reader<'_>) -> Result<Stage, Malformed> {
         3 => Stage::Directory,
         4 => Stage::Execute,
         5 => Stage::Nice,
+        6 => Stage::Policy,
         _ => return Err(Malformed),
     })
 }
