@@ -211,6 +211,7 @@ impl Keeper {
         let mut tokens = Vec::new();
         let timeout = self.next_deadline().map(|due| due.saturating_duration_since(Instant::now()));
         self.epoll.wait(timeout, &mut tokens)?;
+        let mut children = false;
         for token in tokens.into_iter().filter_map(Token::from_number) {
             match token {
                 Token::Listener => {
@@ -220,12 +221,16 @@ impl Keeper {
                 Token::Slot(place) => self.see_end(place),
                 Token::Children => {
                     kernel::drain(self.children.as_fd());
-                    self.reap_strangers();
+                    children = true;
                 }
                 Token::Workshop => self.collect_starts(),
                 Token::Master(which) => self.see_master_end(which),
                 Token::Pump => self.see_pump_end(),
             }
+        }
+        if children {
+            // After the workers, which are found by their slots and not by a search.
+            self.reap_strangers();
         }
         let now = Instant::now();
         self.start_waiting(now);

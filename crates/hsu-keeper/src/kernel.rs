@@ -44,6 +44,23 @@ pub(crate) fn now() -> Now {
     Now { tick: tick(), wall: wall() }
 }
 
+/// The time since the boot, also while the host slept: what start times are of. Asked of
+/// the kernel itself, whose start times a faked clock does not change.
+pub(crate) fn nanoseconds_after_boot() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call; this clock always exists.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_BOOTTIME, &raw mut time) };
+    let number = |part: i64| u64::try_from(part).unwrap_or(0);
+    number(time.tv_sec.into()) * 1_000_000_000 + number(time.tv_nsec.into())
+}
+
+/// The nanoseconds of a clock tick, in which the kernel tells start times.
+pub(crate) fn nanoseconds_per_tick() -> u64 {
+    // SAFETY: no memory is passed.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    1_000_000_000 / u64::try_from(ticks).ok().filter(|ticks| *ticks > 0).unwrap_or(100)
+}
+
 /// Gives freed memory back; a millisecond for each few megabytes.
 pub(crate) fn give_back_heap() {
     // SAFETY: the allocator's own function; it takes its own locks.

@@ -21,6 +21,8 @@ pub mod slot;
 pub struct Table<S> {
     slots: S,
     places: BTreeMap<RunId, usize>,
+    /// No place before this one is free.
+    free_from: usize,
 }
 
 /// What becomes of an order to start.
@@ -37,7 +39,7 @@ pub enum Reserved {
 impl<S: AsRef<[Slot]>> Table<S> {
     /// A table that has not looked into its slots yet.
     pub fn new(slots: S) -> Self {
-        Self { slots, places: BTreeMap::new() }
+        Self { slots, places: BTreeMap::new(), free_from: 0 }
     }
 
     fn slots(&self) -> &[Slot] {
@@ -111,12 +113,13 @@ impl<S: AsRef<[Slot]>> Table<S> {
         if self.places.contains_key(&run) {
             return Reserved::Known;
         }
-        let mut slots = self.slots().iter().enumerate();
+        let mut slots = self.slots().iter().enumerate().skip(self.free_from);
         let Some((place, slot)) = slots.find(|(_, slot)| slot.held() == Held::Free) else {
             return Reserved::Full;
         };
         slot.reserve(run, worker, now);
         self.places.insert(run, place);
+        self.free_from = place + 1;
         Reserved::Place(place)
     }
 
@@ -126,6 +129,7 @@ impl<S: AsRef<[Slot]>> Table<S> {
             && let Some(slot) = self.slot(place)
         {
             slot.free();
+            self.free_from = self.free_from.min(place);
         }
     }
 
@@ -183,6 +187,7 @@ impl<S: AsRef<[Slot]>> Table<S> {
         for slot in slots.iter().filter(|slot| slot.held() == Held::Ended) {
             slot.free();
         }
+        self.free_from = 0;
     }
 }
 

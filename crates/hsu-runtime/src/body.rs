@@ -214,10 +214,11 @@ impl Body {
     pub fn run(mut self) -> std::io::Result<Ending> {
         self.settle(clock::now());
         loop {
-            if let Some(ending) = self.ending
-                && self.is_quiet()
-            {
-                return Ok(self.end(ending));
+            if let Some(ending) = self.ending {
+                if self.is_quiet() {
+                    return Ok(self.end(ending));
+                }
+                self.store.hurry();
             }
             let due = if self.has_given_way() {
                 // Nothing is decided, so nothing else is due.

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
@@ -17,6 +18,7 @@ use hsu_sys::process::ProcessHandle;
 use hsu_sys::tree::{Enclosure, Kill, Tree, Trees};
 use tracing::warn;
 
+use crate::pid_files::PidFiles;
 use crate::request::Requests;
 
 /// So many chores come of hundreds of starts or stops, whose requests and answers
@@ -28,18 +30,15 @@ const CONTAINED_TOGETHER: usize = 32;
 /// One piece of work.
 #[derive(Debug)]
 pub(crate) enum Chore {
-    /// Write the PID file of a worker.
-    WritePidFile {
+    /// The PID file of a worker shall hold this, or be gone.
+    PidFile {
         /// Where.
         path: PathBuf,
         /// The PID.
-        pid: u32,
+        pid: Option<u32>,
     },
-    /// Remove the PID file of a worker.
-    RemovePidFile {
-        /// Where.
-        path: PathBuf,
-    },
+    /// What could be put off is done now: another master takes over.
+    Hurry,
     /// Put the tree of a run where it can be killed as one.
     Contain {
         /// Its worker.
@@ -109,7 +108,8 @@ impl Chores {
         let (sender, receiver) = channel::<Chore>();
         let (reporter, reports) = channel();
         let (kills, contains) = (Vec::new(), VecDeque::new());
-        let work = Work { trees, keeper, requests, reporter, kills, contains };
+        let pid_files = PidFiles::default();
+        let work = Work { trees, keeper, requests, reporter, kills, contains, pid_files };
         let thread = std::thread::Builder::new()
             .name("hsu-chores".to_owned())
             .stack_size(128 * 1024)
@@ -150,15 +150,19 @@ struct Work {
     reporter: Sender<Report>,
     kills: Vec<Kill>,
     contains: VecDeque<Tree>,
+    pid_files: PidFiles,
 }
 
 impl Work {
     fn run(mut self, chores: &Receiver<Chore>) {
         let mut since_trim = 0;
         loop {
-            let first = if self.contains.is_empty() { chores.recv().ok() } else { None };
-            if first.is_none() && self.contains.is_empty() {
-                return;
+            let first = self.next(chores);
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                self.pid_files.hurry(Instant::now());
+                if self.is_idle() {
+                    return;
+                }
             }
             for chore in first.into_iter().chain(chores.try_iter()) {
                 since_trim += 1;
@@ -167,25 +171,37 @@ impl Work {
             self.trees.set_keeper(self.keeper.load(Ordering::Relaxed));
             self.kill();
             self.contain();
-            if since_trim >= BURST && self.contains.is_empty() {
+            self.pid_files.tend(Instant::now());
+            if since_trim >= BURST && self.is_idle() {
                 since_trim = 0;
                 hsu_sys::heap::give_back();
             }
         }
     }
 
+    /// Whether nothing waits to be done here.
+    fn is_idle(&self) -> bool {
+        self.contains.is_empty() && self.pid_files.due().is_none()
+    }
+
+    /// The next chore, unless something is due before it comes.
+    fn next(&self, chores: &Receiver<Chore>) -> Result<Chore, RecvTimeoutError> {
+        if !self.contains.is_empty() {
+            return chores.recv_timeout(Duration::ZERO);
+        }
+        match self.pid_files.due() {
+            Some(due) => chores.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => Ok(chores.recv()?),
+        }
+    }
+
     fn begin(&mut self, chore: Chore) {
         match chore {
-            Chore::WritePidFile { path, pid } => {
-                if let Err(error) = hsu_sys::files::write_pid_file(&path, pid) {
-                    warn!(path = %path.display(), %error, "cannot write a PID file");
-                }
+            Chore::PidFile { path, pid: Some(pid) } => {
+                self.pid_files.write(path, pid, Instant::now());
             }
-            Chore::RemovePidFile { path } => {
-                if let Err(error) = hsu_sys::files::remove_pid_file(&path) {
-                    warn!(path = %path.display(), %error, "cannot remove a PID file");
-                }
-            }
+            Chore::PidFile { path, pid: None } => self.pid_files.remove(path),
+            Chore::Hurry => self.pid_files.hurry(Instant::now()),
             Chore::Contain { worker, run, process } => {
                 self.contains.push_back(Tree { worker, run, process });
             }

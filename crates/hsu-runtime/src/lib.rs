@@ -14,6 +14,7 @@ mod handle;
 mod journal;
 mod launch;
 mod mass_stop;
+mod pid_files;
 mod refusal;
 mod request;
 mod successor;

@@ -41,6 +41,8 @@ use queue::Queue;
 
 /// How long [`Store::flush`] waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long who reads events waits for those that are not written yet.
+const READ_AFTER: Duration = Duration::from_millis(50);
 /// The stack of the writing thread, in bytes: SQLite needs a third of it.
 const STACK: usize = 256 << 10;
 
@@ -210,6 +212,11 @@ impl Store {
         self.submit(Batch { life: Some((clean, boot)), ..Batch::default() })
     }
 
+    /// Lets nothing gather any longer: somebody waits for it.
+    pub fn hurry(&self) {
+        self.queue.hurry();
+    }
+
     /// Waits until everything that was submitted is durable, at most two seconds; whether
     /// it is.
     pub fn flush(&self) -> bool {
@@ -260,7 +267,8 @@ fn sqlite(fault: Fault) -> rusqlite::Error {
     }
 }
 
-/// Reads events beside the writing thread, on a connection of its own.
+/// Reads events beside the writing thread, on a connection of its own. Whoever has seen
+/// what an event changed finds the event too, unless the disk is slow or takes nothing.
 #[derive(Clone, Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -280,6 +288,7 @@ impl Reader {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
+        self.queue.catch_up(READ_AFTER);
         self.with(|connection| reading::events(connection, after, worker, limit))
     }
 
@@ -292,6 +301,7 @@ impl Reader {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
+        self.queue.catch_up(READ_AFTER);
         self.with(|connection| reading::last_events(connection, worker, limit))
     }
 

@@ -6,7 +6,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backlog::Backlog;
-use crate::batch::Batch;
+use crate::batch::{Batch, Durability};
+
+/// How long batches gather while nobody waits for them: a commit costs as much as the
+/// rows of several starts. A master that is killed meanwhile learns the same from its
+/// keeper, which forgets no exit before that is durable.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// What loop and writing thread share.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ struct State {
     backlog: Backlog,
     /// How often another generation was begun, and why the last time.
     renewals: (u64, String),
+    /// Whether somebody waits for what is in the backlog.
+    is_awaited: bool,
     closing: bool,
 }
 
@@ -43,21 +50,42 @@ impl Queue {
     /// Adds a batch; its number.
     pub(crate) fn push(&self, batch: Batch) -> u64 {
         let mut state = self.lock();
+        let is_first = state.backlog.is_empty();
+        state.is_awaited |= batch.durability == Durability::Synced;
+        let is_awaited = state.is_awaited;
         let number = state.backlog.push(batch);
         drop(state);
-        self.came.notify_one();
+        if is_first || is_awaited {
+            self.came.notify_one();
+        }
         number
     }
 
-    /// Waits for batches and takes all of them as one.
+    /// Waits for batches, lets them gather, and takes all of them as one.
     pub(crate) fn take(&self) -> Next {
         let mut state = self.lock();
         while state.backlog.is_empty() && !state.closing {
             state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let begin = Instant::now();
+        while !state.is_awaited && !state.closing && begin.elapsed() < GATHER {
+            let left = GATHER.saturating_sub(begin.elapsed());
+            let waited = self.came.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.is_awaited = false;
         match state.backlog.take_all() {
             Some((number, batch)) => Next::Write(number, batch),
             None => Next::End,
+        }
+    }
+
+    /// Somebody waits for everything that was submitted by now.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        if !state.backlog.is_empty() && !state.is_awaited {
+            state.is_awaited = true;
+            self.came.notify_one();
         }
     }
 
@@ -88,11 +116,21 @@ impl Queue {
 
     /// Waits until everything that was submitted by now is durable; whether it is.
     pub(crate) fn wait_for_durable(&self, patience: Duration) -> bool {
+        self.wait_while(patience, |_| true)
+    }
+
+    /// The same, unless the disk takes nothing.
+    pub(crate) fn catch_up(&self, patience: Duration) -> bool {
+        self.wait_while(patience, |backlog| backlog.health().is_none())
+    }
+
+    fn wait_while(&self, patience: Duration, is_worth_it: impl Fn(&Backlog) -> bool) -> bool {
+        self.hurry();
         let mut state = self.lock();
         let wanted = state.backlog.submitted();
         let begin = Instant::now();
-        while state.backlog.durable() < wanted && begin.elapsed() < patience {
-            let left = patience.saturating_sub(begin.elapsed());
+        while state.backlog.durable() < wanted && is_worth_it(&state.backlog) {
+            let Some(left) = patience.checked_sub(begin.elapsed()) else { break };
             let waited = self.went.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }

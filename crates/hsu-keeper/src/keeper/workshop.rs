@@ -16,7 +16,10 @@ use crate::table::Reserved;
 use crate::table::slot::Slot;
 use hsu_model::logs::Stream;
 
-/// Starts under way at most. Each has up to five descriptors open here until the
+/// So many starts of a burst are told together: each wakes us, and then the master.
+const TOGETHER: usize = 8;
+
+/// Starts under way at most: some are done while others are told. Each has up to five descriptors open here until the
 /// worker and the pump have theirs.
 const WIDTH: usize = 16;
 
@@ -107,6 +110,9 @@ impl Workshop {
 
     /// Threads are made when the first burst comes, and stay.
     fn hire(&mut self) {
+        if self.threads > 0 {
+            return;
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         while self.threads < cores.clamp(2, SPAWNERS - 1) {
             let spawner = Spawner::new(self.threads + 1, self.limits);
@@ -132,8 +138,15 @@ fn work(bench: &Bench, mut spawner: Spawner) {
         };
         drop(jobs);
         let product = make(&mut spawner, bench.policy.as_ref(), job);
-        lock(&bench.products).push(product);
-        kernel::poke(bench.done.as_fd());
+        // Whoever does the last job of all tells of everything that is done.
+        let is_last = lock(&bench.jobs).is_empty();
+        let mut products = lock(&bench.products);
+        products.push(product);
+        let is_told = is_last || products.len() == TOGETHER;
+        drop(products);
+        if is_told {
+            kernel::poke(bench.done.as_fd());
+        }
     }
 }
 

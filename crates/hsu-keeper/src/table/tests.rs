@@ -64,3 +64,17 @@ fn the_next_keeper_adopts_what_lives_and_believes_no_pid_that_started_at_another
     assert!(matches!(told[1], FromKeeper::Exited { run: RunId(2), exit, .. } if exit == unknown));
     assert_eq!(told.len(), 2, "what was not claimed is withdrawn");
 }
+
+#[test]
+fn a_place_that_is_free_again_is_taken_before_those_behind_it() {
+    let mut table = Table::new(slots(4));
+    for run in 1..=3 {
+        begin(&mut table, run, 40);
+    }
+    table.fail(RunId(3));
+    table.fail(RunId(1));
+    assert_eq!(table.reserve(RunId(4), &web(), NOW), Reserved::Place(0));
+    assert_eq!(table.reserve(RunId(5), &web(), NOW), Reserved::Place(2));
+    assert_eq!(table.reserve(RunId(6), &web(), NOW), Reserved::Place(3));
+    assert_eq!(table.reserve(RunId(7), &web(), NOW), Reserved::Full);
+}

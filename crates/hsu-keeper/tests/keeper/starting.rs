@@ -43,6 +43,29 @@ fn captured_streams_are_kept_apart_and_reach_their_spools() {
 }
 
 #[test]
+fn the_start_time_that_is_told_is_the_kernels() {
+    isolated("starting::the_start_time_that_is_told_is_the_kernels", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        // Over several clock ticks, so that some starts are beside the beginning of one.
+        for run in 1..=300 {
+            master.queue_spawn(sleeper(run));
+        }
+        master.flush();
+        for wanted in 1..=300 {
+            let process = master.expect("start", |message| match message {
+                FromKeeper::Spawned { run, process, .. } if run.0 == wanted => Ok(process),
+                other => Err(other),
+            });
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            let started_at = fields.split(' ').nth(19).unwrap();
+            assert_eq!(process.started_at.to_string(), started_at, "run {wanted}");
+        }
+    });
+}
+
+#[test]
 fn a_burst_of_a_thousand_starts_and_ends() {
     isolated("starting::a_burst_of_a_thousand_starts_and_ends", || {
         let folder = Folder::new();

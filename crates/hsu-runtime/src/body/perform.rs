@@ -155,9 +155,9 @@ impl Body {
         let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else { return };
         // Nothing else changes the process.
         if let EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } = kind {
-            self.chores.add(Chore::WritePidFile { path, pid: *pid });
+            self.chores.add(Chore::PidFile { path, pid: Some(*pid) });
         } else if let EventKind::Exited { .. } = kind {
-            self.chores.add(Chore::RemovePidFile { path });
+            self.chores.add(Chore::PidFile { path, pid: None });
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{Body, Ending};
+use crate::chores::Chore;
 use crate::mass_stop::MassStop;
 use crate::request::Request;
 use crate::successor::candidate;
@@ -78,6 +79,7 @@ impl Body {
             return;
         }
         self.lock = None;
+        self.chores.add(Chore::Hurry);
         self.replacement.given_way = true;
         if let Some(engine) = self.engine.take() {
             engine.stop(FLUSH_WITHIN);

@@ -82,3 +82,36 @@ fn a_closed_queue_is_emptied_and_then_ends() {
     assert!(matches!(queue.take(), Next::End));
     assert!(!queue.fail(1, batch(1), String::new(), Duration::from_secs(100)));
 }
+
+#[test]
+fn batches_gather_until_somebody_waits_for_one() {
+    let queue = std::sync::Arc::new(Queue::default());
+    let (theirs, sender) = (std::sync::Arc::clone(&queue), std::sync::mpsc::channel());
+    let (sender, numbers) = sender;
+    let writer = std::thread::spawn(move || {
+        while let Next::Write(number, _) = theirs.take() {
+            theirs.confirm(number);
+            sender.send(number).unwrap();
+        }
+    });
+    for sequence in 1..=3 {
+        queue.push(batch(sequence));
+    }
+    assert!(queue.wait_for_durable(Duration::from_secs(60)));
+    queue.push(Batch { durability: Durability::Synced, ..batch(4) });
+    assert!(queue.catch_up(Duration::from_secs(60)));
+    queue.close();
+    writer.join().unwrap();
+    let numbers: Vec<u64> = numbers.iter().collect();
+    assert_eq!(numbers.last(), Some(&4), "{numbers:?}");
+    assert!(numbers.len() <= 4, "{numbers:?}");
+}
+
+#[test]
+fn whoever_reads_does_not_wait_for_a_disk_that_takes_nothing() {
+    let queue = Queue::default();
+    queue.push(batch(1));
+    let (number, taken) = taken(&queue);
+    queue.fail(number, taken, "no room".to_owned(), Duration::ZERO);
+    assert!(!queue.catch_up(Duration::from_secs(3600)));
+}
