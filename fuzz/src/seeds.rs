@@ -40,6 +40,7 @@ fn request() -> SpawnRequest {
         nice: Some(-3),
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
         capture: Capture { stdout: true, stderr: false },
+        cgroup: None,
     }
 }
 
@@ -66,7 +67,7 @@ fn all_answers() -> Vec<FromKeeper> {
     let (at, wall) = (Tick(1_000_000_000), WallTime(1_000_000_000));
     vec![
         FromKeeper::Welcome { version: VERSION, keeper: 5 },
-        FromKeeper::Spawned { run, process, handle: None },
+        FromKeeper::Spawned { run, process, handle: None, is_enclosed: true },
         FromKeeper::SpawnFailed { run, stage: Stage::Execute, errno: 2 },
         FromKeeper::Exited { run, worker: worker(), exit: Exit::Code(1), at, wall },
         FromKeeper::Exited {

@@ -1,5 +1,6 @@
 //! The few calls to the kernel that the keeper makes, with errors as values.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
@@ -47,11 +48,12 @@ pub(crate) fn now() -> Now {
 /// The time since the boot, also while the host slept: what start times are of. Asked of
 /// the kernel itself, whose start times a faked clock does not change.
 pub(crate) fn nanoseconds_after_boot() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Seconds and nanoseconds, as 64-bit kernels write them.
+    let mut time = [0_u64; 2];
     // SAFETY: the structure outlives the call; this clock always exists.
-    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_BOOTTIME, &raw mut time) };
-    let number = |part: i64| u64::try_from(part).unwrap_or(0);
-    number(time.tv_sec.into()) * 1_000_000_000 + number(time.tv_nsec.into())
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_BOOTTIME, time.as_mut_ptr()) };
+    let [seconds, nanoseconds] = time;
+    seconds * 1_000_000_000 + nanoseconds
 }
 
 /// The nanoseconds of a clock tick, in which the kernel tells start times.
@@ -68,6 +70,13 @@ pub(crate) fn give_back_heap() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// A folder, to name it in other calls.
+pub(crate) fn open_folder(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: the path ends with its zero.
+    own(unsafe { libc::open(path.as_ptr(), flags) }.into())
 }
 
 /// A hold on a process that is not reaped by anybody else meanwhile.

@@ -26,6 +26,8 @@ pub mod table;
 mod wire;
 
 #[cfg(target_os = "linux")]
+mod birth;
+#[cfg(target_os = "linux")]
 mod channel;
 #[cfg(target_os = "linux")]
 mod inventory;

@@ -85,6 +85,8 @@ pub struct SpawnRequest {
     pub rlimits: Vec<ResourceLimit>,
     /// Which streams are captured.
     pub capture: Capture,
+    /// The folder of the cgroup that it is born in, if that can be.
+    pub cgroup: Option<CString>,
 }
 
 /// How far a signal reaches.
@@ -208,6 +210,8 @@ pub enum FromKeeper {
         process: ProcessKey,
         /// A hold on the process.
         handle: Option<Descriptor>,
+        /// Whether it was born in the cgroup that was asked for.
+        is_enclosed: bool,
     },
     /// A run could not be started.
     SpawnFailed {

@@ -1,4 +1,5 @@
-//! Starting a process: one `clone` that shares our memory until the program runs.
+//! Starting a process: one `clone` that shares our memory until the program runs. The
+//! call itself is in [`crate::birth`].
 //!
 //! The child borrows our address space and descriptor table, so the cost does
 //! not depend on how much we hold: it takes a table of its own with the few low
@@ -8,13 +9,14 @@
 //! The last step is to claim the slot in the inventory: a child whose keeper was
 //! killed meanwhile, and whose start was withdrawn, ends instead of executing.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use hsu_model::execution::{Resource, ResourceLimit};
 
+use crate::birth::{self, Stack};
 use crate::kernel;
 use crate::protocol::{Identity, Program, Stage};
 use crate::table::slot::{Claim, Slot};
@@ -35,6 +37,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) rlimits: &'a [ResourceLimit],
     pub(crate) stdout: Output<'a>,
     pub(crate) stderr: Output<'a>,
+    /// The folder of the cgroup that it shall be born in.
+    pub(crate) cgroup: Option<&'a CStr>,
     /// What the child claims before it executes.
     pub(crate) slot: Option<&'static Slot>,
 }
@@ -64,6 +68,8 @@ pub(crate) struct Started {
     /// In clock ticks after boot; 0 when `/proc` does not tell.
     pub(crate) started_at: u64,
     pub(crate) handle: OwnedFd,
+    /// Whether it was born in the cgroup that was asked for.
+    pub(crate) is_enclosed: bool,
 }
 
 /// Why nothing was started.
@@ -82,7 +88,7 @@ impl Failed {
 /// Starts processes from one thread: it owns a stack and four low descriptors.
 #[derive(Debug)]
 pub(crate) struct Spawner {
-    stack: Vec<u8>,
+    stack: Stack,
     low: RawFd,
     limits: DescriptorLimits,
     tick: u64,
@@ -157,7 +163,7 @@ impl Spawner {
     /// The spawner with this number, below [`SPAWNERS`].
     pub(crate) fn new(number: usize, limits: DescriptorLimits) -> Self {
         let low = LOW + RawFd::try_from(number * 4).unwrap_or(0);
-        Self { stack: vec![0; STACK], low, limits, tick: kernel::nanoseconds_per_tick() }
+        Self { stack: Stack::new(STACK), low, limits, tick: kernel::nanoseconds_per_tick() }
     }
 
     /// Starts a process. Returns when the program runs, or could not.
@@ -187,11 +193,11 @@ impl Spawner {
         let cloned = self.clone_child(&child);
         self.take_back(launch.stdout, 1);
         self.take_back(launch.stderr, 2);
-        let (pid, handle) = cloned.map_err(|error| Failed::resources(&error))?;
+        let (pid, handle, is_enclosed) = cloned.map_err(|error| Failed::resources(&error))?;
         let stage = child.stage.load(Ordering::Acquire);
         if stage == NO_ERROR {
             let started_at = child.started_at.load(Ordering::Relaxed);
-            return Ok(Started { pid, started_at, handle });
+            return Ok(Started { pid, started_at, handle, is_enclosed });
         }
         // It never became the program: nobody else shall hear of it.
         let which = kernel::Which::This(handle.as_fd());
@@ -231,23 +237,18 @@ impl Spawner {
         }
     }
 
-    fn clone_child(&mut self, child: &Child<'_>) -> io::Result<(u32, OwnedFd)> {
-        let mut handle: RawFd = -1;
-        let flags = libc::CLONE_VM
-            | libc::CLONE_VFORK
-            | libc::CLONE_FILES
-            | libc::CLONE_PIDFD
-            | libc::SIGCHLD;
-        let end = self.stack.as_mut_ptr_range().end;
-        let top = end.wrapping_sub(end.addr() % 16);
+    /// Makes the child, in the cgroup that is asked for when that can be; whether it is.
+    fn clone_child(&mut self, child: &Child<'_>) -> io::Result<(u32, OwnedFd, bool)> {
         let argument = std::ptr::from_ref(child).cast_mut().cast::<libc::c_void>();
-        // SAFETY: the child runs on a stack of its own while this thread waits; it
-        // only makes system calls and writes to atomics; every pointer outlives it.
-        let pid = unsafe { libc::clone(run_child, top.cast(), flags, argument, &raw mut handle) };
-        let pid = kernel::check(pid.into())?;
-        // SAFETY: the kernel gave this descriptor to us alone.
-        let handle = unsafe { OwnedFd::from_raw_fd(handle) };
-        Ok((u32::try_from(pid).unwrap_or(0), handle))
+        if let Some(cgroup) = child.launch.cgroup
+            && let Ok(cgroup) = kernel::open_folder(cgroup)
+            && let Ok((pid, handle)) =
+                birth::clone_into(cgroup.as_fd(), &mut self.stack, run_child, argument)
+        {
+            return Ok((pid, handle, true));
+        }
+        let (pid, handle) = birth::clone(&mut self.stack, run_child, argument)?;
+        Ok((pid, handle, false))
     }
 }
 

@@ -25,6 +25,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick};
 use hsu_store::{Batch, Store};
 use hsu_sys::reactor::{MasterSignal, Reactor, Wait};
+use hsu_sys::tree::Birthplaces;
 use hsu_sys::{clock, process::ProcessHandle};
 use tracing::{error, info, warn};
 
@@ -148,6 +149,7 @@ pub(crate) struct Parts {
     pub(crate) stamper: Stamper,
     pub(crate) board: Arc<Board>,
     pub(crate) keeper: Arc<AtomicU32>,
+    pub(crate) birthplaces: Birthplaces,
     pub(crate) unknown: UnknownExit,
     pub(crate) lock: StateLock,
     pub(crate) folder: PathBuf,
@@ -178,7 +180,7 @@ impl Body {
             changed: BTreeSet::new(),
             batch: Batch::default(),
             gate: Gate::default(),
-            clearing: clearing::Clearing::default(),
+            clearing: clearing::Clearing::new(parts.birthplaces),
             roll: Roll::default(),
             contain_at: VecDeque::new(),
             trees_keeper: parts.keeper,

@@ -121,6 +121,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         "trees of processes are killed by {}",
         trees.describe()
     );
+    let birthplaces = trees.birthplaces();
     let chores = Chores::start(trees, Arc::clone(&keeper), requests.clone())?;
     let handle = Arc::new(Handle {
         requests: requests.clone(),
@@ -147,6 +148,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         store,
         board,
         keeper,
+        birthplaces,
         unknown,
         lock,
         folder: state,

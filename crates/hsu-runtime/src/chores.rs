@@ -24,8 +24,8 @@ use crate::request::Requests;
 /// So many chores come of hundreds of starts or stops, whose requests and answers
 /// have left holes in the heap.
 const BURST: u32 = 512;
-/// A start may wait for a kill, and so for no more than this: 2 ms.
-const CONTAINED_TOGETHER: usize = 32;
+/// A start may wait for a kill, and so for no more than this: some milliseconds.
+const CONTAINED_TOGETHER: usize = 64;
 
 /// One piece of work.
 #[derive(Debug)]
@@ -56,16 +56,7 @@ pub(crate) enum Chore {
         handle: Arc<ProcessHandle>,
     },
     /// Kill everything that belongs to a run.
-    KillTree {
-        /// Its worker.
-        worker: WorkerId,
-        /// The run.
-        run: RunId,
-        /// Its process, when it still lives.
-        process: Option<ProcessKey>,
-        /// Whether the worker has no other run.
-        whole: bool,
-    },
+    KillTree(Kill),
 }
 
 /// What the loop is told.
@@ -208,9 +199,7 @@ impl Work {
             Chore::KillFamily { process, handle } => {
                 hsu_discovery::family::kill(process, &handle);
             }
-            Chore::KillTree { worker, run, process, whole } => {
-                self.kills.push(Kill { worker, run, process, whole });
-            }
+            Chore::KillTree(kill) => self.kills.push(kill),
         }
     }
 

@@ -6,7 +6,7 @@
 //! The keeper gets absolute paths and numbers and looks nothing up.
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, NulError, OsString};
+use std::ffi::{CString, NulError, OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use hsu_keeper::{Capture, Program, SpawnRequest};
@@ -58,7 +58,9 @@ pub(crate) enum LaunchError {
 /// The surroundings that every worker of this master inherits.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    environment: BTreeMap<OsString, OsString>,
+    /// Each variable by its name, and as a program gets it.
+    environment: BTreeMap<OsString, CString>,
+    path: Option<OsString>,
     working_directory: PathBuf,
 }
 
@@ -74,11 +76,18 @@ impl Launcher {
             |name: &OsString| name.to_str().is_some_and(|name| PRIVATE.contains(&name));
         let own = [(MASTER_VARIABLE.into(), master.into())];
         let inherited = environment.into_iter().filter(|(name, _)| !is_private(name));
-        let environment = inherited.chain(own).collect();
-        Self { environment, working_directory }
+        let all: BTreeMap<OsString, OsString> = inherited.chain(own).collect();
+        let path = all.get(OsStr::new("PATH")).cloned();
+        // What a program was started with holds no zero byte.
+        let as_given = |(name, value): (OsString, OsString)| {
+            let pair = variable(&name, &value).ok()?;
+            Some((name, pair))
+        };
+        let environment = all.into_iter().filter_map(as_given).collect();
+        Self { environment, path, working_directory }
     }
 
-    /// What the keeper shall execute.
+    /// What the keeper shall execute, and the cgroup where it is born.
     ///
     /// # Errors
     /// [`LaunchError`] when the host does not have what the worker asks for.
@@ -87,10 +96,10 @@ impl Launcher {
         worker: &WorkerId,
         run: RunId,
         managed: &Managed,
+        cgroup: Option<&Path>,
     ) -> Result<SpawnRequest, LaunchError> {
         let execution = &managed.execution;
-        let environment = self.environment_of(worker, run, execution);
-        let program = self.program(execution, &environment)?;
+        let program = self.program(execution)?;
         let identity = users::resolve(execution.user.as_deref(), execution.group.as_deref())?;
         let words = std::iter::once(execution.program.as_str());
         let words = words.chain(execution.args.iter().map(String::as_str));
@@ -98,10 +107,7 @@ impl Launcher {
             args: words
                 .map(|word| text("an argument", word.as_bytes()))
                 .collect::<Result<_, _>>()?,
-            env: environment
-                .iter()
-                .map(|(name, value)| variable(name, value))
-                .collect::<Result<_, _>>()?,
+            env: self.environment_of(worker, run, execution)?,
             cwd: text("the working directory", &directory(execution, &program))?,
             executable: text("the program", program.as_os_str().as_encoded_bytes())?,
         };
@@ -121,6 +127,10 @@ impl Launcher {
                 stdout: managed.logs.stdout.capture,
                 stderr: managed.logs.stderr.capture,
             },
+            cgroup: match cgroup {
+                Some(folder) => Some(text("its cgroup", folder.as_os_str().as_encoded_bytes())?),
+                None => None,
+            },
         })
     }
 
@@ -129,27 +139,26 @@ impl Launcher {
         worker: &WorkerId,
         run: RunId,
         execution: &Execution,
-    ) -> BTreeMap<OsString, OsString> {
-        let mut environment = self.environment.clone();
-        let own = execution.environment.iter();
-        environment.extend(own.map(|(name, value)| (name.into(), value.into())));
-        environment.insert(WORKER_VARIABLE.into(), worker.as_str().into());
-        environment.insert(RUN_VARIABLE.into(), run.to_string().into());
-        environment
+    ) -> Result<Vec<CString>, LaunchError> {
+        let run = run.to_string();
+        let declared = execution.environment.iter();
+        let mut own: BTreeMap<&OsStr, &OsStr> =
+            declared.map(|(name, value)| (OsStr::new(name), OsStr::new(value))).collect();
+        own.insert(OsStr::new(WORKER_VARIABLE), OsStr::new(worker.as_str()));
+        own.insert(OsStr::new(RUN_VARIABLE), OsStr::new(&run));
+        let stays = |name: &OsString| !own.contains_key(name.as_os_str());
+        let inherited = self.environment.iter().filter(|(name, _)| stays(name));
+        let inherited = inherited.map(|(_, pair)| Ok(pair.clone()));
+        inherited.chain(own.iter().map(|(name, value)| variable(name, value))).collect()
     }
 
     /// A bare name is looked up in the worker's `PATH`; other paths count from our own folder.
-    fn program(
-        &self,
-        execution: &Execution,
-        environment: &BTreeMap<OsString, OsString>,
-    ) -> Result<PathBuf, LaunchError> {
-        let search = environment.get(std::ffi::OsStr::new("PATH"));
-        let found = path::find_program(
-            Path::new(&execution.program),
-            search.map(OsString::as_os_str),
-            &self.working_directory,
-        );
+    fn program(&self, execution: &Execution) -> Result<PathBuf, LaunchError> {
+        let declared = execution.environment.iter().rev().find(|(name, _)| name == "PATH");
+        let declared = declared.map(|(_, value)| OsStr::new(value));
+        let search = declared.or(self.path.as_deref());
+        let found =
+            path::find_program(Path::new(&execution.program), search, &self.working_directory);
         match found {
             Err(LookupError::NotExecutable { path }) if execution.make_executable => {
                 path::make_executable(&path)?;
@@ -170,7 +179,7 @@ fn directory(execution: &Execution, program: &Path) -> Vec<u8> {
     }
 }
 
-fn variable(name: &OsString, value: &OsString) -> Result<CString, LaunchError> {
+fn variable(name: &OsStr, value: &OsStr) -> Result<CString, LaunchError> {
     let mut pair = name.as_encoded_bytes().to_vec();
     pair.push(b'=');
     pair.extend_from_slice(value.as_encoded_bytes());

@@ -117,6 +117,7 @@ mod tests {
             nice: Some(-5),
             rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 9, hard: 8 }],
             capture: hsu_keeper::Capture::default(),
+            cgroup: None,
         }
     }
 

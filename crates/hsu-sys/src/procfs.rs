@@ -111,6 +111,11 @@ impl Seen {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 
+    /// Whether it has no thread but the first.
+    pub(crate) fn has_one_thread(&self) -> bool {
+        self.threads == 1
+    }
+
     /// Whether it has begun to end: from then on it may let go of its children.
     pub(crate) fn is_ending(&self) -> bool {
         self.has_ended() || self.flags & EXITING != 0

@@ -19,7 +19,7 @@ pub(crate) mod fuzzing;
 mod hierarchy;
 
 use cgroup::Cgroups;
-pub use cgroup::Enclosure;
+pub use cgroup::{Birthplaces, Enclosure};
 use family::{Family, Found, Member};
 
 /// How often processes are moved until none is found outside.
@@ -49,6 +49,18 @@ pub struct Kill {
     pub process: Option<ProcessKey>,
     /// Whether the worker has no other run, so that its cgroup goes too.
     pub whole: bool,
+    /// Whether it is in the cgroup of its worker as a whole, so that nothing of it is
+    /// elsewhere.
+    pub is_enclosed: bool,
+}
+
+/// How long processes are searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    /// One look, for what is hardly there.
+    Once,
+    /// Until a search cannot have missed anybody.
+    UntilSettled,
 }
 
 /// One run that lives.
@@ -75,6 +87,12 @@ impl Trees {
     #[must_use]
     pub fn detect(name: &str) -> Self {
         Self { family: Family::new(name), cgroups: Cgroups::detect(name) }
+    }
+
+    /// Where runs can be born, so that they are contained from the beginning.
+    #[must_use]
+    pub fn birthplaces(&self) -> Birthplaces {
+        self.cgroups.birthplaces()
     }
 
     /// The parent of every orphan.
@@ -119,8 +137,8 @@ impl Trees {
             }
             // Whatever was born meanwhile was born inside.
             if is_complete {
-                let complete = |tree: &Tree| self.cgroups.complete(&tree.worker, tree.run);
-                return trees.iter().filter_map(complete).collect();
+                let enclose = |tree: &Tree| self.cgroups.enclose(&tree.worker, tree.run);
+                return trees.iter().filter_map(enclose).collect();
             }
         }
         Vec::new()
@@ -131,18 +149,30 @@ impl Trees {
     /// Takes a second and a half at most, and the looks at the processes; usually the time
     /// that the kernel needs.
     pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
-        let is_open = |kill: &&Kill| kill.whole || !self.cgroups.is_clear(&kill.worker, kill.run);
-        let open: Vec<Kill> = kills.iter().filter(is_open).cloned().collect();
-        let left = if open.is_empty() { Found::new() } else { self.kill_open(&open) };
+        let killed = self.kill_enclosed(kills);
+        // One that the kernel does not let go has left its cgroup and is there all the same.
+        let held: BTreeSet<RunId> =
+            killed.iter().filter(|(key, _)| lives(**key)).map(|(_, run)| *run).collect();
+        let is_gone = |kill: &Kill| {
+            let may_be_there = held.contains(&kill.run) || self.cgroups.is_populated(&kill.worker);
+            kill.is_enclosed && !may_be_there
+        };
+        let (gone, mut open): (Vec<Kill>, Vec<Kill>) = kills.iter().cloned().partition(is_gone);
+        let search = if open.is_empty() { Search::Once } else { Search::UntilSettled };
+        // Whoever may leave a cgroup may have done so: a stop looks for that too.
+        for kill in gone.into_iter().filter(|kill| kill.whole) {
+            self.cgroups.remove(&kill.worker);
+            open.push(kill);
+        }
+        let left =
+            if open.is_empty() { Found::new() } else { self.kill_open(&open, search, killed) };
         kills.iter().map(|kill| (kill.run, self.finish(kill, &left))).collect()
     }
 
     /// Kills what a look at the cgroups could not tell to be gone.
-    fn kill_open(&mut self, kills: &[Kill]) -> Found {
-        self.kill_enclosed(kills);
+    fn kill_open(&mut self, kills: &[Kill], search: Search, mut killed: Killed) -> Found {
         // The first look comes before the first kill: orphans that have cleared
         // their environment are known by their parents only.
-        let mut killed = Killed::new();
         let mut left = self.find(kills, &killed);
         for kill in kills.iter().filter(|kill| kill.whole) {
             self.cgroups.kill(&kill.worker);
@@ -151,7 +181,8 @@ impl Trees {
         let begin = Instant::now();
         let mut rest = SHORTEST_REST;
         let mut round = 0;
-        while (!left.is_empty() || !self.family.is_settled()) && begin.elapsed() < PATIENCE {
+        let misses = |family: &Family| search == Search::UntilSettled && !family.is_settled();
+        while (!left.is_empty() || misses(&self.family)) && begin.elapsed() < PATIENCE {
             round += 1;
             if round <= ROUNDS_BEFORE_HOLDING || !hold(&left, &killed) {
                 let before = killed.len();
@@ -168,22 +199,23 @@ impl Trees {
         left
     }
 
-    /// Kills the runs that are in their cgroups as a whole, without a look at each of
-    /// their processes: nothing of them is elsewhere.
-    fn kill_enclosed(&mut self, kills: &[Kill]) {
-        let is_enclosed = |kill: &&Kill| kill.whole && self.cgroups.holds(&kill.worker, kill.run);
-        let mut open: Vec<_> = kills.iter().filter(is_enclosed).collect();
+    /// Kills the runs that are in their cgroups as a whole, without a look at their
+    /// families: nothing of them is elsewhere. What was there.
+    fn kill_enclosed(&mut self, kills: &[Kill]) -> Killed {
+        let mut killed = Killed::new();
+        let mut open: Vec<_> = kills.iter().filter(|kill| kill.whole && kill.is_enclosed).collect();
+        open.retain(|kill| self.cgroups.is_populated(&kill.worker));
         for kill in &open {
+            let members = self.cgroups.members(&kill.worker).into_iter();
+            killed.extend(members.map(|member| (member.key, kill.run)));
             self.cgroups.kill(&kill.worker);
         }
         let begin = Instant::now();
-        loop {
-            open.retain(|kill| self.cgroups.is_populated(&kill.worker));
-            if open.is_empty() || begin.elapsed() > PATIENCE / 2 {
-                return;
-            }
+        while !open.is_empty() && begin.elapsed() < PATIENCE / 2 {
             std::thread::sleep(SHORTEST_REST);
+            open.retain(|kill| self.cgroups.is_populated(&kill.worker));
         }
+        killed
     }
 
     /// Everything that lives of these runs, and of what was killed already.
@@ -192,7 +224,7 @@ impl Trees {
         let root = |kill: &Kill| kill.process.map(|process| (process, kill.run));
         let roots: BTreeMap<ProcessKey, RunId> = kills.iter().filter_map(root).collect();
         let mut found = self.family.find(&runs, &roots);
-        let is_its_own = |kill: &&Kill| kill.whole || self.cgroups.holds(&kill.worker, kill.run);
+        let is_its_own = |kill: &&Kill| kill.whole || kill.is_enclosed;
         for kill in kills.iter().filter(is_its_own) {
             for member in self.cgroups.members(&kill.worker) {
                 found.entry(kill.run).or_default().insert(member.key, member);
@@ -213,6 +245,10 @@ impl Trees {
         }
         left.get(&kill.run).into_iter().flatten().map(|(key, _)| key.pid).collect()
     }
+}
+
+fn lives(process: ProcessKey) -> bool {
+    Member::look(process).is_some()
 }
 
 fn each(left: &Found) -> impl Iterator<Item = (RunId, &Member)> {

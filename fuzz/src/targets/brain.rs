@@ -204,7 +204,7 @@ impl Life {
         let (kind, run) = (bytes.choice(6), self.run(bytes));
         let process = ProcessKey { pid: 2 + u32::from(bytes.byte()), started_at: 5 };
         Some(match kind {
-            0 => FromKeeper::Spawned { run, process, handle: None },
+            0 => FromKeeper::Spawned { run, process, handle: None, is_enclosed: false },
             1 => FromKeeper::SpawnFailed { run, stage: Stage::Resources, errno: 11 },
             2 => {
                 let exit = if bytes.flag() { Exit::Code(1) } else { Exit::Code(0) };

@@ -294,6 +294,7 @@ impl Keeper {
             rlimits: &[],
             stdout: Output::Ours,
             stderr: Output::Ours,
+            cgroup: None,
             slot: None,
         });
         let started = started.map_err(|_| "it could not be started")?;

@@ -183,6 +183,7 @@ impl Keeper {
             rlimits: &[],
             stdout: Output::Ours,
             stderr: Output::Ours,
+            cgroup: None,
             slot: None,
         });
         match started {

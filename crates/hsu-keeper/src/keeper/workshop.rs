@@ -164,6 +164,7 @@ fn make(spawner: &mut Spawner, policy: Option<&Policy>, job: Job) -> Product {
         rlimits: &request.rlimits,
         stdout: Output::to(job.stdout.as_ref()),
         stderr: Output::to(job.stderr.as_ref()),
+        cgroup: request.cgroup.as_deref(),
         slot: Some(job.slot),
     });
     Product { job, result }
@@ -289,7 +290,9 @@ impl Keeper {
         // The handle goes to the master too: its hold outlives ours.
         let handle = started.handle.try_clone().ok().map(Descriptor::new);
         let process = slot.process();
-        self.connections.tell(Role::Master, FromKeeper::Spawned { run, process, handle });
+        let is_enclosed = started.is_enclosed;
+        let told = FromKeeper::Spawned { run, process, handle, is_enclosed };
+        self.connections.tell(Role::Master, told);
         let token = Token::Slot(place).number();
         let watched = self.epoll.add_process(started.handle.as_fd(), token);
         if let Some(hold) = self.holds.get_mut(place) {

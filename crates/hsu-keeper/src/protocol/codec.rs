@@ -125,10 +125,11 @@ impl Message for FromKeeper {
                 out.u32(*version);
                 out.u32(*keeper);
             }
-            Self::Spawned { run, process, handle } => {
+            Self::Spawned { run, process, handle, is_enclosed } => {
                 out.u8(2);
                 out.run(*run);
                 put_process(&mut out, *process);
+                out.u8(u8::from(*is_enclosed));
                 out.u8(u8::from(handle.is_some()));
                 return handle.take();
             }
@@ -178,11 +179,12 @@ impl Message for FromKeeper {
     fn decode(from: &mut Reader<'_>, beside: &mut VecDeque<Descriptor>) -> Result<Self, Malformed> {
         Ok(match from.u8()? {
             1 => Self::Welcome { version: from.u32()?, keeper: from.u32()? },
-            2 => Self::Spawned {
-                run: from.run()?,
-                process: take_process(from)?,
-                handle: take_descriptor(from, beside)?,
-            },
+            2 => {
+                let (run, process) = (from.run()?, take_process(from)?);
+                let is_enclosed = from.flag()?;
+                let handle = take_descriptor(from, beside)?;
+                Self::Spawned { run, process, handle, is_enclosed }
+            }
             3 => {
                 Self::SpawnFailed { run: from.run()?, stage: take_stage(from)?, errno: from.i32()? }
             }
@@ -290,6 +292,10 @@ fn put_request(out: &mut Writer<'_>, request: &SpawnRequest) {
     out.list(&request.rlimits, |out, limit| put_limit(out, *limit));
     out.u8(u8::from(request.capture.stdout));
     out.u8(u8::from(request.capture.stderr));
+    out.u8(u8::from(request.cgroup.is_some()));
+    if let Some(cgroup) = &request.cgroup {
+        out.bytes(cgroup.as_bytes());
+    }
 }
 
 fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
@@ -308,6 +314,7 @@ fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
         nice: has_nice.then_some(nice),
         rlimits: from.list(take_limit)?,
         capture: Capture { stdout: from.flag()?, stderr: from.flag()? },
+        cgroup: if from.flag()? { Some(take_text(from)?) } else { None },
     })
 }
 

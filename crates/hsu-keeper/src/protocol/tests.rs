@@ -18,6 +18,7 @@ fn request() -> SpawnRequest {
         nice: Some(-3),
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
         capture: Capture { stdout: true, stderr: false },
+        cgroup: Some(text("/sys/fs/cgroup/web")),
     }
 }
 

@@ -16,8 +16,10 @@ const LONGEST: Duration = Duration::from_millis(50);
 const PER_STREAM: Duration = Duration::from_millis(1);
 /// The coarsest step between arrival times.
 const COARSEST: Duration = Duration::from_millis(200);
-/// A pipe that is half full sooner than this is served without a pause.
-const BUSY: Duration = Duration::from_millis(1);
+/// A pipe that is half full sooner than this is served without a pause. A shorter pause
+/// than that is worth it: the kernel locks a pipe while it is emptied, so that a writer of
+/// small pieces and a pump that takes each of them at once stand in each other's way.
+const BUSY: Duration = Duration::from_micros(100);
 
 /// How full a pipe was when it was served.
 #[derive(Clone, Copy, Debug)]

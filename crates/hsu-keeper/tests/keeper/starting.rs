@@ -1,12 +1,14 @@
 //! Starting: one or many at once, captured or not, and how long it takes.
 
+use std::ffi::CString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hsu_keeper::{Capture, FromKeeper, SpawnRequest, ToKeeper};
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
 
-use crate::fixture::{Folder, eventually, kill, request, shell, sleeper, worker};
+use crate::fixture::{Folder, eventually, kill, request, shell, sleeper, text, worker};
 use crate::isolation::isolated;
 
 #[test]
@@ -62,6 +64,62 @@ fn the_start_time_that_is_told_is_the_kernels() {
             let started_at = fields.split(' ').nth(19).unwrap();
             assert_eq!(process.started_at.to_string(), started_at, "run {wanted}");
         }
+    });
+}
+
+/// A cgroup of version 2 of our own; none where none can be made.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+        let folder = format!("{}/hsu-born-{}", mount.split(' ').nth(4)?, std::process::id());
+        std::fs::create_dir(&folder).ok().map(|()| Self(PathBuf::from(folder)))
+    }
+
+    fn name(&self) -> CString {
+        text(self.0.to_str().unwrap())
+    }
+
+    fn processes(&self) -> String {
+        std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        std::fs::write(self.0.join("cgroup.kill"), "1").unwrap();
+        eventually("the cgroup is gone", || std::fs::remove_dir(&self.0).ok());
+    }
+}
+
+#[test]
+fn a_worker_is_born_in_its_cgroup_and_without_one_all_the_same() {
+    isolated("starting::a_worker_is_born_in_its_cgroup_and_without_one_all_the_same", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        let mut start = |run: u64, cgroup: CString| {
+            let line = "sleep 1000 & wait";
+            master.spawn(SpawnRequest { cgroup: Some(cgroup), ..shell(run, line) });
+            master.expect("start", |message| match message {
+                FromKeeper::Spawned { process, is_enclosed, .. } => Ok((process.pid, is_enclosed)),
+                other => Err(other),
+            })
+        };
+        let (_, is_enclosed) = start(1, text("/nowhere"));
+        assert!(!is_enclosed);
+        // Not every host lets us make one.
+        let Some(cgroup) = Cgroup::make() else { return };
+        let (pid, is_enclosed) = start(2, cgroup.name());
+        assert!(is_enclosed);
+        eventually("parent and child are in it", || {
+            let processes = cgroup.processes();
+            let has_parent = processes.lines().any(|line| line == pid.to_string());
+            (has_parent && processes.lines().count() == 2).then_some(())
+        });
+        drop(cgroup);
+        master.exited(2);
     });
 }
 

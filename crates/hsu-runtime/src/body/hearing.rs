@@ -19,8 +19,8 @@ use super::{Body, Live};
 use crate::chores::Chore;
 use crate::refusal::explain;
 
-/// How long after its start a process is put into its cgroup: a worker that
-/// crashes at once costs none, and a burst of starts is not slowed down.
+/// How long after its start a process is put into its cgroup, when it was not born there:
+/// one that crashes at once costs no search, and a burst of starts is not slowed down.
 const CONTAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Body {
@@ -63,16 +63,19 @@ impl Body {
                 self.trees_keeper.store(keeper, Ordering::Relaxed);
                 self.discovery.set_keeper(keeper);
             }
-            FromKeeper::Spawned { run, process, handle } => {
+            FromKeeper::Spawned { run, process, handle, is_enclosed } => {
                 self.roll.answer(run);
                 if let Some(worker) = self.fleet.worker_of(run).cloned() {
                     self.hold(run, worker, process, handle);
-                    self.contain_at.push_back((contain_after(now.tick), run));
+                    if !self.clearing.born(run, is_enclosed) {
+                        self.contain_at.push_back((contain_after(now.tick), run));
+                    }
                 }
                 self.step(now, Input::Spawned { run, process });
             }
             FromKeeper::SpawnFailed { run, stage, errno } => {
                 self.roll.answer(run);
+                self.clearing.not_born(run);
                 self.on_refused(now, run, stage, errno);
             }
             FromKeeper::Exited { run, worker, exit, at, wall } => {
@@ -102,7 +105,7 @@ impl Body {
     fn on_refused(&mut self, now: Now, run: RunId, stage: Stage, errno: i32) {
         let asked = self.fleet.worker_of(run).and_then(|worker| {
             let Unit::Managed(managed) = &self.fleet.spec(worker)?.unit else { return None };
-            self.launcher.request(worker, run, managed).ok()
+            self.launcher.request(worker, run, managed, None).ok()
         });
         let error = explain(asked.as_ref(), stage, errno);
         // What else was refused does not change by waiting.
@@ -153,6 +156,8 @@ impl Body {
             self.hold(run, worker.clone(), process, handle);
             self.contain_at.push_back((contain_after(now.tick), run));
         }
+        // An answer that was lost with its keeper would have told where it was born.
+        self.clearing.born(run, false);
         self.adopted += 1;
         self.step(now, Input::Adopted { worker, run, process, started });
     }
@@ -177,6 +182,7 @@ impl Body {
         }
         for run in missing.never_began {
             let error = "the keeper was lost before it could start the process".to_owned();
+            self.clearing.not_born(run);
             self.step(now, Input::SpawnFailed { run, error, transient: true });
         }
         self.step(now, Input::Settled { unknown: self.unknown });

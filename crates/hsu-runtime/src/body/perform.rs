@@ -11,16 +11,28 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::Now;
 use hsu_model::worker::Unit;
 use hsu_store::{Change, Durability};
+use hsu_sys::tree::Kill;
 
 use super::{Body, Ending};
 use crate::board::Entry;
 use crate::chores::Chore;
 use hsu_core::input::ShutdownMode;
 
+/// So many orders of a burst go to the keeper together.
+const TOGETHER: usize = 32;
+
 impl Body {
-    /// Performs every effect that is there, in order.
+    /// Performs every effect that is there. What the keeper does goes to it first, in
+    /// order: the books are written while it works.
     pub(super) fn perform_all(&mut self, now: Now) {
         let mut effects = std::mem::take(&mut self.effects);
+        for (count, effect) in effects.extract_if(.., |effect| is_order(effect)).enumerate() {
+            self.perform(now, effect);
+            if count % TOGETHER == TOGETHER - 1 {
+                self.holding.flush();
+            }
+        }
+        self.holding.flush();
         for effect in effects.drain(..) {
             self.perform(now, effect);
         }
@@ -81,8 +93,10 @@ impl Body {
                 if self.clearing.is_clear(&worker, run) => {}
             Effect::KillTree { worker, run, whole } => {
                 let process = self.live.get(&run).map(|live| live.process);
+                let is_enclosed = self.clearing.is_enclosed(&worker, run);
                 self.clearing.kills.begin(&worker);
-                self.chores.add(Chore::KillTree { worker, run, process, whole });
+                let kill = Kill { worker, run, process, whole, is_enclosed };
+                self.chores.add(Chore::KillTree(kill));
             }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
@@ -115,12 +129,16 @@ impl Body {
         let Unit::Managed(managed) = &spec.unit else {
             return self.fail_spawn(run, "only managed workers can be started".to_owned());
         };
-        match self.launcher.request(&worker, run, managed) {
+        let cgroup = self.clearing.ask_birth(&worker, run);
+        match self.launcher.request(&worker, run, managed, cgroup.as_deref()) {
             Ok(request) => {
                 self.roll.ask(run);
                 self.holding.spawn(request);
             }
-            Err(error) => self.fail_spawn(run, error.to_string()),
+            Err(error) => {
+                self.clearing.not_born(run);
+                self.fail_spawn(run, error.to_string());
+            }
         }
     }
 
@@ -190,5 +208,25 @@ impl Body {
         if self.settled {
             self.board.open();
         }
+    }
+}
+
+/// Whether an effect is for other processes. Kills are among them, because the starts that
+/// follow wait for them.
+fn is_order(effect: &Effect) -> bool {
+    match effect {
+        Effect::Spawn { .. }
+        | Effect::Signal { .. }
+        | Effect::KillTree { .. }
+        | Effect::Search { .. }
+        | Effect::Attach { .. }
+        | Effect::Release { .. }
+        | Effect::Service { .. } => true,
+        Effect::Reply { .. }
+        | Effect::Event { .. }
+        | Effect::Persist { .. }
+        | Effect::Forget { .. }
+        | Effect::Acknowledge { .. }
+        | Effect::AllStopped => false,
     }
 }

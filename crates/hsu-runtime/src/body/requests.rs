@@ -69,7 +69,7 @@ impl Body {
             match report {
                 Report::Killed { worker, run, survivors: pids } => {
                     self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
-                    self.on_kill_reported(now, &worker);
+                    self.on_kill_reported(now, &worker, run);
                 }
                 Report::Contained(enclosure) => self.clearing.enclose(enclosure),
             }

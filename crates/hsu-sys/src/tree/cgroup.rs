@@ -5,7 +5,6 @@
 //! into it and kept for the runs to come; making and removing one costs about
 //! 60 us. No controller is switched on: this room kills, it does not limit.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -57,15 +56,6 @@ struct Base {
 #[derive(Debug)]
 pub(super) struct Cgroups {
     base: Result<Base, String>,
-    workers: BTreeMap<WorkerId, Group>,
-}
-
-/// The group of one worker.
-#[derive(Debug)]
-struct Group {
-    folder: PathBuf,
-    /// The run that is in it as a whole, so that nothing of it is elsewhere.
-    holds: Option<RunId>,
 }
 
 /// A run that is in the cgroup of its worker as a whole.
@@ -79,6 +69,18 @@ pub struct Enclosure {
 }
 
 impl Enclosure {
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Another run of this worker is born in it.
+    #[must_use]
+    pub fn of_next(&self, run: RunId) -> Self {
+        Self { run, ..self.clone() }
+    }
+
     /// Whether nothing of the run is left. One read, about 10 us.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -87,17 +89,17 @@ impl Enclosure {
 }
 
 impl Cgroups {
-    /// Looks for a hierarchy that can kill and takes folders of ours, and takes
-    /// up what an earlier master of this name has left.
+    /// Looks for a hierarchy that can kill and takes folders of ours, and removes those
+    /// that an earlier master of this name has left empty.
     pub(super) fn detect(name: &str) -> Self {
-        let mut found = Self { base: find_base(name), workers: BTreeMap::new() };
-        found.take_up();
+        let found = Self { base: find_base(name) };
+        found.remove_all();
         found
     }
 
     #[cfg(all(test, target_os = "linux"))]
     pub(super) fn none() -> Self {
-        Self { base: Err("none in tests".to_owned()), workers: BTreeMap::new() }
+        Self { base: Err("none in tests".to_owned()) }
     }
 
     /// Whether there are any.
@@ -113,86 +115,70 @@ impl Cgroups {
     }
 
     /// Puts processes into the group of a worker; whether each of them is in it, or gone.
-    pub(super) fn add(&mut self, worker: &WorkerId, processes: &[ProcessKey]) -> bool {
+    pub(super) fn add(&self, worker: &WorkerId, processes: &[ProcessKey]) -> bool {
         let Ok(base) = &self.base else { return false };
-        let folder = base.folder.join(worker.as_str());
-        // The base is made with the first worker that needs it.
-        if !folder.is_dir() && fs::create_dir_all(&folder).is_err() {
-            return false;
-        }
-        let are_in = processes.iter().all(|process| {
+        let Ok(folder) = base.make(worker) else { return false };
+        processes.iter().all(|process| {
             let is_gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
             base.put(&folder, *process).is_ok() || ProcessHandle::open(*process).is_err_and(is_gone)
-        });
-        self.workers.insert(worker.clone(), Group { folder, holds: None });
-        are_in
+        })
+    }
+
+    fn folder(&self, worker: &WorkerId) -> Option<PathBuf> {
+        self.base.as_ref().ok().map(|base| base.folder.join(worker.as_str()))
+    }
+
+    /// Where runs can be born; none where there are no cgroups of version 2.
+    // Source: clone(2), CLONE_INTO_CGROUP.
+    pub(super) fn birthplaces(&self) -> Birthplaces {
+        let takes_births = |base: &&Base| base.mechanism != Mechanism::Freezer;
+        Birthplaces(self.base.as_ref().ok().filter(takes_births).cloned())
     }
 
     /// Says that everything of a run is in the group of its worker.
-    pub(super) fn complete(&mut self, worker: &WorkerId, run: RunId) -> Option<Enclosure> {
-        let group = self.workers.get_mut(worker)?;
-        group.holds = Some(run);
-        Some(Enclosure { worker: worker.clone(), run, folder: group.folder.clone() })
-    }
-
-    /// Whether everything of a run is in the group of its worker.
-    pub(super) fn holds(&self, worker: &WorkerId, run: RunId) -> bool {
-        self.workers.get(worker).is_some_and(|group| group.holds == Some(run))
-    }
-
-    /// Whether nothing is left of a run, as far as one look at its group tells.
-    pub(super) fn is_clear(&self, worker: &WorkerId, run: RunId) -> bool {
-        let group = self.workers.get(worker).filter(|group| group.holds == Some(run));
-        group.is_some_and(|group| is_empty(&group.folder))
+    pub(super) fn enclose(&self, worker: &WorkerId, run: RunId) -> Option<Enclosure> {
+        let folder = self.folder(worker)?;
+        Some(Enclosure { worker: worker.clone(), run, folder })
     }
 
     /// Whether any process is in the group of a worker.
     pub(super) fn is_populated(&self, worker: &WorkerId) -> bool {
-        self.workers.get(worker).is_some_and(|group| !is_empty(&group.folder))
+        self.folder(worker).is_some_and(|folder| !is_empty(&folder) && folder.is_dir())
     }
 
     /// Kills whatever is in the group of a worker and removes the group.
-    pub(super) fn kill(&mut self, worker: &WorkerId) {
-        if let (Ok(base), Some(group)) = (&self.base, self.workers.get(worker)) {
-            base.kill(&group.folder);
+    pub(super) fn kill(&self, worker: &WorkerId) {
+        if let (Ok(base), Some(folder)) = (&self.base, self.folder(worker)) {
+            base.kill(&folder);
         }
         self.remove(worker);
     }
 
     /// The processes in the group of a worker.
     pub(super) fn members(&self, worker: &WorkerId) -> Vec<Member> {
-        let group = self.workers.get(worker);
-        group.map(|group| members(&group.folder)).unwrap_or_default()
+        self.folder(worker).map(|folder| members(&folder)).unwrap_or_default()
     }
 
     /// Removes the group of a worker; one that is not empty yet stays until later.
-    pub(super) fn remove(&mut self, worker: &WorkerId) {
-        if let Some(group) = self.workers.get(worker)
-            && is_removed(&group.folder)
-        {
-            self.workers.remove(worker);
+    pub(super) fn remove(&self, worker: &WorkerId) {
+        if let Some(folder) = self.folder(worker) {
+            drop(fs::remove_dir(folder));
         }
     }
 
-    fn take_up(&mut self) {
+    /// Removes every group that is empty.
+    fn remove_all(&self) {
         let Ok(base) = &self.base else { return };
         let folders = fs::read_dir(&base.folder).into_iter().flatten().flatten();
         for folder in folders.map(|entry| entry.path()).filter(|path| path.is_dir()) {
-            let name = folder.file_name().and_then(|name| name.to_str());
-            if let Some(worker) = name.and_then(|name| WorkerId::new(name).ok())
-                && !is_removed(&folder)
-            {
-                self.workers.insert(worker, Group { folder, holds: None });
-            }
+            drop(fs::remove_dir(folder));
         }
     }
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        for group in self.workers.values() {
-            drop(fs::remove_dir(&group.folder));
-        }
+        self.remove_all();
         if let Ok(base) = &self.base {
             // Refused while workers go on in it.
             drop(fs::remove_dir(&base.folder));
@@ -200,7 +186,39 @@ impl Drop for Cgroups {
     }
 }
 
+/// Where runs can be born.
+#[derive(Clone, Debug)]
+pub struct Birthplaces(Option<Base>);
+
+impl Birthplaces {
+    /// None anywhere: runs are put into cgroups later, or never.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Makes the cgroup of a worker for a run that is born in it; about 25 us, and none
+    /// where there can be none.
+    #[must_use]
+    pub fn make(&self, worker: &WorkerId, run: RunId) -> Option<Enclosure> {
+        let folder = self.0.as_ref()?.make(worker).ok()?;
+        Some(Enclosure { worker: worker.clone(), run, folder })
+    }
+}
+
 impl Base {
+    /// The folder of a worker, made when it is missing.
+    fn make(&self, worker: &WorkerId) -> io::Result<PathBuf> {
+        let folder = self.folder.join(worker.as_str());
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // The base is made with the first worker that needs it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(&folder)?,
+            made => made?,
+        }
+        Ok(folder)
+    }
+
     /// Moves one process. A PID may have become another's at the very moment: then
     /// that one is put back to where we are, which is as good as where it was.
     fn put(&self, folder: &Path, process: ProcessKey) -> io::Result<()> {
@@ -251,13 +269,6 @@ impl Base {
 fn write(path: &Path, value: impl std::fmt::Display) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(value.to_string().as_bytes())
-}
-
-fn is_removed(folder: &Path) -> bool {
-    match fs::remove_dir(folder) {
-        Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
 }
 
 /// Whether no process is in a group or below it. What cannot be read is not empty.

@@ -198,14 +198,18 @@ impl Look<'_> {
             if process.has_ended() {
                 continue;
             }
-            let run = self.run_of(below, origin).or(inherited);
+            // Whoever is named is known, and needs no mark.
+            let run = match (origin, inherited) {
+                (Origin::Exactly(_), Some(run)) => Some(run),
+                _ => self.run_of(below, origin).or(inherited),
+            };
             if below == pid {
                 first = run;
             }
             self.note(&process, run);
             // Whoever is below a process of another run is none of ours.
             if run.is_none_or(|run| self.runs.contains(&run)) {
-                let children = children_of(below).unwrap_or_default();
+                let children = children_of(&process).unwrap_or_default();
                 open.extend(children.into_iter().map(|child| (child, Origin::ChildOf(below), run)));
             }
         }
@@ -318,10 +322,10 @@ impl<'a> Mark<'a> {
 /// While children end, the kernel's list may lack one that lives: a list counts
 /// when it reads the same again.
 // Source: proc_pid_task_tid_children(5); needs CONFIG_PROC_CHILDREN.
-fn children_of(pid: u32) -> Option<BTreeSet<u32>> {
-    let mut all = read_children(pid)?;
+fn children_of(process: &Seen) -> Option<BTreeSet<u32>> {
+    let mut all = read_children_of(process)?;
     for _ in 1..MOST_READINGS {
-        let again = read_children(pid)?;
+        let again = read_children_of(process)?;
         let is_same = again == all;
         // One that is gone by now does no harm: whoever is looked at is identified.
         all.extend(again);
@@ -332,14 +336,28 @@ fn children_of(pid: u32) -> Option<BTreeSet<u32>> {
     Some(all)
 }
 
+/// The children of a process that was looked at: one file, when it has one thread.
+fn read_children_of(process: &Seen) -> Option<BTreeSet<u32>> {
+    let pid = process.key.pid;
+    if process.has_one_thread()
+        && let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+    {
+        return Some(numbers_in(&text).collect());
+    }
+    read_children(pid)
+}
+
+fn numbers_in(text: &str) -> impl Iterator<Item = u32> + '_ {
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok())
+}
+
 fn read_children(pid: u32) -> Option<BTreeSet<u32>> {
     let mut children = BTreeSet::new();
     let mut told = false;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         if let Ok(text) = std::fs::read_to_string(thread.path().join("children")) {
             told = true;
-            children
-                .extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+            children.extend(numbers_in(&text));
         }
     }
     told.then_some(children)

@@ -32,7 +32,8 @@ fn trees(master: &str) -> Trees {
 }
 
 fn kill_of(run: u64, process: Option<ProcessKey>) -> Kill {
-    Kill { worker: WorkerId::new("x").unwrap(), run: RunId(run), process, whole: true }
+    let worker = WorkerId::new("x").unwrap();
+    Kill { worker, run: RunId(run), process, whole: true, is_enclosed: false }
 }
 
 /// What is found of a run.
@@ -98,8 +99,6 @@ fn of_a_contained_run_the_group_tells_what_is_left() {
     let worker = kill_of(run, None).worker;
     let contained = Tree { worker: worker.clone(), run: RunId(run), process: first };
     let enclosures = trees.contain(&[contained]);
-    assert!(trees.cgroups.holds(&worker, RunId(run)));
-    assert!(!trees.cgroups.is_clear(&worker, RunId(run)));
     let enclosure = &enclosures[0];
     assert_eq!(
         (&enclosure.worker, enclosure.run, enclosure.is_empty()),
@@ -107,11 +106,10 @@ fn of_a_contained_run_the_group_tells_what_is_left() {
     );
     guard.0[0].kill().unwrap();
     guard.0[0].wait().unwrap();
-    let ended = Kill { whole: false, ..kill_of(run, None) };
+    let ended = Kill { whole: false, is_enclosed: true, ..kill_of(run, None) };
     assert_eq!(trees.kill(&[ended]), [(RunId(run), vec![])]);
     assert_eq!(all.into_iter().find(lives), None);
-    assert!(trees.cgroups.is_clear(&worker, RunId(run)) && enclosure.is_empty());
-    assert!(!trees.cgroups.is_clear(&worker, RunId(run + 1)), "nothing is known of another run");
+    assert!(enclosure.is_empty() && enclosure.of_next(RunId(run + 1)).is_empty());
     trees.kill(&[kill_of(run, None)]);
 }
 
