@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `bench`.
+//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `coverage`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check_all_os;
 mod command;
+mod coverage;
 mod debian;
 mod deny;
 mod fuzz;
@@ -56,6 +57,8 @@ enum Chore {
     StoreFaults(store_faults::Arguments),
     /// Fuzz every reader of what others wrote.
     Fuzz(fuzz::Arguments),
+    /// Run every test on instrumented programs and say which lines none reaches.
+    Coverage(coverage::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -81,6 +84,7 @@ fn run() -> Result<bool> {
         Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
         Chore::Chaos(arguments) => workbench::run(&root, "hsu-chaos", &arguments),
         Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
+        Chore::Coverage(arguments) => coverage::run(&root, &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&root, &arguments),

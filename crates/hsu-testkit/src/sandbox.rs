@@ -26,6 +26,8 @@ use crate::error::TestError;
 use crate::patience::eventually;
 use crate::process::{Process, all_pids};
 
+/// Where instrumented programs count the lines that they reach.
+const PROFILE: &str = "LLVM_PROFILE_FILE";
 /// How long the namespace may take to appear.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -114,6 +116,9 @@ impl Sandbox {
             .env("XDG_STATE_HOME", self.folder())
             .env("LANG", "C.UTF-8")
             .stdin(Stdio::null());
+        if let Some(place) = std::env::var_os(PROFILE) {
+            command.env(PROFILE, place);
+        }
         command
     }
 
