@@ -582,3 +582,15 @@ fn scatter(entropy: u64) -> u64 {
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_those_of_their_source() {
+        // The first outputs of splitmix64 for these seeds.
+        assert_eq!(scatter(0), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(scatter(1_234_567), 6_457_827_717_110_365_317);
+    }
+}

@@ -68,7 +68,85 @@ fn judge(leaving: usize, running: usize) -> Result<(), TooMany> {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString as _;
+
+    use hsu_model::id::RunId;
+    use hsu_model::status::{Desired, WorkerState};
+    use hsu_model::worker::Departure;
+
     use super::*;
+    use crate::breaker::Breaker;
+
+    fn id(name: &str) -> WorkerId {
+        WorkerId::new(name).expect("an id")
+    }
+
+    /// A worker of an earlier life, whose latest run is over or is not.
+    fn record(run: u64, accounted: Option<u64>) -> WorkerRecord {
+        WorkerRecord {
+            desired: Desired::Running,
+            enabled: None,
+            removed: false,
+            state: WorkerState::Running,
+            reason: "started".to_string(),
+            run: Some(RunId(run)),
+            accounted: accounted.map(RunId),
+            started: None,
+            restarts: 0,
+            attempts: 0,
+            breaker: Breaker::Closed,
+            next_attempt: None,
+            last_exit: None,
+            history: [].into(),
+            departure: Departure::default(),
+            attached: None,
+        }
+    }
+
+    fn configured(name: &str, enabled: bool) -> WorkerSpec {
+        WorkerSpec { enabled, ..WorkerSpec::departed(id(name), Departure::default()) }
+    }
+
+    fn two(first: WorkerRecord, second: WorkerRecord) -> BTreeMap<WorkerId, WorkerRecord> {
+        BTreeMap::from([(id("a"), first), (id("b"), second)])
+    }
+
+    #[test]
+    fn only_what_runs_and_was_not_removed_counts() {
+        let running = || record(2, Some(1));
+        let all = Err(TooMany { leaving: 2, running: 2 });
+        assert_eq!(guard(&two(running(), running()), &[]), all);
+        assert_eq!(guard(&two(running(), record(2, None)), &[]), all);
+        // One is at rest, or was removed: a single worker may leave.
+        assert_eq!(guard(&two(running(), record(2, Some(2))), &[]), Ok(()));
+        let removed = WorkerRecord { removed: true, ..running() };
+        assert_eq!(guard(&two(running(), removed), &[]), Ok(()));
+    }
+
+    #[test]
+    fn what_is_configured_stays_unless_it_is_disabled_there_or_by_an_operator() {
+        let running = || record(2, Some(1));
+        let both = two(running(), running());
+        let all = Err(TooMany { leaving: 2, running: 2 });
+        assert_eq!(guard(&both, &[configured("a", true), configured("b", true)]), Ok(()));
+        assert_eq!(guard(&both, &[configured("a", true)]), Ok(()));
+        assert_eq!(guard(&both, &[configured("a", false), configured("b", false)]), all);
+        let enabled = || WorkerRecord { enabled: Some(true), ..running() };
+        let disabled = [configured("a", false), configured("b", false)];
+        assert_eq!(guard(&two(enabled(), enabled()), &disabled), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_says_how_many_and_how_to_confirm() {
+        let words = TooMany { leaving: 7, running: 9 }.to_string();
+        assert!(words.contains("7 of the 9 workers"), "{words}");
+        assert!(words.contains("--confirm-mass-stop"), "{words}");
+    }
+
+    #[test]
+    fn a_refusal_needs_no_list() {
+        assert_eq!(guard(&BTreeMap::new(), &[configured("a", true)]), Ok(()));
+    }
 
     #[test]
     fn a_few_may_leave_and_a_mass_or_all_may_not() {

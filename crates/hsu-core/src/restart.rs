@@ -111,7 +111,7 @@ fn delay(context: &RestartContext, factor: f64, attempts: u32, entropy: u64) -> 
     let cap = context.max_delay.as_secs_f64();
     // Multiplied step by step: `core` has no power function, and the cap ends it early.
     for _ in 0..attempts {
-        if seconds >= cap || context.backoff_rate <= 1.0 && seconds <= 0.0 {
+        if seconds >= cap {
             break;
         }
         let next = seconds * context.backoff_rate;

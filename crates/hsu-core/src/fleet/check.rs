@@ -85,3 +85,68 @@ impl Fleet {
 fn demand(holds: bool, invariant: &'static str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(invariant)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+    use core::time::Duration;
+
+    use hsu_model::exit::UnknownExit;
+    use hsu_model::id::{RunId, WorkerId};
+    use hsu_model::restart::StartRate;
+    use hsu_model::time::{Now, Tick, WallTime};
+    use hsu_model::worker::{Departure, WorkerSpec};
+
+    use super::*;
+    use crate::fleet::Settings;
+    use crate::input::Input;
+    use crate::record::Resume;
+
+    fn id() -> WorkerId {
+        WorkerId::new("web").expect("an id")
+    }
+
+    /// A fleet whose worker is being ended as run 1: it was found running.
+    fn fleet() -> Fleet {
+        let mut fleet = Fleet::new(Settings {
+            start_rate: StartRate::DEFAULT,
+            force_shutdown_timeout: Duration::from_secs(30),
+            next_run: 1,
+        });
+        fleet.add(Arc::new(WorkerSpec::departed(id(), Departure::default())), None, Resume::Fresh);
+        let process = hsu_model::process::ProcessKey { pid: 7, started_at: 7 };
+        let started = (Tick(1), WallTime(1));
+        let (worker, run) = (id(), RunId(1));
+        let now = Now { tick: Tick(1), wall: WallTime(1) };
+        let mut out = Vec::new();
+        fleet.step(now, 0, Input::Adopted { worker, run, process, started }, &mut out);
+        fleet.step(now, 0, Input::Settled { unknown: UnknownExit::KeeperLost }, &mut out);
+        fleet
+    }
+
+    #[track_caller]
+    fn expect_broken(name: &str, breaks: impl FnOnce(&mut Fleet)) {
+        let mut fleet = fleet();
+        assert_eq!(fleet.check(), Ok(()));
+        breaks(&mut fleet);
+        let found = fleet.check();
+        assert!(found.is_err_and(|broken| broken.0.starts_with(name)), "{found:?}");
+    }
+
+    #[test]
+    fn what_does_not_hold_is_named() {
+        expect_broken("I1: the index", |fleet| fleet.runs.clear());
+        expect_broken("I27", |fleet| fleet.next_run = 1);
+        expect_broken("I3", |fleet| {
+            fleet.workers.get_mut(&id()).expect("a worker").accounted = Some(RunId(1));
+        });
+        expect_broken("L1: every rest", |fleet| fleet.deadlines.clear());
+        expect_broken("I6", |fleet| {
+            fleet.deadlines.insert((Tick(99), WorkerId::new("other").expect("an id")));
+        });
+        expect_broken("I23", |fleet| {
+            fleet.runs.insert(RunId(9), id());
+        });
+    }
+}

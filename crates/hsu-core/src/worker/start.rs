@@ -34,8 +34,8 @@ impl Worker {
                 return self.enter(context, State::Registered, reason);
             }
         }
+        // The fleet counts on when it sees the run of this step.
         let run = RunId(*context.next_run);
-        *context.next_run += 1;
         self.latest_run = Some(run);
         self.survivors.clear();
         self.enter(context, State::Starting { run }, reason);

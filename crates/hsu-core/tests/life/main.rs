@@ -3,6 +3,7 @@
 mod breaker;
 mod commands;
 mod liars;
+mod edges;
 mod masters;
 mod restarts;
 mod schedules;
