@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `coverage`, `bench`.
+//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `coverage`, `soak`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -51,6 +51,8 @@ enum Chore {
     Chaos(workbench::Arguments),
     /// Take descriptors, memory, disks, the right time and more from a running master.
     Faults(workbench::Arguments),
+    /// Run many workers for a long time and say what grows.
+    Soak(workbench::Arguments),
     /// Change the core in small ways and say which change no test notices.
     Mutants(mutants::Arguments),
     /// Try on the real store what power, a disk that refuses and a disk that rots can do.
@@ -84,6 +86,7 @@ fn run() -> Result<bool> {
         Chore::CheckAllOs(arguments) => check_all_os::run(&root, &arguments).map(|()| true),
         Chore::Chaos(arguments) => workbench::run(&root, "hsu-chaos", &arguments),
         Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
+        Chore::Soak(arguments) => workbench::run(&root, "hsu-soak", &arguments),
         Chore::Coverage(arguments) => coverage::run(&root, &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),

@@ -22,6 +22,7 @@ pub mod patience;
 pub mod ports;
 pub mod process;
 pub mod sandbox;
+pub mod soak;
 
 pub use error::TestError;
 pub use figures::Figures;
