@@ -2,8 +2,8 @@
 
 mod breaker;
 mod commands;
-mod liars;
 mod edges;
+mod liars;
 mod masters;
 mod restarts;
 mod schedules;

@@ -19,6 +19,9 @@ use crate::lines::LineCheck;
 use crate::ports::free_port;
 use crate::sandbox::Sandbox;
 
+/// How long the start of one worker may take where the host is busy.
+const START_TIME: Duration = Duration::from_millis(50);
+
 /// How many workers of each kind, and how busy they are.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -75,8 +78,9 @@ impl Load {
         let ports = (0..self.servers).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
         let fleet = add(self.workers(FleetBuilder::new(sandbox), folder, &ports)?)?.start()?;
         let long_lived = self.long_lived();
+        let many = u32::try_from(fleet.list()?.len()).unwrap_or(u32::MAX);
         for id in &long_lived {
-            fleet.wait_for(id, "running", RECOVERY_LIMIT)?;
+            fleet.wait_for(id, "running", RECOVERY_LIMIT + START_TIME * many)?;
         }
         let before = standing(&fleet, &long_lived)?;
         let client = Client::start(ports, self.rest);
@@ -138,6 +142,7 @@ impl Loaded<'_> {
     /// Ends the load in order, and says what was hurt since it began.
     pub(crate) fn finish(mut self) -> Result<Toll, TestError> {
         let disturbed = self.disturbed()?;
+        let many = u32::try_from(self.fleet.list()?.len()).unwrap_or(u32::MAX);
         let (requests, failed_requests) = self.client.finish();
         let folder = self.sandbox.folder();
         let enders: Vec<_> =
@@ -150,7 +155,7 @@ impl Loaded<'_> {
         for id in &enders {
             endings.compare(id, &folder.join("endings").join(id));
         }
-        self.fleet.stop(STOP_LIMIT)?;
+        self.fleet.stop(STOP_LIMIT + START_TIME * many)?;
         let mut check = LineCheck::new();
         // A volume of its own may be mounted there.
         check.feed_folder(&self.sandbox.seen_inside(&folder.join("output")))?;
