@@ -5,6 +5,9 @@
 //! killed master. A worker that fails by itself meanwhile still gets its turn.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,8 +30,11 @@ const LATE: f64 = 0.5;
 pub(super) fn run(form: Form, _seed: u64) -> Result<Report, TestError> {
     let (workers, rate, burst) = form.pick((150, 50, 20), (1000, 50, 200));
     let sandbox = Sandbox::new()?;
-    let gate = sandbox.folder().join("gate");
-    let script = format!("while [ ! -e '{}' ]; do sleep 0.2; done; exit 1", gate.display());
+    let (gate, pipe) = (sandbox.folder().join("gate"), sandbox.folder().join("pipe"));
+    sandbox.run_shell(&format!("mkfifo '{}'", pipe.display()))?;
+    // Before the gate is open each waits for a line of its own, and costs nothing.
+    let (open, wait) = (gate.display(), pipe.display());
+    let script = format!("[ -e '{open}' ] || read line < '{wait}'; exit 1");
     let mut builder = FleetBuilder::new(&sandbox)
         .master("start_rate", json!({"per_second": rate, "burst": burst}));
     for number in 0..workers {
@@ -44,7 +50,7 @@ pub(super) fn run(form: Form, _seed: u64) -> Result<Report, TestError> {
     wait_for_all(&fleet, "running", workers + 1, long)?;
     let mut watch = Watch::default();
     let spell = Watch::begin(&fleet);
-    std::fs::write(&gate, "").map_err(TestError::io("open the gate"))?;
+    let _held = open_gate(&gate, &pipe, workers).map_err(TestError::io("open the gate"))?;
     let begin = Instant::now();
     let due = Duration::from_secs(u64::from(workers * RETRIES / rate));
     while begin.elapsed() < due / 2 {
@@ -88,6 +94,16 @@ pub(super) fn run(form: Form, _seed: u64) -> Result<Report, TestError> {
          {steady_after:.1?}; {watch}"
     );
     Ok(Report { totals, findings })
+}
+
+/// Lets everybody through; whoever comes later still finds lines while the pipe is held.
+fn open_gate(gate: &Path, pipe: &Path, workers: u32) -> std::io::Result<File> {
+    std::fs::write(gate, "")?;
+    // Opened for both, so that it waits for nobody.
+    let mut held = File::options().read(true).write(true).open(pipe)?;
+    let lines = usize::try_from(workers).unwrap_or(usize::MAX).saturating_mul(2);
+    held.write_all("\n".repeat(lines).as_bytes())?;
+    Ok(held)
 }
 
 fn wait_for_all(
