@@ -149,4 +149,33 @@ mod tests {
         assert_eq!(gate.awaits(&Effect::AllStopped, 3), None);
         assert_eq!(gate.awaits(&reply, 4), None);
     }
+
+    #[test]
+    fn a_wish_is_waited_for_until_it_is_durable_and_then_forgotten() {
+        let mut gate = Gate::default();
+        gate.wish(WorkerId::new("web").unwrap(), 4, []);
+        gate.wish(WorkerId::new("job").unwrap(), 6, []);
+        gate.release(4);
+        assert_eq!(gate.awaits(&spawn("web", 2), 0), None);
+        assert_eq!(gate.awaits(&spawn("job", 3), 0), Some(6));
+    }
+
+    #[test]
+    fn nothing_of_ours_waits_when_another_master_tells_it() {
+        let mut gate = Gate::default();
+        gate.wish(WorkerId::new("web").unwrap(), 4, [spawn("web", 2)]);
+        assert!(!gate.is_empty());
+        gate.clear();
+        assert!(gate.is_empty());
+        assert_eq!(gate.awaits(&spawn("web", 3), 0), None);
+        assert_eq!(gate.release(9), []);
+    }
+
+    #[test]
+    fn books_are_told_from_deeds() {
+        assert!(Effect::Acknowledge { run: RunId(1) }.is_bookkeeping());
+        assert!(Effect::Persist { workers: [].into() }.is_bookkeeping());
+        assert!(!spawn("web", 1).is_bookkeeping());
+        assert!(!Effect::AllStopped.is_bookkeeping());
+    }
 }
