@@ -36,6 +36,12 @@ const NEEDED: &[Needed] = &[
     Needed { package: "strace", reason: "what the store asks of the kernel", service: None },
     Needed { package: "nginx", reason: "examples/web-stack", service: Some("nginx") },
     Needed { package: "redis-server", reason: "examples/web-stack", service: Some("redis-server") },
+    Needed {
+        package: "etcd-server",
+        reason: "discovery by a real registry",
+        service: Some("etcd"),
+    },
+    Needed { package: "python3", reason: "two owners of one port", service: None },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },
 ];
 
