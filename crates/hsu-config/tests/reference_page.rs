@@ -16,8 +16,7 @@ fn the_page_of_all_keys_is_up_to_date() {
 /// Every YAML file of the guide to discovery is one that a master would run.
 #[test]
 fn the_files_of_the_guide_to_discovery_load_without_a_word() {
-    let page =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/discovery.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/discovery.md");
     let text = std::fs::read_to_string(page).unwrap();
     let files: Vec<&str> = text
         .split("```yaml\n")

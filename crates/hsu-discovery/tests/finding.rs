@@ -111,7 +111,11 @@ fn a_process_is_found_by_its_looks_and_its_place() {
         Search::WorkingDirectory(text(folder.path())),
         Search::File(text(&file)),
     ] {
-        assert_eq!(found(&look(&by(&[search.clone()]))), [process.pid()].into(), "{search:?}");
+        assert_eq!(
+            found(&look(&by(std::slice::from_ref(&search)))),
+            [process.pid()].into(),
+            "{search:?}"
+        );
     }
     // What fits many is one of several.
     for search in [
@@ -127,7 +131,7 @@ fn a_process_is_found_by_its_looks_and_its_place() {
         environment(Some(Text::Exactly("green".to_owned()))),
         Search::WorkingDirectory(format!("{}/", text(folder.path()))),
     ] {
-        let sighting = look(&by(&[search.clone()]));
+        let sighting = look(&by(std::slice::from_ref(&search)));
         assert_eq!(found(&sighting), BTreeSet::new(), "{search:?}");
         assert!(sighting.note.starts_with("no process is "), "{}", sighting.note);
     }
@@ -152,7 +156,7 @@ fn a_process_is_found_by_what_it_listens_on() {
         Search::Socket(path.to_str().unwrap().to_owned()),
     ] {
         let own = [std::process::id()].into();
-        assert_eq!(found(&look(&by(&[search.clone()]))), own, "{search:?}");
+        assert_eq!(found(&look(&by(std::slice::from_ref(&search)))), own, "{search:?}");
     }
     // One that is closed, or only connected, is nobody's.
     drop(four);

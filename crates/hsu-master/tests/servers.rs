@@ -1,6 +1,6 @@
 //! Real servers that somebody else started: an nginx and a PostgreSQL, found in every way
 //! that fits them, watched, and ended where that is allowed.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 
 use std::fs;
 use std::path::Path;

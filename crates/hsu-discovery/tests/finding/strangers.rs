@@ -40,8 +40,7 @@ fn who_runs_another_program_strays_and_is_not_held() {
     command.args(["-c", "read -r line; exec sleep 76002"]);
     let child = command.stdin(reader).stdout(std::process::Stdio::null()).spawn().unwrap();
     let process = super::Started(child);
-    let mut pass =
-        |searcher: &mut Searcher| searcher.pass(std::slice::from_ref(&worker)).remove(0).1;
+    let pass = |searcher: &mut Searcher| searcher.pass(std::slice::from_ref(&worker)).remove(0).1;
     let candidate = loop {
         if let Some(candidate) = pass(&mut searcher).candidates.pop() {
             break candidate;
