@@ -120,6 +120,7 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
             ("restart_refused", format!("not restarted: {reason}"), json!({"reason": reason}))
         }
         EventKind::Signalled { .. }
+        | EventKind::Told { .. }
         | EventKind::Killed { .. }
         | EventKind::Survived { .. }
         | EventKind::Breaker { .. }
@@ -140,6 +141,11 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             let fields = json!({"run": run.0, "signal": signal});
             ("signalled", format!("{name} ({signal}) sent to run {run}"), fields)
         }
+        EventKind::Told { run, phase } => (
+            "told",
+            format!("run {} says: {}", run.0, phase.as_str()),
+            json!({"run": run.0, "phase": phase.as_str()}),
+        ),
         EventKind::Killed { run } => {
             ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
         }

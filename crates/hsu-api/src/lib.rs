@@ -19,7 +19,8 @@ pub use master::{
 pub use problem::Problem;
 pub use time::{parse_time, rfc3339};
 pub use worker::{
-    CommandAnswer, CommandRequest, Description, ExitView, LineView, WhyView, WorkerList, WorkerView,
+    CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView, WorkerList,
+    WorkerView,
 };
 
 /// The version of the contract, as it stands in every path.

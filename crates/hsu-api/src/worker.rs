@@ -56,6 +56,18 @@ pub struct WorkerView {
     /// The processes of somebody else that are watched as this worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<u32>,
+    /// What it tells of itself; absent when it is not listened to, or does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldView>,
+}
+
+/// What a running worker tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldView {
+    /// starting, ready, reloading or stopping.
+    pub phase: String,
+    /// What it is doing, in its own words.
+    pub text: String,
 }
 
 /// How a run ended.
@@ -144,6 +156,10 @@ impl WorkerView {
             memory_bytes: None,
             survivors: status.survivors.clone(),
             attached: status.attached.iter().map(|process| process.pid).collect(),
+            told: status.told.as_ref().map(|told| ToldView {
+                phase: told.phase.as_str().to_owned(),
+                text: told.text.clone(),
+            }),
         }
     }
 }

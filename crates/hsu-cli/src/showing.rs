@@ -144,6 +144,9 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     line("Uptime:", &status.uptime_seconds.map_or_else(|| "-".to_owned(), span))?;
     line("Restarts:", &format!("{} ({} failures in a row)", status.restarts, status.attempts))?;
     line("Breaker:", &status.breaker)?;
+    if let Some(told) = &status.told {
+        line("Says:", format!("{} {}", told.phase, told.text).trim())?;
+    }
     line("Last exit:", status.last_exit.as_ref().map_or("-", |exit| exit.text.as_str()))?;
     line("Command:", &description.command.join(" "))?;
     line("Restart policy:", &description.restart_policy)?;

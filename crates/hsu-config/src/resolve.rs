@@ -10,6 +10,7 @@ mod execution;
 mod folders;
 mod logs;
 mod master;
+mod notify;
 mod outputs;
 mod paths;
 mod restart;

@@ -13,6 +13,7 @@ pub(crate) mod flat;
 pub(crate) mod health;
 pub(crate) mod limits;
 pub(crate) mod logs;
+pub(crate) mod notify;
 pub(crate) mod restart;
 pub(crate) mod root;
 pub(crate) mod types;

@@ -182,6 +182,12 @@ impl Fleet {
             Input::ResourceViolation { run, severity } => {
                 self.find(now, entropy, run, Cause::Resource(severity), out);
             }
+            Input::Told { run, said } => {
+                self.with_run(now, entropy, run, out, |w, c| {
+                    c.actor = Actor::Worker;
+                    w.on_told(c, run, said);
+                });
+            }
             Input::Wake => self.wake(now, entropy, out),
             Input::Shutdown { mode, actor } => self.shut_down(now, entropy, mode, &actor, out),
             Input::ForceShutdown => self.force(now, entropy, out),

@@ -7,6 +7,7 @@ use hsu_model::discovery::Sighting;
 use hsu_model::event::Actor;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::notify::Said;
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Tick, WallTime};
 
@@ -178,6 +179,13 @@ pub enum Input {
         run: RunId,
         /// How serious it is.
         severity: Severity,
+    },
+    /// A worker says something of itself.
+    Told {
+        /// Of this run.
+        run: RunId,
+        /// What.
+        said: Said,
     },
     /// A deadline is due.
     Wake,

@@ -66,6 +66,12 @@ pub enum Reason {
     Unhealthy,
     /// It exceeded a resource limit.
     OverLimit,
+    /// It did not say in time that it is ready.
+    NotReadyInTime,
+    /// It did not say in time that it lives.
+    Silent,
+    /// It said that it is beyond recovery.
+    SaidBroken,
     /// It ended as it was told to.
     Ended(Exit),
     /// Its processes did not end, although they were killed.
@@ -100,6 +106,9 @@ impl fmt::Display for Reason {
             Self::Trial => f.write_str("the open breaker allows one trial"),
             Self::NotStarted(error) => write!(f, "could not be started: {error}"),
             Self::Unhealthy => f.write_str("its health checks failed"),
+            Self::NotReadyInTime => f.write_str("it did not say in time that it is ready"),
+            Self::Silent => f.write_str("it did not say in time that it lives"),
+            Self::SaidBroken => f.write_str("it said that it is beyond recovery"),
             Self::OverLimit => f.write_str("it exceeded a resource limit"),
             Self::Ended(exit) => write!(f, "ended as told: {exit}"),
             Self::Unkillable => f.write_str("killed, and still there"),

@@ -47,6 +47,8 @@ pub struct WorkerRecord {
     pub departure: Departure,
     /// Of a worker that somebody else starts: the processes that are watched.
     pub attached: Option<Vec<Hint>>,
+    /// The latest run that said that it is ready.
+    pub ready_run: Option<RunId>,
 }
 
 /// One change of state.

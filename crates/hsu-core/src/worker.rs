@@ -32,6 +32,7 @@ mod command;
 mod exit;
 mod start;
 mod stop;
+mod told;
 
 /// Changes of state that are remembered. The journal holds all of them.
 pub(crate) const HISTORY: usize = 16;
@@ -182,6 +183,10 @@ pub(crate) struct Worker {
     pub(crate) pending: Option<Pending>,
     /// The next start is a restart that was asked for or follows an exit.
     pub(crate) counts_as_restart: bool,
+    /// What the present run tells of itself; none when nobody listens.
+    pub(crate) told: Option<told::Told>,
+    /// The latest run that said that it is ready.
+    pub(crate) ready_run: Option<RunId>,
 }
 
 impl Worker {
@@ -203,6 +208,8 @@ impl Worker {
             history: VecDeque::new(),
             pending: None,
             counts_as_restart: false,
+            told: None,
+            ready_run: None,
         }
     }
 
@@ -324,7 +331,10 @@ impl Worker {
     /// When the worker wants to be woken.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         match &self.state {
-            State::Running(running) => running.stable_at,
+            State::Running(running) => {
+                let told = self.told.as_ref().and_then(told::Told::deadline);
+                running.stable_at.into_iter().chain(told).min()
+            }
             State::Stopping(stopping) => match stopping.ladder {
                 Ladder::Asked { kill_at } => Some(kill_at),
                 Ladder::Killed { report_at } => Some(report_at),
@@ -402,7 +412,8 @@ impl Worker {
             enabled: self.is_enabled(),
             desired: self.desired,
             state: self.visible(),
-            ready: matches!(self.state, State::Running(_)),
+            ready: matches!(self.state, State::Running(_)) && self.has_said_ready(),
+            told: self.told_status(),
             run: self.latest_run,
             process: process.map(|(key, _)| key),
             started_at: process.map(|(_, started)| started),
@@ -444,6 +455,7 @@ impl Worker {
             history: self.transitions().collect(),
             departure: self.departure(),
             attached: None,
+            ready_run: self.ready_run,
         }
     }
 
@@ -482,6 +494,7 @@ impl Worker {
         self.accounted = record.accounted;
         self.uncleared = record.accounted;
         self.last_exit = record.last_exit;
+        self.ready_run = record.ready_run;
         let unless_stopped = self.restart().is_some_and(|restart| {
             restart.policy == hsu_model::restart::RestartPolicy::UnlessStopped
         });

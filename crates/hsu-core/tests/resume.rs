@@ -11,6 +11,7 @@ use hsu_model::execution::{Execution, Stop, WorkingDirectory};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::WorkerLogs;
+use hsu_model::notify::Notify;
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::{Breaker, Restart, RestartContext, RestartPolicy, StartRate};
 use hsu_model::status::WorkerState;
@@ -55,6 +56,8 @@ fn spec() -> Arc<WorkerSpec> {
         stop,
         pid_file: "/run/web.pid".to_owned(),
         logs: WorkerLogs::default(),
+        notify: Notify::default(),
+        sockets: vec![],
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
     Arc::new(WorkerSpec { id: id(), enabled: true, profile, metadata, unit })

@@ -27,12 +27,14 @@ mod connections;
 mod holding;
 mod masters;
 mod pumps;
+mod shelf;
 mod upgrade;
 mod workshop;
 
 use connections::Connections;
 use masters::{Masters, Which};
 use pumps::Pumps;
+use shelf::Shelf;
 use workshop::Workshop;
 
 /// What a token of the event loop stands for.
@@ -107,6 +109,9 @@ struct Keeper {
     table: Table<&'static [Slot]>,
     holds: Vec<Option<Hold>>,
     pipes: BTreeMap<(RunId, Stream), (WorkerId, OwnedFd)>,
+    /// The read ends at which runs say that they are ready.
+    ready: BTreeMap<RunId, OwnedFd>,
+    shelf: Shelf,
     connections: Connections,
     workshop: Workshop,
     masters: Masters,
@@ -195,6 +200,8 @@ impl Keeper {
             table: Table::new(inventory.slots()),
             holds: std::iter::repeat_with(|| None).take(SLOTS).collect(),
             pipes: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            shelf: Shelf::default(),
             connections,
             workshop,
             masters: Masters::default(),

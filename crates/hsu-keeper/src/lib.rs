@@ -55,8 +55,8 @@ pub use keeper::keeper_main;
 #[cfg(target_os = "linux")]
 pub use link::Link;
 pub use protocol::{
-    Capture, FromKeeper, GoodbyeMode, Identity, Program, Role, SignalScope, SpawnRequest, Stage,
-    ToKeeper, VERSION,
+    Capture, FromKeeper, GoodbyeMode, Identity, Keep, Program, Role, SignalScope, SpawnRequest,
+    Stage, ToKeeper, VERSION,
 };
 #[cfg(target_os = "linux")]
 pub use pumping::pump_main;

@@ -87,6 +87,22 @@ pub struct SpawnRequest {
     pub capture: Capture,
     /// The folder of the cgroup that it is born in, if that can be.
     pub cgroup: Option<CString>,
+    /// The descriptor at which the worker writes a line when it is ready; none for
+    /// a worker that tells otherwise. What is kept for the worker is passed too.
+    // Source: s6 "notification-fd".
+    pub ready_descriptor: Option<u32>,
+}
+
+/// A descriptor that is kept for a worker while it does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Whether the worker is passed it at each start, from number 3 on.
+    pub passed: bool,
+    /// Its name for the worker.
+    // Source: sd_listen_fds(3), `LISTEN_FDNAMES`.
+    pub name: String,
+    /// What the master knows it by; the keeper reads no meaning into it.
+    pub label: String,
 }
 
 /// How far a signal reaches.
@@ -156,6 +172,22 @@ pub enum ToKeeper {
     },
     /// Tell everything that is held.
     Inventory,
+    /// Keep a descriptor for a worker; it comes beside.
+    Keep {
+        /// The worker.
+        worker: WorkerId,
+        /// What it is.
+        keep: Keep,
+        /// The descriptor.
+        descriptor: Option<Descriptor>,
+    },
+    /// Let go of what is kept for a worker.
+    Discard {
+        /// The worker.
+        worker: WorkerId,
+        /// The label of one; none lets go of all.
+        label: Option<String>,
+    },
     /// The loop lives.
     Pong,
     /// Start another master and hand over to it.
@@ -255,6 +287,29 @@ pub enum FromKeeper {
         /// Its worker.
         worker: WorkerId,
     },
+    /// Part of the inventory: a descriptor that is kept.
+    Kept {
+        /// For this worker.
+        worker: WorkerId,
+        /// What it is.
+        keep: Keep,
+        /// A copy of it.
+        descriptor: Option<Descriptor>,
+    },
+    /// There was no room for a descriptor that shall be kept.
+    NotKept {
+        /// For this worker.
+        worker: WorkerId,
+        /// Its label.
+        label: String,
+    },
+    /// Where a run writes a line when it is ready.
+    Ready {
+        /// The run.
+        run: RunId,
+        /// The read end of its pipe.
+        pipe: Option<Descriptor>,
+    },
     /// The inventory is complete.
     InventoryEnd,
     /// Is the loop alive?
@@ -299,6 +354,9 @@ impl FromKeeper {
             | Self::Exited { .. }
             | Self::Held { .. }
             | Self::Pending { .. }
+            | Self::Kept { .. }
+            | Self::NotKept { .. }
+            | Self::Ready { .. }
             | Self::InventoryEnd
             | Self::PumpLost => true,
             Self::Welcome { .. }

@@ -163,6 +163,9 @@ impl Pumping {
             | FromKeeper::Exited { .. }
             | FromKeeper::Held { .. }
             | FromKeeper::Pending { .. }
+            | FromKeeper::Kept { .. }
+            | FromKeeper::NotKept { .. }
+            | FromKeeper::Ready { .. }
             | FromKeeper::InventoryEnd
             | FromKeeper::Ping
             | FromKeeper::PumpLost

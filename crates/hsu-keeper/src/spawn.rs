@@ -21,6 +21,11 @@ use crate::kernel;
 use crate::protocol::{Identity, Program, Stage};
 use crate::table::slot::{Claim, Slot};
 
+mod passing;
+
+pub(crate) use passing::MOST_PASSED;
+use passing::Passing;
+
 /// The first low descriptor; each spawner has four from here on.
 const LOW: RawFd = 4;
 /// Spawners at most.
@@ -39,6 +44,10 @@ pub(crate) struct Launch<'a> {
     pub(crate) stderr: Output<'a>,
     /// The folder of the cgroup that it shall be born in.
     pub(crate) cgroup: Option<&'a CStr>,
+    /// What is passed besides, with names.
+    pub(crate) passed: &'a [(String, OwnedFd)],
+    /// Where it says that it is ready, and at which number.
+    pub(crate) ready: Option<(u32, &'a OwnedFd)>,
     /// What the child claims before it executes.
     pub(crate) slot: Option<&'static Slot>,
 }
@@ -176,11 +185,15 @@ impl Spawner {
         let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
             texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
-        let (args, env) = (pointers(&launch.program.args), pointers(&launch.program.env));
+        let passing = Passing::of(launch.passed, launch.ready);
+        let args = pointers(&launch.program.args);
+        let own = launch.program.env.iter().map(|text| text.as_ptr());
+        let env: Vec<_> = own.chain(passing.variables()).chain([std::ptr::null()]).collect();
         let child = Child {
             launch,
             args: args.as_ptr(),
             env: env.as_ptr(),
+            passing: &passing,
             low: self.low,
             limit: self.limits.workers,
             offered: launch.slot.map(Slot::claim),
@@ -259,6 +272,7 @@ struct Child<'a> {
     launch: &'a Launch<'a>,
     args: *const *const libc::c_char,
     env: *const *const libc::c_char,
+    passing: &'a Passing,
     low: RawFd,
     limit: libc::rlimit,
     offered: Option<Claim>,
@@ -299,7 +313,7 @@ fn become_worker(child: &Child<'_>) -> Stage {
     let launch = child.launch;
     // SAFETY: no memory is passed.
     unsafe { libc::syscall(libc::SYS_setsid) };
-    if !take_descriptors(child.low) {
+    if !take_descriptors(child.low, child.passing) {
         return Stage::Resources;
     }
     let started_at = own_start(child);
@@ -363,24 +377,26 @@ fn own_start_in_proc() -> u64 {
     read.and_then(kernel::started_in).unwrap_or(0)
 }
 
-/// A table of our own with nothing but the three standard descriptors.
-/// Takes a table of our own with the low descriptors alone; whether the kernel gave one.
-/// Without it, what follows would go into the keeper's.
-fn take_descriptors(low: RawFd) -> bool {
+/// Takes a table of our own, with the three standard descriptors and what is passed;
+/// whether the kernel gave one. Without it, what follows would go into the keeper's.
+fn take_descriptors(low: RawFd, passing: &Passing) -> bool {
     // Source: close_range(2), CLOSE_RANGE_UNSHARE: only what stays is copied.
     const UNSHARE: libc::c_uint = 1 << 1;
-    // SAFETY: no memory is passed.
-    let own = unsafe { libc::syscall(libc::SYS_close_range, low + 3, libc::c_uint::MAX, UNSHARE) };
-    if own < 0 {
+    let is_own = if passing.is_empty() {
+        // SAFETY: no memory is passed.
+        unsafe { libc::syscall(libc::SYS_close_range, low + 3, libc::c_uint::MAX, UNSHARE) >= 0 }
+    } else {
+        passing.take_table()
+    };
+    if !is_own {
         return false;
     }
     for place in 0..3 {
         // SAFETY: no memory is passed; the table is ours alone by now.
         unsafe { libc::syscall(libc::SYS_dup3, low + place, place, 0) };
     }
-    // SAFETY: no memory is passed.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
-    true
+    passing.tell_pid();
+    passing.put()
 }
 
 fn unblock_signals() {

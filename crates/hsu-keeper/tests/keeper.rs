@@ -20,6 +20,8 @@ mod giving;
 mod isolation;
 #[path = "keeper/losing.rs"]
 mod losing;
+#[path = "keeper/passing.rs"]
+mod passing;
 #[path = "keeper/policing.rs"]
 mod policing;
 #[path = "keeper/refusing.rs"]

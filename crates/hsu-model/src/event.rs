@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::exit::Exit;
 use crate::id::{RunId, WorkerId};
-use crate::status::{BreakerState, WorkerState};
+use crate::status::{BreakerState, ToldPhase, WorkerState};
 use crate::time::WallTime;
 
 /// One fact.
@@ -132,6 +132,13 @@ pub enum EventKind {
         run: RunId,
         /// Which signal.
         signal: i32,
+    },
+    /// A worker said how far it is.
+    Told {
+        /// Which run.
+        run: RunId,
+        /// How far.
+        phase: ToldPhase,
     },
     /// A grace period ended and the whole tree was killed.
     Killed {

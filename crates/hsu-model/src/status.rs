@@ -100,6 +100,8 @@ pub struct WorkerStatus {
     pub state: WorkerState,
     /// Whether it does its job: running, and past every check.
     pub ready: bool,
+    /// What it tells of itself; none when it is not listened to, or does not run.
+    pub told: Option<ToldStatus>,
     /// The latest run.
     pub run: Option<RunId>,
     /// The process of that run, while it lives.
@@ -122,6 +124,45 @@ pub struct WorkerStatus {
     pub survivors: Vec<u32>,
     /// The processes of somebody else that are watched as this worker.
     pub attached: Vec<ProcessKey>,
+}
+
+/// What a running worker tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldStatus {
+    /// How far it is.
+    pub phase: ToldPhase,
+    /// What it is doing, in its own words; hostile text.
+    pub text: String,
+}
+
+/// How far a worker is, by its own words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToldPhase {
+    /// It has not said that it is ready, and must.
+    #[default]
+    Starting,
+    /// It does its job.
+    Ready,
+    /// It reads its configuration anew, and does its job.
+    Reloading,
+    /// It is about to end.
+    Stopping,
+}
+
+impl ToldPhase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Reloading, Self::Stopping];
+
+    /// The word that people read.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Reloading => "reloading",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// What the operator wants of a worker.

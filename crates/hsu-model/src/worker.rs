@@ -8,7 +8,9 @@ use crate::discovery::Unmanaged;
 use crate::execution::{Execution, Stop};
 use crate::id::WorkerId;
 use crate::logs::WorkerLogs;
+use crate::notify::Notify;
 use crate::restart::Restart;
+use crate::socket::ListeningSocket;
 
 /// The resolved specification of one worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +71,10 @@ pub struct Managed {
     pub pid_file: String,
     /// Where its output goes.
     pub logs: WorkerLogs,
+    /// What it tells of itself.
+    pub notify: Notify,
+    /// Sockets that it is given.
+    pub sockets: Vec<ListeningSocket>,
 }
 
 /// Texts about a worker for people.

@@ -33,6 +33,7 @@ use crate::board::Board;
 use crate::chores::Chores;
 use crate::journal::Stamper;
 use crate::launch::Launcher;
+use crate::listening::Listening;
 use crate::request::{Request, Requests};
 use engine::Logging;
 use hsu_sys::lock::StateLock;
@@ -47,7 +48,9 @@ mod outputs;
 mod perform;
 mod replacement;
 mod requests;
+mod shelf;
 mod telling;
+mod told;
 mod watchdog;
 
 pub(crate) use holding::Holding;
@@ -131,6 +134,12 @@ pub struct Body {
     /// When the run duration is over.
     pub(crate) deadline: Option<Tick>,
     pub(crate) boot: BootId,
+    /// What outlives the processes of workers.
+    shelf: shelf::Shelf,
+    /// What was heard and is not done yet. Dropped before the thread that waits for it.
+    words: told::Words,
+    /// Who is listened to.
+    listening: Listening,
     teller: Teller,
     watchdog: Watchdog,
 }
@@ -165,7 +174,7 @@ impl Body {
         Self {
             reactor: parts.reactor,
             requests: parts.requests,
-            told: parts.told,
+            told: parts.told.clone(),
             fleet: parts.fleet,
             holding: parts.holding,
             launcher: parts.launcher,
@@ -199,6 +208,9 @@ impl Body {
             stopping: None,
             deadline: parts.deadline,
             boot: parts.boot,
+            shelf: shelf::Shelf::default(),
+            listening: Listening::new(parts.told),
+            words: told::Words::default(),
             teller: Teller::default(),
             watchdog: Watchdog::of_this_process(),
         }
@@ -285,7 +297,9 @@ impl Body {
             };
             self.step(now, input);
         }
-        self.submit();
+        let number = self.submit();
+        self.words.hold(number);
+        self.release_words();
         self.holding.flush();
         self.post();
     }

@@ -13,6 +13,7 @@ use hsu_keeper::{Capture, Program, SpawnRequest};
 use hsu_model::environment::{KEEPER_VARIABLE, MASTER_VARIABLE, RUN_VARIABLE, WORKER_VARIABLE};
 use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::notify::{Notify, NotifyChannel};
 use hsu_model::worker::Managed;
 use hsu_sys::path::{self, LookupError};
 use hsu_sys::users::{self, Identity, UserError};
@@ -87,7 +88,8 @@ impl Launcher {
         Self { environment, path, working_directory }
     }
 
-    /// What the keeper shall execute, and the cgroup where it is born.
+    /// What the keeper shall execute, and the cgroup where it is born; `ear` is where
+    /// the worker is listened to.
     ///
     /// # Errors
     /// [`LaunchError`] when the host does not have what the worker asks for.
@@ -96,6 +98,7 @@ impl Launcher {
         worker: &WorkerId,
         run: RunId,
         managed: &Managed,
+        ear: &Path,
         cgroup: Option<&Path>,
     ) -> Result<SpawnRequest, LaunchError> {
         let execution = &managed.execution;
@@ -107,7 +110,7 @@ impl Launcher {
             args: words
                 .map(|word| text("an argument", word.as_bytes()))
                 .collect::<Result<_, _>>()?,
-            env: self.environment_of(worker, run, execution)?,
+            env: self.environment_of(worker, run, managed, ear)?,
             cwd: text("the working directory", &directory(execution, &program))?,
             executable: text("the program", program.as_os_str().as_encoded_bytes())?,
         };
@@ -127,6 +130,10 @@ impl Launcher {
                 stdout: managed.logs.stdout.capture,
                 stderr: managed.logs.stderr.capture,
             },
+            ready_descriptor: match managed.notify.channel {
+                NotifyChannel::Descriptor(number) => Some(number),
+                NotifyChannel::Socket => None,
+            },
             cgroup: match cgroup {
                 Some(folder) => Some(text("its cgroup", folder.as_os_str().as_encoded_bytes())?),
                 None => None,
@@ -138,14 +145,17 @@ impl Launcher {
         &self,
         worker: &WorkerId,
         run: RunId,
-        execution: &Execution,
+        managed: &Managed,
+        ear: &Path,
     ) -> Result<Vec<CString>, LaunchError> {
         let run = run.to_string();
-        let declared = execution.environment.iter();
+        let told = told_how(&managed.notify, ear);
+        let declared = managed.execution.environment.iter();
         let mut own: BTreeMap<&OsStr, &OsStr> =
             declared.map(|(name, value)| (OsStr::new(name), OsStr::new(value))).collect();
         own.insert(OsStr::new(WORKER_VARIABLE), OsStr::new(worker.as_str()));
         own.insert(OsStr::new(RUN_VARIABLE), OsStr::new(&run));
+        own.extend(told.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())));
         let stays = |name: &OsString| !own.contains_key(name.as_os_str());
         let inherited = self.environment.iter().filter(|(name, _)| stays(name));
         let inherited = inherited.map(|(_, pair)| Ok(pair.clone()));
@@ -167,6 +177,19 @@ impl Launcher {
             other => Ok(other?),
         }
     }
+}
+
+/// What a worker must know to speak to us.
+// Source: sd_notify(3), sd_watchdog_enabled(3).
+fn told_how(notify: &Notify, ear: &Path) -> Vec<(OsString, OsString)> {
+    if !notify.is_on() || notify.channel != NotifyChannel::Socket {
+        return Vec::new();
+    }
+    let mut told = vec![("NOTIFY_SOCKET".into(), ear.into())];
+    if !notify.watchdog.is_zero() {
+        told.push(("WATCHDOG_USEC".into(), notify.watchdog.as_micros().to_string().into()));
+    }
+    told
 }
 
 fn directory(execution: &Execution, program: &Path) -> Vec<u8> {

@@ -118,6 +118,7 @@ mod tests {
             rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 9, hard: 8 }],
             capture: hsu_keeper::Capture::default(),
             cgroup: None,
+            ready_descriptor: None,
         }
     }
 

@@ -12,6 +12,7 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_sys::reactor::Waker;
 use tokio::sync::oneshot;
 
+use crate::listening::Word;
 use crate::mass_stop::MassStop;
 
 /// Requests that may wait for the loop. More than this means that the loop
@@ -57,6 +58,8 @@ pub(crate) enum Request {
         /// How.
         exit: Exit,
     },
+    /// Somebody speaks who is listened to.
+    Heard(Box<Word>),
     /// Replace the master by another executable.
     Upgrade {
         /// Who asks.

@@ -49,6 +49,9 @@ struct Record {
     /// Of a worker that somebody else starts: the processes that are watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attached: Option<Vec<HintText>>,
+    /// The latest run that said that it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ready_run: Option<u64>,
 }
 
 /// Run, PID, start, device and inode.
@@ -169,6 +172,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
         stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
         pid_file: departure.pid_file.clone(),
         attached: record.attached.as_ref().map(|hints| hints.iter().map(hint_text).collect()),
+        ready_run: record.ready_run.map(|run| run.0),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -252,6 +256,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             pid_file: record.pid_file,
         },
         attached: record.attached.map(|hints| hints.into_iter().map(hint).collect()),
+        ready_run: record.ready_run.map(RunId),
     })
 }
 
@@ -286,6 +291,7 @@ fn removed_record() -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        ready_run: None,
     }
 }
 

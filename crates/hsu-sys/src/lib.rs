@@ -10,11 +10,13 @@ pub mod census;
 pub mod clock;
 pub mod datagram;
 pub mod descriptors;
+pub mod ears;
 pub mod exits;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod heap;
+pub mod listening;
 pub mod local;
 pub mod lock;
 pub mod notify;

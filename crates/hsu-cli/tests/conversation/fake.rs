@@ -73,6 +73,7 @@ pub(crate) fn running(id: &str) -> WorkerStatus {
         desired: Desired::Running,
         state: WorkerState::Running,
         ready: true,
+        told: None,
         run: Some(RunId(4)),
         // No process has this key, so there is nothing to sample.
         process: Some(ProcessKey { pid: 4_194_305, started_at: 1 }),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use hsu_model::execution::Stop;
 use hsu_model::id::WorkerId;
+use hsu_model::notify::Notify;
 use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec};
 
 use super::execution::Program;
 use super::folders::{self, Folders, Missing};
 use super::logs::Collection;
-use super::{Context, checks, discovery, execution, logs, master, one_of, restart, signal};
+use super::{Context, checks, discovery, execution, logs, master, notify, one_of, restart, signal};
 use crate::findings::{At, Place, shown};
 use crate::schema::execution::ProcessFile;
 use crate::schema::restart::ContextAware;
@@ -272,6 +273,8 @@ fn managed(
         stop: stop(control, context),
         pid_file: pid_file(id, control.and_then(|c| c.process_file.as_deref()), common, context),
         logs: common.logs.worker(id, logs::Own::of(own_logs), context),
+        notify: notify::notify(control, context),
+        sockets: notify::sockets(id, control, context),
         execution: execution::resolve(program.as_ref(), context),
     };
     Some((metadata(id, section.metadata.as_deref()), managed))
@@ -355,6 +358,8 @@ fn flat(
         },
         pid_file: pid_file(id, None, common, context),
         logs: common.logs.worker(id, own_logs, context),
+        notify: Notify::default(),
+        sockets: Vec::new(),
         execution: execution::resolve(program.as_ref(), context),
     };
     Some((metadata(id, section.metadata.as_deref()), managed))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::findings::At;
 use crate::schema::discovery::{Discovery, SystemControl};
 use crate::schema::execution::{Execution, ProcessFile, Signal};
 use crate::schema::flat::{
@@ -10,6 +11,7 @@ use crate::schema::flat::{
 use crate::schema::health::{HealthCheck, RunOptions};
 use crate::schema::limits::Limits;
 use crate::schema::logs::WorkerLogs;
+use crate::schema::notify::{Notify, Socket};
 use crate::schema::restart::{ContextAware, LegacyRestart, Policy};
 use crate::schema::section;
 use crate::schema::types::{Filled, Named};
@@ -108,7 +110,7 @@ section! {
         name: Filled { default: "the worker's `id`", means: "A display name." }
         description: String { means: "What it is for." }
         version: String { means: "Its version, free text." }
-        tags: Vec<crate::findings::At<String>> { means: "Free tags." }
+        tags: Vec<At<String>> { means: "Free tags." }
         labels: Named<String> { means: "Free labels." }
     }
 }
@@ -141,5 +143,7 @@ section! {
         process_file: ProcessFile { means: "Where this worker's PID file is, when not beside the others." }
         log_collection: WorkerLogs { means: "Where its output goes, when not as `log_collection.default_worker` says." }
         limits: Limits { later: NO_LIMITS, means: "What it may use." }
+        notify: Notify { default: "none: it is not listened to", means: "What it tells of itself, by sd_notify or by a line at a descriptor." }
+        sockets: Vec<At<Socket>> { default: "none", means: "Sockets that listen before it starts and while it is replaced; it finds them open from descriptor 3 on, as `LISTEN_FDS` tells." }
     }
 }

@@ -266,6 +266,11 @@ impl Worker {
             State::BackingOff { admitted: Admitted::No, .. } => {
                 self.start_in_turn(context, Reason::RestOver);
             }
+            State::Running(running)
+                if running.stable_at.is_none_or(|due| due > context.now.tick) =>
+            {
+                self.notice_silence(context);
+            }
             State::Running(_) => {
                 self.attempts = 0;
                 self.set_breaker(context, Breaker::Closed);

@@ -108,6 +108,7 @@ impl Worker {
         let stable_at =
             self.restart().filter(|_| has_past).map(|restart| started.0.after(restart.reset_after));
         let running = Running { run, process, started, stable_at };
+        self.begin_listening(run, context.now.tick);
         self.enter(context, State::Running(running), reason);
     }
 

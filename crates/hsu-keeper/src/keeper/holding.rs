@@ -108,6 +108,9 @@ impl Keeper {
         }
         self.epoll.remove(hold.handle.as_fd());
         if let Some(told) = self.table.tell_end(place) {
+            if let FromKeeper::Exited { run, .. } = &told {
+                self.ready.remove(run);
+            }
             self.connections.tell(Role::Master, told);
         }
     }
@@ -162,6 +165,13 @@ impl Keeper {
             }
             self.connections.tell(role, message);
         }
+        let ready: Vec<_> =
+            self.ready.iter().map(|(run, pipe)| (*run, pipe.try_clone().ok())).collect();
+        for (run, pipe) in ready {
+            let pipe = pipe.map(Descriptor::new);
+            self.connections.tell(role, FromKeeper::Ready { run, pipe });
+        }
+        self.tell_shelf(role);
         self.connections.tell(role, FromKeeper::InventoryEnd);
     }
 }

@@ -140,6 +140,8 @@ impl Keeper {
             ToKeeper::Signal { run, signal, scope } => self.signal(run, signal, scope),
             ToKeeper::Acknowledge { run } => self.table.forget(run),
             ToKeeper::Inventory => self.tell_inventory(role),
+            ToKeeper::Keep { worker, keep, descriptor } => self.keep(worker, keep, descriptor),
+            ToKeeper::Discard { worker, label } => self.discard(&worker, label.as_deref()),
             ToKeeper::Pong => self.on_pong(role),
             ToKeeper::Upgrade { program } => self.start_candidate(&program),
             ToKeeper::Yielded if role == Role::Master => self.proceed(),
@@ -295,6 +297,8 @@ impl Keeper {
             stdout: Output::Ours,
             stderr: Output::Ours,
             cgroup: None,
+            passed: &[],
+            ready: None,
             slot: None,
         });
         let started = started.map_err(|_| "it could not be started")?;

@@ -184,6 +184,8 @@ impl Keeper {
             stdout: Output::Ours,
             stderr: Output::Ours,
             cgroup: None,
+            passed: &[],
+            ready: None,
             slot: None,
         });
         match started {

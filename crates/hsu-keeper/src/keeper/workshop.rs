@@ -35,6 +35,10 @@ struct Job {
     /// The write ends of what is captured: ours until the worker has them.
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    /// The write end of the pipe at which the worker says that it is ready.
+    ready: Option<OwnedFd>,
+    /// Copies of what is kept for the worker.
+    passed: Vec<(String, OwnedFd)>,
 }
 
 /// A start that is over.
@@ -165,6 +169,8 @@ fn make(spawner: &mut Spawner, policy: Option<&Policy>, job: Job) -> Product {
         stdout: Output::to(job.stdout.as_ref()),
         stderr: Output::to(job.stderr.as_ref()),
         cgroup: request.cgroup.as_deref(),
+        passed: &job.passed,
+        ready: request.ready_descriptor.zip(job.ready.as_ref()),
         slot: Some(job.slot),
     });
     Product { job, result }
@@ -185,7 +191,8 @@ impl Keeper {
             }
         };
         let Some(slot) = self.slots.get(place) else { return };
-        let job = Job { place, slot, request, stdout: None, stderr: None };
+        let (stdout, stderr, ready, passed) = (None, None, None, Vec::new());
+        let job = Job { place, slot, request, stdout, stderr, ready, passed };
         self.workshop.waiting.push_back(job);
     }
 
@@ -226,12 +233,12 @@ impl Keeper {
     fn give_pipes(&mut self, mut job: Job) -> Option<Job> {
         let capture = job.request.capture;
         let make = |wanted: bool| if wanted { kernel::pipe().map(Some) } else { Ok(None) };
-        let made = self
-            .workshop
-            .limits
-            .check_room()
-            .and_then(|()| Ok((make(capture.stdout)?, make(capture.stderr)?)));
-        let (stdout, stderr) = match made {
+        let ready = job.request.ready_descriptor.is_some();
+        let made = self.workshop.limits.check_room().and_then(|()| {
+            job.passed = self.shelf.pass(&job.request.worker)?;
+            Ok((make(capture.stdout)?, make(capture.stderr)?, make(ready)?))
+        });
+        let (stdout, stderr, ready) = match made {
             Ok(made) => made,
             Err(error) => {
                 self.fail(&job, Failed::resources(&error));
@@ -246,6 +253,13 @@ impl Keeper {
                 Stream::Stderr => job.stderr = Some(write),
             }
         }
+        if let Some((read, write)) = ready {
+            let run = job.request.run;
+            let pipe = read.try_clone().ok().map(Descriptor::new);
+            self.ready.insert(run, read);
+            self.connections.tell(Role::Master, FromKeeper::Ready { run, pipe });
+            job.ready = Some(write);
+        }
         Some(job)
     }
 
@@ -253,6 +267,7 @@ impl Keeper {
     fn fail(&mut self, job: &Job, Failed { stage, errno }: Failed) {
         let run = job.request.run;
         self.table.fail(run);
+        self.ready.remove(&run);
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.pipes.remove(&(run, stream));
         }

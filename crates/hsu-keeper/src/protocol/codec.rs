@@ -7,8 +7,9 @@ use hsu_model::process::ProcessKey;
 use hsu_model::time::{Tick, WallTime};
 
 use super::{
-    Capture, FromKeeper, GoodbyeMode, Identity, Message, Program, Role, SignalScope, SpawnRequest,
-    Stage, ToKeeper, put_exit, put_limit, put_stream, take_exit, take_limit, take_stream,
+    Capture, FromKeeper, GoodbyeMode, Identity, Keep, Message, Program, Role, SignalScope,
+    SpawnRequest, Stage, ToKeeper, put_exit, put_limit, put_stream, take_exit, take_limit,
+    take_stream,
 };
 use crate::Descriptor;
 use crate::wire::{Malformed, Reader, Writer};
@@ -66,6 +67,19 @@ impl Message for ToKeeper {
                 out.u8(u8::from(pipe.is_some()));
                 return pipe.take();
             }
+            Self::Keep { worker, keep, descriptor } => {
+                out.u8(13);
+                out.worker(worker);
+                put_keep(&mut out, keep);
+                out.u8(u8::from(descriptor.is_some()));
+                return descriptor.take();
+            }
+            Self::Discard { worker, label } => {
+                out.u8(14);
+                out.worker(worker);
+                out.u8(u8::from(label.is_some()));
+                out.bytes(label.as_deref().unwrap_or_default().as_bytes());
+            }
         }
         None
     }
@@ -103,6 +117,15 @@ impl Message for ToKeeper {
                 stream: take_stream(from)?,
                 pipe: take_descriptor(from, beside)?,
             },
+            13 => Self::Keep {
+                worker: from.worker()?,
+                keep: take_keep(from)?,
+                descriptor: take_descriptor(from, beside)?,
+            },
+            14 => {
+                let (worker, is_one, label) = (from.worker()?, from.flag()?, from.text()?);
+                Self::Discard { worker, label: is_one.then_some(label) }
+            }
             _ => return Err(Malformed),
         })
     }
@@ -172,6 +195,24 @@ impl Message for FromKeeper {
                 out.u8(u8::from(pipe.is_some()));
                 return pipe.take();
             }
+            Self::Kept { worker, keep, descriptor } => {
+                out.u8(17);
+                out.worker(worker);
+                put_keep(&mut out, keep);
+                out.u8(u8::from(descriptor.is_some()));
+                return descriptor.take();
+            }
+            Self::NotKept { worker, label } => {
+                out.u8(18);
+                out.worker(worker);
+                out.bytes(label.as_bytes());
+            }
+            Self::Ready { run, pipe } => {
+                out.u8(19);
+                out.run(*run);
+                out.u8(u8::from(pipe.is_some()));
+                return pipe.take();
+            }
         }
         None
     }
@@ -210,6 +251,13 @@ impl Message for FromKeeper {
                 pipe: take_descriptor(from, beside)?,
             },
             16 => Self::Finish,
+            17 => Self::Kept {
+                worker: from.worker()?,
+                keep: take_keep(from)?,
+                descriptor: take_descriptor(from, beside)?,
+            },
+            18 => Self::NotKept { worker: from.worker()?, label: from.text()? },
+            19 => Self::Ready { run: from.run()?, pipe: take_descriptor(from, beside)? },
             _ => return Err(Malformed),
         })
     }
@@ -220,6 +268,16 @@ fn take_descriptor(
     beside: &mut VecDeque<Descriptor>,
 ) -> Result<Option<Descriptor>, Malformed> {
     if from.flag()? { beside.pop_front().map(Some).ok_or(Malformed) } else { Ok(None) }
+}
+
+fn put_keep(out: &mut Writer<'_>, keep: &Keep) {
+    out.u8(u8::from(keep.passed));
+    out.bytes(keep.name.as_bytes());
+    out.bytes(keep.label.as_bytes());
+}
+
+fn take_keep(from: &mut Reader<'_>) -> Result<Keep, Malformed> {
+    Ok(Keep { passed: from.flag()?, name: from.text()?, label: from.text()? })
 }
 
 fn put_process(out: &mut Writer<'_>, process: ProcessKey) {
@@ -296,6 +354,7 @@ fn put_request(out: &mut Writer<'_>, request: &SpawnRequest) {
     if let Some(cgroup) = &request.cgroup {
         out.bytes(cgroup.as_bytes());
     }
+    out.option_u32(request.ready_descriptor);
 }
 
 fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
@@ -315,6 +374,7 @@ fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
         rlimits: from.list(take_limit)?,
         capture: Capture { stdout: from.flag()?, stderr: from.flag()? },
         cgroup: if from.flag()? { Some(take_text(from)?) } else { None },
+        ready_descriptor: from.option_u32()?,
     })
 }
 
@@ -349,6 +409,9 @@ fn bare_kind(message: &FromKeeper) -> u8 {
         | FromKeeper::Exited { .. }
         | FromKeeper::Held { .. }
         | FromKeeper::Pending { .. }
+        | FromKeeper::Kept { .. }
+        | FromKeeper::NotKept { .. }
+        | FromKeeper::Ready { .. }
         | FromKeeper::UpgradeFailed { .. }
         | FromKeeper::Stream { .. } => 0,
     }

@@ -19,6 +19,7 @@ fn request() -> SpawnRequest {
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
         capture: Capture { stdout: true, stderr: false },
         cgroup: Some(text("/sys/fs/cgroup/web")),
+        ready_descriptor: Some(5),
     }
 }
 
@@ -29,6 +30,12 @@ fn a_batch_of_messages_comes_out_as_it_went_in() {
         ToKeeper::Signal { run: RunId(7), signal: 15, scope: SignalScope::Group },
         ToKeeper::Acknowledge { run: RunId(1) },
         ToKeeper::Inventory,
+        ToKeeper::Keep {
+            worker: WorkerId::new("web").unwrap(),
+            keep: Keep { passed: true, name: "http".into(), label: "socket http".into() },
+            descriptor: None,
+        },
+        ToKeeper::Discard { worker: WorkerId::new("web").unwrap(), label: None },
         ToKeeper::Goodbye { mode: GoodbyeMode::Keep },
     ];
     let mut bytes = Vec::new();

@@ -277,6 +277,7 @@ pub(crate) fn request(run: u64, words: &[&str]) -> SpawnRequest {
         umask: None,
         nice: None,
         rlimits: Vec::new(),
+        ready_descriptor: None,
         capture: Capture::default(),
         cgroup: None,
     }

@@ -87,6 +87,9 @@ impl Body {
                 self.on_held(now, worker, run, process, started, handle);
             }
             FromKeeper::Pending { run, worker } => self.on_pending(now, run, worker),
+            FromKeeper::Kept { worker, keep, descriptor } => self.on_kept(worker, keep, descriptor),
+            FromKeeper::NotKept { worker, label } => self.on_not_kept(&worker, &label),
+            FromKeeper::Ready { run, pipe } => self.on_ready_pipe(run, pipe),
             FromKeeper::InventoryEnd => self.on_inventory_end(now),
             FromKeeper::Ping => self.holding.queue(ToKeeper::Pong),
             FromKeeper::PumpLost => {
@@ -105,7 +108,7 @@ impl Body {
     fn on_refused(&mut self, now: Now, run: RunId, stage: Stage, errno: i32) {
         let asked = self.fleet.worker_of(run).and_then(|worker| {
             let Unit::Managed(managed) = &self.fleet.spec(worker)?.unit else { return None };
-            self.launcher.request(worker, run, managed, None).ok()
+            self.launcher.request(worker, run, managed, &self.notify_path(worker), None).ok()
         });
         let error = explain(asked.as_ref(), stage, errno);
         // What else was refused does not change by waiting.
@@ -170,6 +173,7 @@ impl Body {
 
     /// Everything that is held is known: what is missing is gone.
     fn on_inventory_end(&mut self, now: Now) {
+        self.restock();
         let missing = self.roll.complete(self.live.keys());
         for run in missing.ended {
             let Some(live) = self.live.get(&run) else {

@@ -64,6 +64,7 @@ impl Body {
                 Held::Acknowledge(run) => self.holding.queue(ToKeeper::Acknowledge { run }),
             }
         }
+        self.release_words();
     }
 
     pub(super) fn perform(&mut self, now: Now, effect: Effect) {
@@ -123,14 +124,20 @@ impl Body {
     }
 
     pub(super) fn spawn(&mut self, worker: WorkerId, run: RunId) {
-        let Some(spec) = self.fleet.spec(&worker) else {
+        let Some(spec) = self.fleet.spec(&worker).cloned() else {
             return self.fail_spawn(run, "the worker is not configured any more".to_owned());
         };
         let Unit::Managed(managed) = &spec.unit else {
             return self.fail_spawn(run, "only managed workers can be started".to_owned());
         };
+        if let Err(error) = self.equip(&worker, managed) {
+            // Whoever is in the way may go away.
+            let error = error.to_string();
+            return self.inputs.push_back(Input::SpawnFailed { run, error, transient: true });
+        }
+        let ear = self.notify_path(&worker);
         let cgroup = self.clearing.ask_birth(&worker, run);
-        match self.launcher.request(&worker, run, managed, cgroup.as_deref()) {
+        match self.launcher.request(&worker, run, managed, &ear, cgroup.as_deref()) {
             Ok(request) => {
                 self.roll.ask(run);
                 self.holding.spawn(request);
@@ -158,6 +165,7 @@ impl Body {
         if let Some(worker) = &worker {
             self.teller.tell(now.tick, worker, &kind);
             self.keep_pid_file(worker, &kind);
+            self.clear_shelf(worker, &kind);
             self.changed.insert(worker.clone());
         }
         let event = self.stamper.stamp(now.wall, worker, actor, kind);

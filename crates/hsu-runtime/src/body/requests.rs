@@ -53,6 +53,8 @@ impl Body {
                 }
                 // Whoever has the state is told of it again while it lasts.
                 Request::Output { .. } => {}
+                // It is heard again, by whoever has the state then.
+                Request::Heard(_) => {}
             }
         }
     }
@@ -100,6 +102,7 @@ impl Body {
                 self.step(now, Input::Sighted { worker, sighting });
             }
             Request::Gone { run, exit } => self.on_gone(now, run, exit),
+            Request::Heard(word) => self.on_word(now, *word),
             Request::Output { worker, news } => self.on_output(now, worker, news),
             Request::Upgrade { actor, executable, mass_stop, reply } => {
                 self.upgrade(now, actor, (executable, mass_stop), reply);

@@ -2,6 +2,7 @@
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::status::ToldPhase;
 use hsu_model::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -72,6 +73,10 @@ enum KindText {
     Signalled {
         run: u64,
         signal: i32,
+    },
+    Told {
+        run: u64,
+        phase: String,
     },
     Killed {
         run: u64,
@@ -150,6 +155,9 @@ fn kind_text(kind: &EventKind) -> KindText {
         }
         EventKind::RestartRefused { reason } => KindText::RestartRefused { reason },
         EventKind::Signalled { run, signal } => KindText::Signalled { run: run.0, signal },
+        EventKind::Told { run, phase } => {
+            KindText::Told { run: run.0, phase: phase.as_str().to_owned() }
+        }
         EventKind::Killed { run } => KindText::Killed { run: run.0 },
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
         EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
@@ -206,6 +214,7 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         }
         KindText::RestartRefused { reason } => EventKind::RestartRefused { reason },
         KindText::Signalled { run, signal } => EventKind::Signalled { run: RunId(run), signal },
+        KindText::Told { run, phase } => EventKind::Told { run: RunId(run), phase: told(&phase)? },
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
         KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
@@ -218,4 +227,8 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::RoleLost { role } => EventKind::RoleLost { role },
         KindText::Other => return None,
     })
+}
+
+fn told(text: &str) -> Option<ToldPhase> {
+    ToldPhase::ALL.into_iter().find(|phase| phase.as_str() == text)
 }

@@ -2,6 +2,7 @@
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::WorkerId;
+use hsu_model::status::ToldPhase;
 
 use super::*;
 
@@ -38,6 +39,7 @@ fn record() -> WorkerRecord {
             process: ProcessKey { pid: 4711, started_at: 12 },
             program: ProgramId { device: 3, inode: 4 },
         }]),
+        ready_run: Some(RunId(9)),
         ..removed_record()
     }
 }
@@ -77,6 +79,7 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::RestartScheduled { attempt: 1, limit: 2, delay: Duration::from_secs(3) },
         EventKind::RestartRefused { reason: text() },
         EventKind::Signalled { run, signal: 15 },
+        EventKind::Told { run, phase: ToldPhase::Reloading },
         EventKind::Killed { run },
         EventKind::Survived { run, count: 2 },
         EventKind::Breaker { to: BreakerState::HalfOpen },

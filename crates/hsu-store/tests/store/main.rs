@@ -56,6 +56,7 @@ fn record(sequence: u64) -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        ready_run: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hsu_model::execution::{Execution, Stop, WorkingDirectory};
 use hsu_model::logs::WorkerLogs;
+use hsu_model::notify::Notify;
 use hsu_model::restart::{Breaker, Restart, RestartContext, RestartPolicy};
 use hsu_model::worker::{Managed, Metadata, Profile, Unit, WorkerSpec};
 
@@ -60,6 +61,8 @@ pub(crate) fn worker(name: &str, restart: Restart) -> WorkerSpec {
         stop: Stop { signal: Stop::DEFAULT_SIGNAL, graceful_timeout: GRACE },
         pid_file: format!("/run/{name}.pid"),
         logs: WorkerLogs::default(),
+        notify: Notify::default(),
+        sockets: vec![],
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
     WorkerSpec { id: id(name), enabled: true, profile, metadata, unit }
