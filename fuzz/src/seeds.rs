@@ -1,8 +1,8 @@
 //! Seeds: what every corpus begins with, made by code from the catalogue of bad inputs.
 
 use hsu_keeper::{
-    Capture, FromKeeper, GoodbyeMode, Identity, Program, Role, SignalScope, SpawnRequest, Stage,
-    ToKeeper, VERSION, fuzzing,
+    Capture, FromKeeper, GoodbyeMode, Identity, Keep, Program, Role, SignalScope, SpawnRequest,
+    Stage, ToKeeper, VERSION, fuzzing,
 };
 use hsu_model::execution::{Resource, ResourceLimit};
 use hsu_model::exit::{Exit, UnknownExit};
@@ -41,7 +41,12 @@ fn request() -> SpawnRequest {
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
         capture: Capture { stdout: true, stderr: false },
         cgroup: None,
+        ready_descriptor: Some(5),
     }
+}
+
+fn keep() -> Keep {
+    Keep { passed: true, name: "http".to_owned(), label: "stream 127.0.0.1:80".to_owned() }
 }
 
 fn all_orders() -> Vec<ToKeeper> {
@@ -52,6 +57,8 @@ fn all_orders() -> Vec<ToKeeper> {
         ToKeeper::Signal { run, signal: 15, scope: SignalScope::Group },
         ToKeeper::Acknowledge { run },
         ToKeeper::Inventory,
+        ToKeeper::Keep { worker: worker(), keep: keep(), descriptor: None },
+        ToKeeper::Discard { worker: worker(), label: None },
         ToKeeper::Pong,
         ToKeeper::Upgrade { program: program() },
         ToKeeper::Yielded,

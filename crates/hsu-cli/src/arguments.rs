@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::timing::{count, span};
 
-/// The words for states, as `list` prints them.
-const STATES: [&str; 8] = [
+/// What can be waited for: the words for states, as `list` prints them, and `ready`.
+const STATES: [&str; 9] = [
     "registered",
     "starting",
     "running",
@@ -17,6 +17,7 @@ const STATES: [&str; 8] = [
     "backing-off",
     "tripped",
     "failed",
+    "ready",
 ];
 
 /// Shows and steers the workers of a running hsu-master.
@@ -212,7 +213,7 @@ pub(crate) struct Wait {
     /// The workers.
     #[arg(value_name = "WORKER", required = true)]
     pub(crate) workers: Vec<String>,
-    /// The state.
+    /// The state, or `ready`: the worker does its job.
     #[arg(long = "for", value_name = "STATE", value_parser = STATES)]
     pub(crate) state: String,
     /// Give up after this time: `500ms`, `30s`, `2m`, or a number of seconds; 0 looks once.

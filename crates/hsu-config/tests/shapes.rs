@@ -19,6 +19,8 @@ mod flat;
 mod found;
 #[path = "shapes/logs.rs"]
 mod logs;
+#[path = "shapes/notices.rs"]
+mod notices;
 #[path = "shapes/restarts.rs"]
 mod restarts;
 #[path = "shapes/roots.rs"]
@@ -268,6 +270,7 @@ fn no_spelling_of_the_reference_page_is_without_a_case() {
         checks::shapes(),
         flat::shapes(),
         found::shapes(),
+        notices::shapes(),
     ]
     .iter()
     .flatten()

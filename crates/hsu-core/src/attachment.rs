@@ -235,6 +235,7 @@ impl Watched {
         // The oldest run stands for all of them.
         let first = self.held().next();
         WorkerStatus {
+            told: None,
             id: self.id().clone(),
             enabled: self.is_enabled(),
             desired: self.desired,
@@ -273,6 +274,7 @@ impl Watched {
             asked.then_some(Hint { run: *run, process, program })
         });
         WorkerRecord {
+            ready_run: None,
             desired: self.desired,
             enabled: self.enabled,
             removed: false,

@@ -222,6 +222,7 @@ impl Fleet {
             | Input::Settled { .. }
             | Input::HealthFailed { .. }
             | Input::ResourceViolation { .. }
+            | Input::Told { .. }
             | Input::Wake
             | Input::Shutdown { .. }
             | Input::ForceShutdown => true,

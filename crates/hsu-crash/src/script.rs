@@ -72,6 +72,7 @@ pub fn record(operation: u64) -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        ready_run: None,
     }
 }
 

@@ -398,17 +398,21 @@ struct WaitQuery {
     timeout: Option<f64>,
 }
 
+/// What can be waited for besides a state: that a worker does its job.
+const READY: &str = "ready";
+
 async fn wait(
     State(face): State<Face>,
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
 ) -> Answered {
     let wanted = WorkerState::ALL.into_iter().find(|state| state.as_str() == query.state);
-    let wanted = wanted.ok_or_else(|| {
+    if wanted.is_none() && query.state != READY {
         let all = WorkerState::ALL.map(WorkerState::as_str);
-        bad("no such state", format!("{:?} is no state", query.state))
-            .hint(format!("one of {}", all.join(", ")))
-    })?;
+        return Err(bad("no such state", format!("{:?} is no state", query.state))
+            .hint(format!("one of {}, {READY}", all.join(", ")))
+            .into());
+    }
     let limit = match query.timeout {
         None => SOME_TIME,
         Some(seconds) => Duration::try_from_secs_f64(seconds)
@@ -418,7 +422,7 @@ async fn wait(
     let reached = async {
         loop {
             let entry = face.entry(&id)?;
-            if entry.status.state == wanted {
+            if wanted.map_or(entry.status.ready, |wanted| entry.status.state == wanted) {
                 return Ok::<_, Refused>(entry);
             }
             if changes.changed().await.is_err() {

@@ -8,7 +8,7 @@ use hsu_model::execution::Stop;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
 use hsu_model::process::ProcessKey;
-use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState};
+use hsu_model::status::{BreakerState, Desired, LastExit, ToldPhase, WorkerState};
 use hsu_model::time::{Tick, WallTime};
 use hsu_model::worker::Departure;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,10 @@ fn nanoseconds(span: Duration) -> u64 {
 
 fn state(text: &str) -> Option<WorkerState> {
     WorkerState::ALL.into_iter().find(|state| state.as_str() == text)
+}
+
+fn told_phase(text: &str) -> Option<ToldPhase> {
+    ToldPhase::ALL.into_iter().find(|phase| phase.as_str() == text)
 }
 
 fn breaker_state(text: &str) -> Option<BreakerState> {

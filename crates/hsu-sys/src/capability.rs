@@ -53,6 +53,14 @@ pub fn capabilities() -> Vec<Capability> {
         change_user(),
         hold_descriptors(),
         service_manager(),
+        Capability::of_linux(
+            "hear workers",
+            "sd_notify, with the sender's word by the kernel; s6's line",
+        ),
+        Capability::of_linux(
+            "pass sockets to workers",
+            "LISTEN_FDS; they outlive workers and masters",
+        ),
     ]
 }
 

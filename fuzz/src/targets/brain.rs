@@ -256,6 +256,9 @@ impl Life {
             | FromKeeper::Resume
             | FromKeeper::Fenced
             | FromKeeper::UpgradeFailed { .. }
+            | FromKeeper::Kept { .. }
+            | FromKeeper::NotKept { .. }
+            | FromKeeper::Ready { .. }
             | FromKeeper::Stream { .. }
             | FromKeeper::Finish => {}
         }

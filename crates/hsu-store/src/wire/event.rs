@@ -2,12 +2,11 @@
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::{RunId, WorkerId};
-use hsu_model::status::ToldPhase;
 use hsu_model::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::{ExitText, breaker_state, nanoseconds, state};
+use super::{ExitText, breaker_state, nanoseconds, state, told_phase};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct EventText {
@@ -214,7 +213,9 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         }
         KindText::RestartRefused { reason } => EventKind::RestartRefused { reason },
         KindText::Signalled { run, signal } => EventKind::Signalled { run: RunId(run), signal },
-        KindText::Told { run, phase } => EventKind::Told { run: RunId(run), phase: told(&phase)? },
+        KindText::Told { run, phase } => {
+            EventKind::Told { run: RunId(run), phase: told_phase(&phase)? }
+        }
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
         KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
@@ -227,8 +228,4 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::RoleLost { role } => EventKind::RoleLost { role },
         KindText::Other => return None,
     })
-}
-
-fn told(text: &str) -> Option<ToldPhase> {
-    ToldPhase::ALL.into_iter().find(|phase| phase.as_str() == text)
 }

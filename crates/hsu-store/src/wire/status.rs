@@ -2,12 +2,12 @@
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
-use hsu_model::status::{BreakerState, Desired, LastExit, WorkerStatus};
+use hsu_model::status::{BreakerState, Desired, LastExit, ToldStatus, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::{LastExitText, breaker_state, nanoseconds, state};
+use super::{LastExitText, breaker_state, nanoseconds, state, told_phase};
 use crate::batch::Moment;
 
 /// A worker that was no more.
@@ -47,6 +47,9 @@ struct StatusText {
     survivors: Vec<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     attached: Vec<(u32, u64)>,
+    /// How far it said that it is, and what it was doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<(String, String)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
@@ -88,6 +91,7 @@ pub(crate) fn encode_status(moment: &Moment) -> String {
         next_attempt: status.next_attempt.map(|due| due.0),
         survivors: status.survivors.clone(),
         attached: status.attached.iter().map(|one| (one.pid, one.started_at)).collect(),
+        told: status.told.as_ref().map(|told| (told.phase.as_str().to_owned(), told.text.clone())),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -102,7 +106,9 @@ pub(crate) fn decode_status(worker: WorkerId, sequence: u64, text: &str) -> Opti
         None => BreakerState::Closed,
         Some(text) => breaker_state(text)?,
     };
+    let told = text.told.map(|(phase, text)| Some(ToldStatus { phase: told_phase(&phase)?, text }));
     let status = WorkerStatus {
+        told: told.flatten(),
         id: worker.clone(),
         enabled: !text.disabled,
         desired: if text.unwanted { Desired::Stopped } else { Desired::Running },
