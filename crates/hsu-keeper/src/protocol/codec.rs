@@ -195,23 +195,8 @@ impl Message for FromKeeper {
                 out.u8(u8::from(pipe.is_some()));
                 return pipe.take();
             }
-            Self::Kept { worker, keep, descriptor } => {
-                out.u8(17);
-                out.worker(worker);
-                put_keep(&mut out, keep);
-                out.u8(u8::from(descriptor.is_some()));
-                return descriptor.take();
-            }
-            Self::NotKept { worker, label } => {
-                out.u8(18);
-                out.worker(worker);
-                out.bytes(label.as_bytes());
-            }
-            Self::Ready { run, pipe } => {
-                out.u8(19);
-                out.run(*run);
-                out.u8(u8::from(pipe.is_some()));
-                return pipe.take();
+            Self::Kept { .. } | Self::NotKept { .. } | Self::Ready { .. } => {
+                return put_shelf(&mut out, self);
             }
         }
         None
@@ -268,6 +253,29 @@ fn take_descriptor(
     beside: &mut VecDeque<Descriptor>,
 ) -> Result<Option<Descriptor>, Malformed> {
     if from.flag()? { beside.pop_front().map(Some).ok_or(Malformed) } else { Ok(None) }
+}
+
+/// What concerns descriptors that are kept; nothing else is put.
+fn put_shelf(out: &mut Writer<'_>, message: &mut FromKeeper) -> Option<Descriptor> {
+    if let FromKeeper::Kept { worker, keep, descriptor } = message {
+        out.u8(17);
+        out.worker(worker);
+        put_keep(out, keep);
+        out.u8(u8::from(descriptor.is_some()));
+        return descriptor.take();
+    }
+    if let FromKeeper::NotKept { worker, label } = message {
+        out.u8(18);
+        out.worker(worker);
+        out.bytes(label.as_bytes());
+    }
+    if let FromKeeper::Ready { run, pipe } = message {
+        out.u8(19);
+        out.run(*run);
+        out.u8(u8::from(pipe.is_some()));
+        return pipe.take();
+    }
+    None
 }
 
 fn put_keep(out: &mut Writer<'_>, keep: &Keep) {
