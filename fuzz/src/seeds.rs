@@ -39,6 +39,7 @@ fn request() -> SpawnRequest {
         umask: Some(0o77),
         nice: Some(-3),
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
+        entrances: vec![c"/cg/web/cgroup.procs".to_owned()],
         capture: Capture { stdout: true, stderr: false },
         cgroup: None,
         ready_descriptor: Some(5),

@@ -1,6 +1,9 @@
 //! Events on the wire: a name, and the fields that belong to it.
 
 use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::id::WorkerId;
+use hsu_model::severity::Severity;
+use hsu_model::time::WallTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -57,6 +60,13 @@ impl From<&Event> for EventView {
     }
 }
 
+/// An alert, as a webhook or a command gets it.
+#[must_use]
+pub fn alert(worker: &WorkerId, limit: &str, text: &str, at: WallTime) -> String {
+    let at = rfc3339(at);
+    json!({"worker": worker.as_str(), "limit": limit, "text": text, "at": at}).to_string()
+}
+
 fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Master => "master".to_owned(),
@@ -110,10 +120,7 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         ),
         EventKind::RestartScheduled { attempt, limit, delay } => (
             "restart_scheduled",
-            match limit {
-                0 => format!("attempt {attempt} after {:.3} s", delay.as_secs_f64()),
-                limit => format!("attempt {attempt} of {limit} after {:.3} s", delay.as_secs_f64()),
-            },
+            attempt_of(*attempt, *limit, delay.as_secs_f64()),
             json!({"attempt": attempt, "limit": limit, "delay_seconds": delay.as_secs_f64()}),
         ),
         EventKind::RestartRefused { reason } => {
@@ -128,9 +135,21 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::OutputStuck { .. }
         | EventKind::OutputFlows { .. }
         | EventKind::OutputDropped { .. }
+        | EventKind::LimitExceeded { .. }
+        | EventKind::LimitAction { .. }
+        | EventKind::LimitEased { .. }
+        | EventKind::OomKilled { .. }
+        | EventKind::LimitFailed { .. }
         | EventKind::MasterStarted { .. }
         | EventKind::MasterStopping { .. }
         | EventKind::RoleLost { .. } => operations(kind),
+    }
+}
+
+fn attempt_of(attempt: u32, limit: u32, seconds: f64) -> String {
+    match limit {
+        0 => format!("attempt {attempt} after {seconds:.3} s"),
+        limit => format!("attempt {attempt} of {limit} after {seconds:.3} s"),
     }
 }
 
@@ -171,6 +190,11 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::OutputDropped { bytes } => {
             ("output_dropped", format!("{bytes} bytes of output dropped"), json!({"bytes": bytes}))
         }
+        EventKind::LimitExceeded { .. }
+        | EventKind::LimitAction { .. }
+        | EventKind::LimitEased { .. }
+        | EventKind::OomKilled { .. }
+        | EventKind::LimitFailed { .. } => limits(kind),
         EventKind::MasterStarted { adopted } => (
             "master_started",
             format!("the master serves; {adopted} running workers taken over"),
@@ -196,6 +220,69 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::Exited { .. }
         | EventKind::RestartScheduled { .. }
         | EventKind::RestartRefused { .. } => ("other", String::new(), json!({})),
+    }
+}
+
+fn limits(kind: &EventKind) -> (&'static str, String, Value) {
+    match kind {
+        EventKind::LimitExceeded { run, limit, severity, value, most } => (
+            "limit_exceeded",
+            match severity {
+                Severity::Warning => format!("run {run} is near {limit}: {value} of {most}"),
+                Severity::Critical | Severity::Emergency => {
+                    format!("run {run} exceeds {limit}: {value} of {most}")
+                }
+            },
+            json!({
+                "run": run.0, "limit": limit, "severity": severity.as_str(),
+                "value": value, "most": most,
+            }),
+        ),
+        EventKind::LimitAction { run, limit, action } => (
+            "limit_action",
+            format!("{action} of run {run}, because of {limit}"),
+            json!({"run": run.0, "limit": limit, "action": action}),
+        ),
+        EventKind::LimitEased { run, limit, lasted } => (
+            "limit_eased",
+            format!("run {run} keeps {limit} again, after {:.3} s", lasted.as_secs_f64()),
+            json!({"run": run.0, "limit": limit, "lasted_seconds": lasted.as_secs_f64()}),
+        ),
+        EventKind::OomKilled { run, count, most } => (
+            "oom_killed",
+            format!(
+                "the kernel killed {count} of the processes of run {run} for want of memory \
+                 within its limit of {most}"
+            ),
+            json!({"run": run.0, "count": count, "most": most}),
+        ),
+        EventKind::LimitFailed { reason } => {
+            ("limit_failed", reason.clone(), json!({"reason": reason}))
+        }
+        // The others are told by `kind` and `operations`.
+        EventKind::Registered
+        | EventKind::Removed
+        | EventKind::StateChanged { .. }
+        | EventKind::Spawned { .. }
+        | EventKind::Adopted { .. }
+        | EventKind::Released { .. }
+        | EventKind::Told { .. }
+        | EventKind::NotFound { .. }
+        | EventKind::SpawnFailed { .. }
+        | EventKind::Exited { .. }
+        | EventKind::RestartScheduled { .. }
+        | EventKind::RestartRefused { .. }
+        | EventKind::Signalled { .. }
+        | EventKind::Killed { .. }
+        | EventKind::Survived { .. }
+        | EventKind::Breaker { .. }
+        | EventKind::Commanded { .. }
+        | EventKind::OutputStuck { .. }
+        | EventKind::OutputFlows { .. }
+        | EventKind::OutputDropped { .. }
+        | EventKind::MasterStarted { .. }
+        | EventKind::MasterStopping { .. }
+        | EventKind::RoleLost { .. } => ("other", String::new(), json!({})),
     }
 }
 

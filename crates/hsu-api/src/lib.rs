@@ -9,15 +9,17 @@ mod event;
 mod master;
 mod problem;
 mod time;
+mod usage;
 mod worker;
 
-pub use event::{EventList, EventView};
+pub use event::{EventList, EventView, alert};
 pub use master::{
     CapabilityView, FeatureView, HostView, MasterView, MessageView, ShutdownMode, ShutdownRequest,
     StuckOutputView, UpgradeRequest, VersionView,
 };
 pub use problem::Problem;
 pub use time::{parse_time, rfc3339};
+pub use usage::{LimitView, UsageList, UsageRecords, UsageView};
 pub use worker::{
     CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView, WorkerList,
     WorkerView,
@@ -31,7 +33,7 @@ pub const COMMANDS: [&str; 7] =
     ["start", "stop", "restart", "signal", "enable", "disable", "reset-breaker"];
 
 /// Every route, as method and path; docs/reference/api.md tells what each does.
-pub const ROUTES: [(&str, &str); 19] = [
+pub const ROUTES: [(&str, &str); 21] = [
     ("GET", "/v1/workers"),
     ("GET", "/v1/workers/{id}"),
     ("DELETE", "/v1/workers/{id}"),
@@ -45,6 +47,8 @@ pub const ROUTES: [(&str, &str); 19] = [
     ("GET", "/v1/workers/{id}/why"),
     ("GET", "/v1/workers/{id}/logs"),
     ("GET", "/v1/workers/{id}/wait"),
+    ("GET", "/v1/workers/{id}/usage"),
+    ("GET", "/v1/usage"),
     ("GET", "/v1/events"),
     ("GET", "/v1/master"),
     ("POST", "/v1/master/shutdown"),

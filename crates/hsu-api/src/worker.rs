@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EventView;
 use crate::time::rfc3339;
+use crate::usage::LimitView;
 
 /// `GET /v1/workers`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,6 +186,9 @@ pub struct Description {
     /// Which streams are collected: `stdout`, `stderr`, both or none of them.
     #[serde(default)]
     pub collected: Option<Vec<String>>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
     /// Its latest events, oldest first.
     pub events: Vec<EventView>,
 }

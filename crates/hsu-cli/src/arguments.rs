@@ -71,6 +71,26 @@ pub(crate) enum Verb {
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Show what the workers with limits use at present: CPU, memory, disk, processes.
+    Top {
+        /// The order of the rows.
+        #[arg(long, value_enum, default_value_t = Order::Cpu)]
+        sort: Order,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Show what a worker with limits has used.
+    Usage {
+        /// The worker.
+        worker: String,
+        /// Only since then: `10m`, `2h`, or an RFC 3339 time; all that is remembered without it.
+        #[arg(long)]
+        since: Option<String>,
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
     /// Start workers, and forget their failures.
     Start(Which),
     /// Stop workers; they stay stopped.
@@ -280,6 +300,17 @@ pub(crate) struct Events {
     /// How to print them; followed ones are one JSON object a line.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+/// The order of rows of usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// The most CPU first.
+    Cpu,
+    /// The most memory first.
+    Memory,
+    /// By name.
+    Name,
 }
 
 /// How to print an answer.

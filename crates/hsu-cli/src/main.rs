@@ -20,6 +20,7 @@ mod socket;
 mod steering;
 mod table;
 mod timing;
+mod top;
 mod usage;
 
 use arguments::{Arguments, MasterVerb, Verb};
@@ -59,6 +60,10 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Man { folder } => offline::man(folder),
         Verb::List { workers, output } => showing::list(&client()?, workers, *output),
         Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),
+        Verb::Top { sort, output } => top::top(&client()?, *sort, *output),
+        Verb::Usage { worker, since, output } => {
+            top::usage(&client()?, worker, since.as_deref(), *output)
+        }
         Verb::Why { worker, output } => showing::why(&client()?, worker, *output),
         Verb::Logs(wanted) if wanted.follow => following::logs(&client()?, wanted),
         Verb::Logs(wanted) => records::logs(&client()?, wanted),

@@ -152,6 +152,20 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     line("Restart policy:", &description.restart_policy)?;
     line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
     line("PID file:", &description.pid_file)?;
+    if !description.limits.is_empty() {
+        writeln!(out, "Limits:")?;
+    }
+    for limit in &description.limits {
+        let used = limit.value_text.as_deref().unwrap_or("not known yet");
+        let policy =
+            if limit.policy.is_empty() { "none".to_owned() } else { limit.policy.join(", ") };
+        let keeps = if limit.enforced { "enforced by " } else { "" };
+        let paths = limit.paths.join(" ");
+        let about = if paths.is_empty() { paths } else { format!(" of {paths}") };
+        let (name, text, by) = (&limit.limit, &limit.text, &limit.mechanism);
+        let text = format!("  {name}{about}: {text}, used {used}; policy {policy}; {keeps}{by}");
+        writeln!(out, "{}", escaped(text.as_bytes()))?;
+    }
     writeln!(out, "Events:")?;
     description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)

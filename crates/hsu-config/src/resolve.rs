@@ -8,6 +8,7 @@ mod checks;
 mod discovery;
 mod execution;
 mod folders;
+mod limits;
 mod logs;
 mod master;
 mod notify;

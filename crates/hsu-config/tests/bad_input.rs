@@ -8,6 +8,8 @@
 use hsu_config::{Diagnostic, LoadOptions, Os, Outcome, Source, Surroundings};
 use hsu_model::worker::{Managed, Unit};
 
+#[path = "bad_input/limits.rs"]
+mod limits;
 #[path = "bad_input/meaning.rs"]
 mod meaning;
 #[path = "bad_input/text.rs"]

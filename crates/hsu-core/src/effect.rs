@@ -1,10 +1,13 @@
 //! Effects: everything a fleet asks the world to do.
 
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hsu_model::discovery::ProgramId;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::{Alert, Limits};
 use hsu_model::process::ProcessKey;
 
 use crate::answer::Answer;
@@ -28,6 +31,15 @@ pub enum ServiceVerb {
     Restart,
     /// To stop it.
     Stop,
+}
+
+/// Whether a worker is slowed down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// It is, until it is within the limit.
+    Down,
+    /// It is not any more.
+    Off,
 }
 
 /// Something to be done, in the order of the list.
@@ -121,6 +133,39 @@ pub enum Effect {
     Acknowledge {
         /// The run.
         run: RunId,
+    },
+    /// Look at what a run uses, and report with `Input::Used`.
+    Measure {
+        /// Of this worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// What its limits are about.
+        limits: Arc<Limits>,
+    },
+    /// Slow a run down to one of its limits, or let it go on.
+    Throttle {
+        /// Of this worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// Its limits.
+        limits: Arc<Limits>,
+        /// Which of them.
+        rule: usize,
+        /// Down or not.
+        how: Slow,
+    },
+    /// Tell whoever is to be told that a limit is exceeded.
+    Alert {
+        /// By this worker.
+        worker: WorkerId,
+        /// Which limit.
+        limit: String,
+        /// In one sentence.
+        text: String,
+        /// Who is told.
+        alert: Alert,
     },
     /// The shutdown is complete.
     AllStopped,

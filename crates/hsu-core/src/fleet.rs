@@ -20,12 +20,14 @@ use crate::answer::{Answer, Refusal};
 use crate::attachment::Watched;
 use crate::effect::Effect;
 use crate::input::{Command, Input, ShutdownMode, Ticket};
+use crate::limits::{Limited, Watches};
 use crate::rate::Limiter;
 use crate::record::{Resume, Transition, WorkerRecord};
 use crate::restart::Cause;
 use crate::worker::{Context, Phase, Worker};
 
 mod check;
+mod judging;
 mod watching;
 
 pub use check::Broken;
@@ -55,6 +57,8 @@ pub struct Fleet {
     limiter: Limiter,
     next_run: u64,
     deadlines: BTreeSet<(Tick, WorkerId)>,
+    /// The runs whose usage is looked at.
+    watches: Watches,
     /// Whether everything that an earlier life left is known.
     settled: bool,
     ending: Option<Ending>,
@@ -91,6 +95,7 @@ impl Fleet {
             limiter: Limiter::new(settings.start_rate),
             next_run: settings.next_run.max(1),
             deadlines: BTreeSet::new(),
+            watches: Watches::default(),
             settled: false,
             ending: None,
         }
@@ -188,6 +193,13 @@ impl Fleet {
                     w.on_told(c, run, said);
                 });
             }
+            Input::Used { run, usage } => self.on_used(now, entropy, (run, usage), out),
+            Input::OutOfMemory { run, kills } => {
+                self.on_out_of_memory(now, entropy, (run, kills), out);
+            }
+            Input::LimitFailed { worker, reason } => {
+                out.push(judging::limit_failed(worker, reason));
+            }
             Input::Wake => self.wake(now, entropy, out),
             Input::Shutdown { mode, actor } => self.shut_down(now, entropy, mode, &actor, out),
             Input::ForceShutdown => self.force(now, entropy, out),
@@ -223,6 +235,9 @@ impl Fleet {
             | Input::HealthFailed { .. }
             | Input::ResourceViolation { .. }
             | Input::Told { .. }
+            | Input::Used { .. }
+            | Input::OutOfMemory { .. }
+            | Input::LimitFailed { .. }
             | Input::Wake
             | Input::Shutdown { .. }
             | Input::ForceShutdown => true,
@@ -282,13 +297,14 @@ impl Fleet {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let first = self.deadlines.first().map(|(due, _)| *due);
+        let look = self.watches.next();
         let force = match self.ending {
             // Nothing is waited for any more.
             Some(Ending { told: true, .. }) => return None,
             Some(Ending { haste: Haste::Until(due), .. }) => Some(due),
             Some(Ending { haste: Haste::Now, .. }) | None => None,
         };
-        first.into_iter().chain(force).min()
+        first.into_iter().chain(force).chain(look).min()
     }
 
     /// The first run number that was never used.
@@ -385,6 +401,7 @@ impl Fleet {
         };
         change(worker, &mut context);
         let has_departed = worker.has_departed();
+        self.watch(now, id);
         self.index(id, run, deadline);
         if has_departed && self.settled {
             self.forget(id, out);
@@ -411,6 +428,9 @@ impl Fleet {
         let worker = self.workers.remove(id)?;
         if let Some(due) = worker.deadline() {
             self.deadlines.remove(&(due, id.clone()));
+        }
+        if let Some(run) = worker.run() {
+            self.watches.end(run);
         }
         Some(worker)
     }
@@ -440,6 +460,7 @@ impl Fleet {
             && run != old_run
         {
             self.runs.remove(&old);
+            self.watches.end(old);
         }
         if let Some(run) = run {
             self.see_run(run);
@@ -497,6 +518,9 @@ impl Fleet {
             }
             return self.remove(ticket, actor, id, out);
         }
+        if matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker) {
+            self.watches.lower(&id);
+        }
         self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
     }
 
@@ -518,6 +542,7 @@ impl Fleet {
                 self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
             }
         }
+        self.watches.wake(now.tick, out);
         if let Some(Ending { haste: Haste::Until(due), .. }) = self.ending
             && due <= now.tick
         {

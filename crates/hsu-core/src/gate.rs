@@ -67,6 +67,9 @@ impl Gate {
             | Effect::Attach { .. }
             | Effect::Release { .. }
             | Effect::Service { .. }
+            | Effect::Measure { .. }
+            | Effect::Throttle { .. }
+            | Effect::Alert { .. }
             | Effect::AllStopped => None,
         };
         number.copied().filter(|number| *number > durable)
@@ -110,6 +113,9 @@ impl Effect {
             | Self::Attach { .. }
             | Self::Release { .. }
             | Self::Service { .. }
+            | Self::Measure { .. }
+            | Self::Throttle { .. }
+            | Self::Alert { .. }
             | Self::AllStopped => false,
         }
     }

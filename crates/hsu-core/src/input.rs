@@ -10,6 +10,9 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::notify::Said;
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Tick, WallTime};
+use hsu_model::usage::Usage;
+
+pub use hsu_model::severity::Severity;
 
 /// Names one command until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,17 +43,6 @@ pub enum Command {
     Disable,
     /// Close its breaker and forget failed attempts.
     ResetBreaker,
-}
-
-/// How serious a finding is; a factor on retries and delays belongs to each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// `warning`.
-    Warning,
-    /// `critical`.
-    Critical,
-    /// `emergency`.
-    Emergency,
 }
 
 /// What becomes of the workers when the master ends.
@@ -173,7 +165,30 @@ pub enum Input {
         /// How serious it is.
         severity: Severity,
     },
-    /// A resource limit was exceeded.
+    /// What a run uses was looked at, as [`crate::effect::Effect::Measure`] asked; none
+    /// when nothing of it lives any more.
+    Used {
+        /// By this run.
+        run: RunId,
+        /// What it uses.
+        usage: Option<Usage>,
+    },
+    /// The kernel has killed processes of a run for want of memory within its limit, so
+    /// many so far. Told before the exit that follows of it.
+    OutOfMemory {
+        /// Which run.
+        run: RunId,
+        /// How many so far.
+        kills: u64,
+    },
+    /// A limit could not be enforced or a worker not be slowed down as it was asked.
+    LimitFailed {
+        /// Which worker.
+        worker: WorkerId,
+        /// What, and why.
+        reason: String,
+    },
+    /// A resource limit was exceeded, by the judgement of somebody else.
     ResourceViolation {
         /// By this run.
         run: RunId,

@@ -20,6 +20,7 @@ pub mod effect;
 pub mod fleet;
 pub mod gate;
 pub mod input;
+pub mod limits;
 pub mod mass_stop;
 pub mod rate;
 pub mod reason;

@@ -85,12 +85,7 @@ fn factor(restart: &Restart, profile: Profile, cause: Cause) -> f64 {
         Cause::Exit => Severity::Critical,
         Cause::Health(severity) | Cause::Resource(severity) => severity,
     };
-    let name = match severity {
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-        Severity::Emergency => "emergency",
-    };
-    let of_severity = restart.severity_multipliers.get(name).copied().unwrap_or(1.0);
+    let of_severity = restart.severity_multipliers.get(severity.as_str()).copied().unwrap_or(1.0);
     let of_profile = restart.profile_multipliers.get(profile.as_str()).copied().unwrap_or(1.0);
     of_severity * of_profile
 }

@@ -24,6 +24,7 @@ use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
 use crate::input::{Command, Ticket};
+use crate::limits::Sentence;
 use crate::rate::Limiter;
 use crate::reason::Reason;
 use crate::record::{Resume, Transition, WorkerRecord};
@@ -187,6 +188,8 @@ pub(crate) struct Worker {
     pub(crate) told: Option<told::Told>,
     /// The latest run that said that it is ready.
     pub(crate) ready_run: Option<RunId>,
+    /// A run that the kernel ended for want of memory, and what follows.
+    pub(crate) blamed: Option<(RunId, Sentence)>,
 }
 
 impl Worker {
@@ -210,6 +213,7 @@ impl Worker {
             counts_as_restart: false,
             told: None,
             ready_run: None,
+            blamed: None,
         }
     }
 
@@ -303,6 +307,15 @@ impl Worker {
             | State::BackingOff { .. }
             | State::Tripped
             | State::Failed => None,
+        }
+    }
+
+    /// The run whose process runs and shall go on, and since when.
+    pub(crate) fn running_since(&self) -> Option<(RunId, Tick)> {
+        if let State::Running(running) = &self.state {
+            Some((running.run, running.started.0))
+        } else {
+            None
         }
     }
 

@@ -58,6 +58,7 @@ fn spec() -> Arc<WorkerSpec> {
         logs: WorkerLogs::default(),
         notify: Notify::default(),
         sockets: vec![],
+        limits: None,
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
     Arc::new(WorkerSpec { id: id(), enabled: true, profile, metadata, unit })

@@ -83,6 +83,8 @@ pub struct SpawnRequest {
     pub nice: Option<i32>,
     /// Limits set before it starts.
     pub rlimits: Vec<ResourceLimit>,
+    /// The files through which it enters its groups before it executes.
+    pub entrances: Vec<CString>,
     /// Which streams are captured.
     pub capture: Capture,
     /// The folder of the cgroup that it is born in, if that can be.
@@ -140,6 +142,8 @@ pub enum Stage {
     Nice,
     /// The policy of the host does not allow it.
     Policy,
+    /// A group could not be entered.
+    Group,
 }
 
 /// What the keeper is told.

@@ -40,6 +40,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) umask: Option<u32>,
     pub(crate) nice: Option<i32>,
     pub(crate) rlimits: &'a [ResourceLimit],
+    /// The files through which the child enters its groups.
+    pub(crate) entrances: &'a [CString],
     pub(crate) stdout: Output<'a>,
     pub(crate) stderr: Output<'a>,
     /// The folder of the cgroup that it shall be born in.
@@ -224,6 +226,8 @@ impl Spawner {
             Stage::Directory,
             Stage::Execute,
             Stage::Nice,
+            Stage::Policy,
+            Stage::Group,
         ];
         let stage = usize::try_from(stage).ok().and_then(|stage| stages.get(stage).copied());
         let errno = child.errno.load(Ordering::Relaxed);
@@ -318,6 +322,10 @@ fn become_worker(child: &Child<'_>) -> Stage {
     }
     let started_at = own_start(child);
     child.started_at.store(started_at, Ordering::Relaxed);
+    // While it may still do what its user may not.
+    if !launch.entrances.iter().all(enter) {
+        return Stage::Group;
+    }
     if !set_limits(child) {
         return Stage::Limits;
     }
@@ -411,6 +419,51 @@ fn unblock_signals() {
             8,
         )
     };
+}
+
+/// Enters a group, which holds from here on for whatever this process becomes.
+fn enter(entrance: &CString) -> bool {
+    let flags = libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    // SAFETY: the path ends with its zero.
+    let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, entrance.as_ptr(), flags) };
+    if file < 0 {
+        return false;
+    }
+    // A zero is whoever writes it. What is no control group gets nothing written.
+    let entered = if is_group(file) {
+        // SAFETY: the kernel reads one byte of a constant text.
+        unsafe { libc::syscall(libc::SYS_write, file, c"0".as_ptr(), 1) }
+    } else {
+        set_errno(libc::EINVAL);
+        -1
+    };
+    let reason = errno_of(entered);
+    // SAFETY: the descriptor is ours alone.
+    unsafe { libc::syscall(libc::SYS_close, file) };
+    if reason != 0 {
+        // The close has not changed why it was refused.
+        set_errno(reason);
+    }
+    entered >= 0
+}
+
+/// Whether a file belongs to control groups, of either version.
+// Source: linux/magic.h, CGROUP_SUPER_MAGIC and CGROUP2_SUPER_MAGIC.
+fn is_group(file: libc::c_long) -> bool {
+    let mut about = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the structure outlives the call.
+    let done = unsafe { libc::syscall(libc::SYS_fstatfs, file, about.as_mut_ptr()) };
+    // SAFETY: zeroes are a valid structure, and the kernel has filled it or left it alone.
+    let about = unsafe { about.assume_init() };
+    done >= 0 && matches!(about.f_type, 0x0027_e0eb | 0x6367_7270)
+}
+
+/// Says once more why a call failed, after another one that did not.
+fn set_errno(reason: i32) {
+    // SAFETY: the C library's error number of the waiting thread, which we share.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the place is that thread's for as long as it lives.
+    unsafe { place.write(reason) };
 }
 
 fn set_limits(child: &Child<'_>) -> bool {

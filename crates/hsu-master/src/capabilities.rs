@@ -1,5 +1,6 @@
 //! `hsu-master capabilities`: what this host can do, and what is not built yet.
 
+use hsu_model::limits::Cgroups;
 use std::io::{Write as _, stdout};
 
 use hsu_api::{CapabilityView, FeatureView, HostView};
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 /// Prints both lists.
 pub(crate) fn capabilities(output: Output) -> anyhow::Result<Exit> {
     let mut out = stdout().lock();
-    let host = hsu_sys::capabilities();
+    let host = hsu_sys::capabilities(&hsu_sys::limits::Survey::look(Cgroups::Auto));
     match output {
         Output::Json => {
             let host = host.into_iter().map(|capability| CapabilityView {

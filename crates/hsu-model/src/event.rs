@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::exit::Exit;
 use crate::id::{RunId, WorkerId};
+use crate::severity::Severity;
 use crate::status::{BreakerState, ToldPhase, WorkerState};
 use crate::time::WallTime;
 
@@ -178,6 +179,51 @@ pub enum EventKind {
     OutputDropped {
         /// How many bytes.
         bytes: u64,
+    },
+    /// A worker is near a limit, or beyond it.
+    LimitExceeded {
+        /// Which run.
+        run: RunId,
+        /// Which limit, by its key.
+        limit: String,
+        /// How serious it is.
+        severity: Severity,
+        /// What it uses, for people.
+        value: String,
+        /// The limit, for people.
+        most: String,
+    },
+    /// Something was done about an exceeded limit.
+    LimitAction {
+        /// About which run.
+        run: RunId,
+        /// Which limit.
+        limit: String,
+        /// What, by the word of the policy, and how.
+        action: String,
+    },
+    /// A worker is within a limit again.
+    LimitEased {
+        /// Which run.
+        run: RunId,
+        /// Which limit.
+        limit: String,
+        /// How long it was beyond it.
+        lasted: Duration,
+    },
+    /// The kernel killed processes of a worker for want of memory within its limit.
+    OomKilled {
+        /// Which run.
+        run: RunId,
+        /// How many.
+        count: u64,
+        /// The limit, for people.
+        most: String,
+    },
+    /// A limit is only watched, although the kernel was to see to it; or an alert was not told.
+    LimitFailed {
+        /// What, and why.
+        reason: String,
     },
     /// The master began.
     MasterStarted {

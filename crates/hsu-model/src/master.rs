@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::limits::Cgroups;
 use crate::logs::Aggregation;
 use crate::restart::StartRate;
 use crate::worker::WorkerSpec;
@@ -30,6 +31,8 @@ pub struct MasterSpec {
     pub force_shutdown_timeout: Duration,
     /// How many automatic restarts the whole master allows.
     pub start_rate: StartRate,
+    /// Which cgroups keep workers within their limits.
+    pub cgroups: Cgroups,
     /// Where files live.
     pub directories: Directories,
 }

@@ -2,11 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::discovery::Unmanaged;
 use crate::execution::{Execution, Stop};
 use crate::id::WorkerId;
+use crate::limits::Limits;
 use crate::logs::WorkerLogs;
 use crate::notify::Notify;
 use crate::restart::Restart;
@@ -28,6 +30,15 @@ pub struct WorkerSpec {
 }
 
 impl WorkerSpec {
+    /// What it may use, when anything limits it.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        match &self.unit {
+            Unit::Managed(managed) => managed.limits.as_ref(),
+            Unit::Unmanaged(_) | Unit::Departed(_) => None,
+        }
+    }
+
     /// A worker that is not configured any more.
     #[must_use]
     pub fn departed(id: WorkerId, departure: Departure) -> Self {
@@ -75,6 +86,8 @@ pub struct Managed {
     pub notify: Notify,
     /// Sockets that it is given.
     pub sockets: Vec<ListeningSocket>,
+    /// What it may use; none when nothing limits it.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// Texts about a worker for people.

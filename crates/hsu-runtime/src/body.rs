@@ -44,6 +44,7 @@ mod discovery;
 mod engine;
 mod hearing;
 mod holding;
+pub(crate) mod limits;
 mod outputs;
 mod perform;
 mod replacement;
@@ -92,6 +93,7 @@ pub struct Body {
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
     pub(crate) chores: Chores,
+    pub(crate) limiting: limits::Limiting,
     pub(crate) store: Store,
     pub(crate) stamper: Stamper,
     pub(crate) board: Arc<Board>,
@@ -154,6 +156,7 @@ pub(crate) struct Parts {
     pub(crate) holding: Holding,
     pub(crate) launcher: Launcher,
     pub(crate) chores: Chores,
+    pub(crate) limiting: limits::Limiting,
     pub(crate) store: Store,
     pub(crate) stamper: Stamper,
     pub(crate) board: Arc<Board>,
@@ -179,6 +182,7 @@ impl Body {
             holding: parts.holding,
             launcher: parts.launcher,
             chores: parts.chores,
+            limiting: parts.limiting,
             store: parts.store,
             stamper: parts.stamper,
             board: parts.board,
@@ -376,6 +380,9 @@ impl Body {
     /// Says goodbye to the keeper and closes the books.
     fn end(mut self, ending: Ending) -> Ending {
         self.holding.say_goodbye(ending);
+        if ending != Ending::Stopped {
+            self.limiting.leave();
+        }
         if let Some(engine) = self.engine.take() {
             engine.stop(engine::FLUSH_WITHIN);
         }

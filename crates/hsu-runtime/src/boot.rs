@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use hsu_core::fleet::{Fleet, Settings};
@@ -23,12 +22,14 @@ use hsu_model::master::FleetSpec;
 use hsu_model::time::Now;
 use hsu_store::{Loaded, Store, StoreError};
 use hsu_sys::clock;
+use hsu_sys::limits::Enforcer;
 use hsu_sys::lock::{LockError, StateLock};
 use hsu_sys::reactor::Reactor;
 use hsu_sys::tree::Trees;
 use tracing::{info, warn};
 
 use crate::board::Board;
+use crate::body::limits::Limiting;
 use crate::body::{Body, Holding, Parts};
 use crate::chores::Chores;
 use crate::handle::Handle;
@@ -37,6 +38,8 @@ use crate::launch::Launcher;
 use crate::mass_stop::MassStop;
 use crate::request::Requests;
 use crate::successor::this_program;
+use crate::usage_board::UsageBoard;
+use crate::warden::Warden;
 
 /// How long the old master may take to let go of the state.
 const PROCEED_WITHIN: Duration = Duration::from_secs(4);
@@ -111,9 +114,11 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let (store, loaded) = taken.inspect_err(|_| holding.give_up())?;
     let now = clock::now();
     let (fleet, unknown) = revive(&options, &loaded);
-    let board = Arc::new(Board::default());
-    let keeper = Arc::new(AtomicU32::new(holding.keeper()));
+    let (board, keeper) = (Arc::<Board>::default(), Arc::new(holding.keeper().into()));
     let name = tree_name(&state);
+    // It may move the roles to a group of their own, and the trees begin from there.
+    let enforcer = Enforcer::detect(&name, options.fleet.master.cgroups);
+    let (survey, usage) = (enforcer.survey(), Arc::<UsageBoard>::default());
     let trees = Trees::detect(&name);
     info!(
         workers = options.fleet.workers.len(),
@@ -123,6 +128,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     );
     let birthplaces = trees.birthplaces();
     let chores = Chores::start(trees, Arc::clone(&keeper), requests.clone())?;
+    let warden = watch_usage(enforcer, &usage, &state, &requests)?;
     let handle = Arc::new(Handle {
         requests: requests.clone(),
         board: Arc::clone(&board),
@@ -132,6 +138,9 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         started_at: now.wall,
         config: options.config.clone(),
         state: state.clone(),
+        usage,
+        records: state.join(USAGE),
+        survey,
     });
     holding.await_keeper().map_err(|source| no_keeper(&options, source))?;
     let environment = std::env::vars_os();
@@ -144,6 +153,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         holding,
         launcher,
         chores,
+        limiting: Limiting::new(warden),
         stamper: Stamper::after(loaded.last_event),
         store,
         board,
@@ -162,6 +172,19 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     body.changed.extend(body.fleet.statuses().map(|status| status.id));
     body.start_engine();
     Ok((body, handle))
+}
+
+/// Where the state keeps what workers used.
+const USAGE: &str = "usage";
+
+/// Starts whoever keeps workers within their limits.
+fn watch_usage(
+    enforcer: Enforcer,
+    usage: &Arc<UsageBoard>,
+    state: &Path,
+    requests: &Requests,
+) -> io::Result<Warden> {
+    Warden::start(enforcer, Arc::clone(usage), state.join(USAGE), requests.clone())
 }
 
 /// Opens the state, and says what the pump shall do, unless the configuration is refused.

@@ -9,10 +9,13 @@ use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event};
 use hsu_model::id::WorkerId;
 use hsu_model::time::{Now, WallTime};
+use hsu_store::UsageRecord;
+use hsu_sys::limits::Survey;
 use tokio::sync::{oneshot, watch};
 
 use crate::board::Snapshot;
 use crate::mass_stop::MassStop;
+use crate::usage_board::Used;
 
 /// An answer that comes later.
 pub type Pending<T> = oneshot::Receiver<T>;
@@ -65,6 +68,21 @@ pub struct StuckOutput {
 pub trait Control: Send + Sync + 'static {
     /// Every worker at this moment.
     fn snapshot(&self) -> Arc<Snapshot>;
+    /// What every worker with limits used at the latest look.
+    fn used(&self) -> Vec<(WorkerId, Used)>;
+    /// What one worker used at the latest look.
+    fn used_by(&self, worker: &WorkerId) -> Option<Used>;
+    /// What a worker used since a time, oldest first.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn usage_records(
+        &self,
+        worker: &WorkerId,
+        since: WallTime,
+    ) -> std::io::Result<Vec<UsageRecord>>;
+    /// Within which limits this host can keep workers.
+    fn survey(&self) -> Survey;
     /// Asks for something; the answer comes when it is done or refused.
     ///
     /// # Errors

@@ -10,13 +10,15 @@ use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event};
 use hsu_model::id::WorkerId;
 use hsu_model::time::WallTime;
-use hsu_store::Reader;
+use hsu_store::{Reader, UsageRecord};
+use hsu_sys::limits::Survey;
 use tokio::sync::{oneshot, watch};
 
 use crate::board::{Board, Snapshot};
 use crate::control::{Control, ControlError, Facts, Pending};
 use crate::mass_stop::MassStop;
 use crate::request::{Request, Requests, Undelivered};
+use crate::usage_board::{UsageBoard, Used};
 
 /// The running master.
 #[derive(Debug)]
@@ -29,6 +31,9 @@ pub struct Handle {
     pub(crate) started_at: WallTime,
     pub(crate) config: PathBuf,
     pub(crate) state: PathBuf,
+    pub(crate) usage: Arc<UsageBoard>,
+    pub(crate) records: PathBuf,
+    pub(crate) survey: Survey,
 }
 
 impl Handle {
@@ -48,6 +53,26 @@ fn journal(error: &hsu_store::StoreError) -> ControlError {
 impl Control for Handle {
     fn snapshot(&self) -> Arc<Snapshot> {
         self.board.snapshot()
+    }
+
+    fn used(&self) -> Vec<(WorkerId, Used)> {
+        self.usage.all()
+    }
+
+    fn used_by(&self, worker: &WorkerId) -> Option<Used> {
+        self.usage.of(worker)
+    }
+
+    fn usage_records(
+        &self,
+        worker: &WorkerId,
+        since: WallTime,
+    ) -> std::io::Result<Vec<UsageRecord>> {
+        hsu_store::usage_records(&self.records, worker, since)
+    }
+
+    fn survey(&self) -> Survey {
+        self.survey.clone()
     }
 
     fn command(

@@ -126,6 +126,7 @@ impl Launcher {
             umask: execution.umask,
             nice: execution.nice,
             rlimits: execution.rlimits.clone(),
+            entrances: Vec::new(),
             capture: Capture {
                 stdout: managed.logs.stdout.capture,
                 stderr: managed.logs.stderr.capture,

@@ -5,6 +5,7 @@
 //! for everybody else. Decisions are `hsu-core`'s; this room performs them.
 //! Absent on purpose: any knowledge of files of the configuration, HTTP or formats.
 
+mod alerts;
 mod board;
 mod body;
 mod boot;
@@ -20,6 +21,8 @@ mod pid_files;
 mod refusal;
 mod request;
 mod successor;
+mod usage_board;
+mod warden;
 
 pub use board::{Entry, Snapshot};
 pub use body::{Body, Ending};
@@ -27,3 +30,4 @@ pub use boot::{Options, StartError, start};
 pub use handle::Handle;
 pub use mass_stop::MassStop;
 pub use successor::REPORT_VARIABLE;
+pub use usage_board::Used;

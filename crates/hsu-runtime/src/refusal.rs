@@ -27,6 +27,7 @@ pub(crate) fn explain(request: Option<&SpawnRequest>, stage: Stage, errno: i32) 
             let nice = request.and_then(|request| request.nice).map(|nice| nice.to_string());
             format!("its nice value{} was refused: {error}", named(nice))
         }
+        Stage::Group => format!("its groups for limits cannot be entered: {error}"),
         Stage::Identity => format!("its user or groups were refused: {error}"),
         Stage::Policy => {
             let program = request.map(|request| readable(&request.program.executable));
@@ -116,6 +117,7 @@ mod tests {
             umask: None,
             nice: Some(-5),
             rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 9, hard: 8 }],
+            entrances: Vec::new(),
             capture: hsu_keeper::Capture::default(),
             cgroup: None,
             ready_descriptor: None,

@@ -149,6 +149,7 @@ impl Answers {
             graceful_timeout_seconds: grace,
             pid_file,
             collected: collected(&spec.unit),
+            limits: crate::limits::limits(&*self.control, spec),
             events: self.events_of(&spec.id, RECENT),
         }
     }
@@ -179,6 +180,7 @@ impl Answers {
             ));
         }
         chain.extend(story::of_a_kill(&events, worker.last_exit.as_ref(), grace(entry)));
+        chain.extend(story::of_limits(&events, worker.run));
         let decided = |event: &&EventView| {
             matches!(event.kind.as_str(), "restart_scheduled" | "restart_refused" | "spawn_failed")
         };

@@ -8,6 +8,7 @@ mod answers;
 mod door;
 #[doc(hidden)]
 pub mod fuzzing;
+mod limits;
 mod problems;
 mod routes;
 mod story;

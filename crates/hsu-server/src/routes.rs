@@ -21,6 +21,7 @@ use hsu_model::exit::signal_number;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::status::WorkerState;
+use hsu_model::time::WallTime;
 use hsu_runtime::control::ControlError;
 use hsu_runtime::{Entry, MassStop};
 use serde::Deserialize;
@@ -118,6 +119,8 @@ pub(crate) fn router(face: Face) -> Router {
         .route("/v1/workers/{id}/why", get(why))
         .route("/v1/workers/{id}/logs", get(lines))
         .route("/v1/workers/{id}/wait", get(wait))
+        .route("/v1/workers/{id}/usage", get(usage))
+        .route("/v1/usage", get(all_usage))
         .route("/v1/workers/{id}/{verb}", post(command))
         .route("/v1/events", get(events))
         .route("/v1/master", get(master))
@@ -274,14 +277,7 @@ impl LinesQuery {
                 return Err(bad("no such stream", detail).into());
             }
         };
-        let now = face.answers.control.now().wall;
-        let since = match self.since.as_deref() {
-            None => None,
-            Some(text) => Some(hsu_api::parse_time(text, now).ok_or_else(|| {
-                bad("no such time", format!("{text:?} is neither a time nor a span"))
-                    .hint("a span such as 10m or 2h, or an RFC 3339 time")
-            })?),
-        };
+        let since = since(face, self.since.as_deref())?;
         let usual = if since.is_some() { MOST } else { SOME_LINES };
         let tail = self.tail.unwrap_or(usual).min(MOST);
         Ok(Wanted { worker, streams, tail, since })
@@ -477,12 +473,50 @@ async fn upgrade(State(face): State<Face>, body: Bytes) -> Answered {
     }
 }
 
-async fn capabilities() -> Response {
-    let host = hsu_sys::capabilities().into_iter().map(|capability| CapabilityView {
-        name: capability.name.to_owned(),
-        available: capability.available,
-        detail: capability.detail,
-    });
+async fn all_usage(State(face): State<Face>) -> Response {
+    Json(crate::limits::all(&*face.answers.control)).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageQuery {
+    since: Option<String>,
+}
+
+async fn usage(
+    State(face): State<Face>,
+    Path(id): Path<String>,
+    Query(query): Query<UsageQuery>,
+) -> Answered {
+    let entry = face.entry(&id)?;
+    let since = since(&face, query.since.as_deref())?.unwrap_or_default();
+    let read =
+        move |answers: &Answers| crate::limits::records(&*answers.control, &entry.spec.id, since);
+    let records = face.read(read).await?.map_err(|error| {
+        Problem::new(500, "usage", "the usage cannot be read", error.to_string()).about(id)
+    })?;
+    Ok(Json(records).into_response())
+}
+
+/// A time that a query may name.
+fn since(face: &Face, text: Option<&str>) -> Result<Option<WallTime>, Refused> {
+    let Some(text) = text else { return Ok(None) };
+    let time = hsu_api::parse_time(text, face.answers.control.now().wall);
+    Ok(Some(time.ok_or_else(|| {
+        bad("no such time", format!("{text:?} is neither a time nor a span"))
+            .hint("a span such as 10m or 2h, or an RFC 3339 time")
+    })?))
+}
+
+async fn capabilities(State(face): State<Face>) -> Response {
+    let host =
+        hsu_sys::capabilities(&face.answers.control.survey()).into_iter().map(|capability| {
+            CapabilityView {
+                name: capability.name.to_owned(),
+                available: capability.available,
+                detail: capability.detail,
+            }
+        });
     let not_built = hsu_config::features()
         .iter()
         .map(|feature| FeatureView { key: feature.key.clone(), what: feature.why.to_owned() });

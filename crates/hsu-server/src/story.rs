@@ -8,6 +8,8 @@ use hsu_model::time::WallTime;
 
 /// SIGKILL: the end of a run that did not do what it was asked.
 const KILL: i32 = 9;
+/// What is told of limits at most.
+const LIMIT_STORY: usize = 4;
 
 /// How a run that was told to end was asked, how long it was waited for, and that it was killed.
 /// Nothing when the latest exit was not a kill of ours.
@@ -39,6 +41,19 @@ pub(crate) fn of_a_kill(
         format!("its grace of {seconds} s was cut short by {}", killed.actor)
     };
     Some(format!("asked to end with {name} at {}; {grace}; {end}", asked.at))
+}
+
+/// What a run and the one before it did with their limits, and what was done about it.
+pub(crate) fn of_limits(events: &[EventView], run: Option<u64>) -> Vec<String> {
+    let kinds = ["limit_exceeded", "limit_action", "limit_eased", "oom_killed", "limit_failed"];
+    let is_recent = |event: &&EventView| {
+        let of = event.fields.get("run").and_then(serde_json::Value::as_u64);
+        kinds.contains(&event.kind.as_str())
+            && of.is_none_or(|of| run.is_none_or(|run| of + 1 >= run))
+    };
+    let told: Vec<_> = events.iter().filter(is_recent).collect();
+    let first = told.len().saturating_sub(LIMIT_STORY);
+    told.iter().skip(first).map(|event| format!("at {}: {}", event.at, event.text)).collect()
 }
 
 /// The time between two moments of events, to the millisecond.

@@ -17,6 +17,7 @@ mod opening;
 mod queue;
 mod reading;
 mod seal;
+mod usage;
 mod wire;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use backlog::{Backlog, Bounds};
 pub use batch::{Batch, Change, Durability, Moment};
 use database::Fault;
 use queue::Queue;
+pub use usage::{UsageFile, UsageRecord, usage_records};
 
 /// How long [`Store::flush`] waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);

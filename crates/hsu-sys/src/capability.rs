@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::limits::Survey;
 use crate::process::{ProcessHandle, identify};
 use crate::tree::Trees;
 
@@ -26,7 +27,7 @@ const IS_LINUX: bool = cfg!(target_os = "linux");
 const MOST_WORKERS: u64 = 4096;
 
 impl Capability {
-    fn new(name: &'static str, available: bool, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(name: &'static str, available: bool, detail: impl Into<String>) -> Self {
         Self { name, available, detail: detail.into() }
     }
 
@@ -36,10 +37,10 @@ impl Capability {
     }
 }
 
-/// What this host can do.
+/// What this host can do, and within which limits it can keep workers.
 #[must_use]
-pub fn capabilities() -> Vec<Capability> {
-    vec![
+pub fn capabilities(limits: &Survey) -> Vec<Capability> {
+    let mut all = vec![
         Capability::of_linux("run workers", "keeper, pump and master as separate processes"),
         Capability::of_linux(
             "survive SIGKILL of any role",
@@ -61,7 +62,9 @@ pub fn capabilities() -> Vec<Capability> {
             "pass sockets to workers",
             "LISTEN_FDS; they outlive workers and masters",
         ),
-    ]
+    ];
+    all.extend(limits.capabilities());
+    all
 }
 
 fn hold_processes() -> Capability {
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_capability_has_a_name_of_its_own_and_says_how_or_why_not() {
-        let all = capabilities();
+        let all = capabilities(&Survey::look(hsu_model::limits::Cgroups::Auto));
         let names: std::collections::BTreeSet<_> = all.iter().map(|one| one.name).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|one| !one.detail.is_empty()));

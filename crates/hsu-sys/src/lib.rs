@@ -11,11 +11,13 @@ pub mod clock;
 pub mod datagram;
 pub mod descriptors;
 pub mod ears;
+pub mod errand;
 pub mod exits;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod heap;
+pub mod limits;
 pub mod listening;
 pub mod local;
 pub mod lock;

@@ -16,7 +16,7 @@ use crate::process::ProcessHandle;
 mod cgroup;
 mod family;
 pub(crate) mod fuzzing;
-mod hierarchy;
+pub(crate) mod hierarchy;
 
 use cgroup::Cgroups;
 pub use cgroup::{Birthplaces, Enclosure};

@@ -62,13 +62,13 @@ fn usage_of(stat: &Stat<'_>, process: ProcessKey, units: Units) -> Option<Usage>
 
 /// What the kernel counts in.
 #[derive(Clone, Copy, Debug)]
-struct Units {
-    ticks_per_second: u64,
-    page: u64,
+pub(crate) struct Units {
+    pub(crate) ticks_per_second: u64,
+    pub(crate) page: u64,
 }
 
 #[cfg(unix)]
-fn units() -> Units {
+pub(crate) fn units() -> Units {
     static UNITS: OnceLock<Units> = OnceLock::new();
     *UNITS.get_or_init(|| {
         // SAFETY: no memory is passed.
@@ -89,7 +89,7 @@ pub(crate) fn ticks_per_second() -> u64 {
 
 /// There is no `/proc` to count in here.
 #[cfg(not(unix))]
-fn units() -> Units {
+pub(crate) fn units() -> Units {
     static UNITS: OnceLock<Units> = OnceLock::new();
     *UNITS.get_or_init(|| Units { ticks_per_second: 100, page: 4096 })
 }

@@ -143,6 +143,9 @@ impl Life {
             | Effect::Event { .. }
             | Effect::Persist { .. }
             | Effect::Forget { .. }
+            | Effect::Measure { .. }
+            | Effect::Throttle { .. }
+            | Effect::Alert { .. }
             | Effect::AllStopped => {}
             Effect::Search { .. }
             | Effect::Attach { .. }

@@ -9,11 +9,14 @@ use hsu_core::input::{Command, ShutdownMode};
 use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::WorkerId;
+use hsu_model::limits::Cgroups;
 use hsu_model::status::WorkerState;
 use hsu_model::time::WallTime;
 use hsu_runtime::control::{Control, ControlError, Facts, Pending};
-use hsu_runtime::{Entry, MassStop, Snapshot};
+use hsu_runtime::{Entry, MassStop, Snapshot, Used};
 use hsu_server::fuzzing::{Question, Reply, ask};
+use hsu_store::UsageRecord;
+use hsu_sys::limits::Survey;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
@@ -21,7 +24,7 @@ use crate::bytes::Bytes;
 use crate::targets::brain::entries;
 
 const METHODS: [&str; 8] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "BREW"];
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 18] = [
     "/v1/workers",
     "/v1/workers/a",
     "/v1/workers/a/start",
@@ -32,6 +35,8 @@ const PATHS: [&str; 16] = [
     "/v1/workers/a/why",
     "/v1/workers/a/logs",
     "/v1/workers/a/wait",
+    "/v1/workers/a/usage",
+    "/v1/usage",
     "/v1/events",
     "/v1/master",
     "/v1/master/shutdown",
@@ -64,6 +69,22 @@ impl Noted {
 impl Control for Noted {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot { version: 1, workers: self.workers.clone() })
+    }
+
+    fn used(&self) -> Vec<(WorkerId, Used)> {
+        Vec::new()
+    }
+
+    fn used_by(&self, _: &WorkerId) -> Option<Used> {
+        None
+    }
+
+    fn usage_records(&self, _: &WorkerId, _: WallTime) -> std::io::Result<Vec<UsageRecord>> {
+        Ok(Vec::new())
+    }
+
+    fn survey(&self) -> Survey {
+        Survey::look(Cgroups::None)
     }
 
     fn command(

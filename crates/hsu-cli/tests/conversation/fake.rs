@@ -35,6 +35,7 @@ pub(crate) struct Fake {
     pub(crate) folder: TempDir,
     workers: Mutex<Arc<Snapshot>>,
     events: Mutex<Vec<Event>>,
+    pub(crate) used: Mutex<Vec<(WorkerId, hsu_runtime::Used)>>,
     asked: Mutex<Vec<String>>,
     /// Commands that are never answered; kept, so that their ends stay open.
     open: Mutex<Vec<oneshot::Sender<Answer>>>,
@@ -100,6 +101,7 @@ impl Fake {
             folder: tempfile::tempdir().unwrap(),
             workers: Mutex::default(),
             events: Mutex::default(),
+            used: Mutex::default(),
             asked: Mutex::default(),
             open: Mutex::default(),
             version: watch::Sender::new(0),
@@ -223,6 +225,26 @@ impl Control for Fake {
     ) -> Result<Vec<Event>, ControlError> {
         let mut all = self.events(0, worker, usize::MAX)?;
         Ok(all.split_off(all.len().saturating_sub(limit)))
+    }
+
+    fn used(&self) -> Vec<(WorkerId, hsu_runtime::Used)> {
+        self.used.lock().unwrap().clone()
+    }
+
+    fn used_by(&self, worker: &WorkerId) -> Option<hsu_runtime::Used> {
+        self.used().into_iter().find(|(id, _)| id == worker).map(|(_, used)| used)
+    }
+
+    fn usage_records(
+        &self,
+        worker: &WorkerId,
+        since: WallTime,
+    ) -> std::io::Result<Vec<hsu_store::UsageRecord>> {
+        hsu_store::usage_records(self.folder.path(), worker, since)
+    }
+
+    fn survey(&self) -> hsu_sys::limits::Survey {
+        hsu_sys::limits::Survey::look(hsu_model::limits::Cgroups::None)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

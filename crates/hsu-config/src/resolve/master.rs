@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hsu_model::limits::Cgroups;
 use hsu_model::master::{Directories, LogLevel, MasterSpec, control_socket};
 use hsu_model::restart::StartRate;
 
@@ -39,6 +40,9 @@ pub(super) fn resolve(root: &Root, context: &mut Context<'_>) -> (MasterSpec, Fo
             context,
         ),
         start_rate: start_rate(master.and_then(|master| master.start_rate.as_deref())),
+        cgroups: master
+            .and_then(|master| master.cgroups.as_deref())
+            .map_or(Cgroups::Auto, |cgroups| cgroups.value),
         directories: Directories {
             runtime: folders.runtime.clone(),
             state: folders.state.clone(),

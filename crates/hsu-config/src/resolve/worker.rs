@@ -10,7 +10,9 @@ use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec
 use super::execution::Program;
 use super::folders::{self, Folders, Missing};
 use super::logs::Collection;
-use super::{Context, checks, discovery, execution, logs, master, notify, one_of, restart, signal};
+use super::{
+    Context, checks, discovery, execution, limits, logs, master, notify, one_of, restart, signal,
+};
 use crate::findings::{At, Place, shown};
 use crate::schema::execution::ProcessFile;
 use crate::schema::restart::ContextAware;
@@ -268,14 +270,21 @@ fn managed(
     };
     let own_logs = control.and_then(|control| control.log_collection.as_deref());
     let own_logs = one_of("log_collection", own_logs, worker.log_collection.as_deref(), context);
+    let restart = restart::resolve(&written, context);
+    let logs = common.logs.worker(id, logs::Own::of(own_logs), context);
+    let execution = execution::resolve(program.as_ref(), context);
+    let in_control = control.and_then(|control| control.limits.as_deref());
+    let limits = one_of("limits", in_control, section.limits.as_deref(), context);
+    let rest = limits::Worker { restart: &restart, execution: &execution, logs: &logs };
     let managed = Managed {
-        restart: restart::resolve(&written, context),
         stop: stop(control, context),
         pid_file: pid_file(id, control.and_then(|c| c.process_file.as_deref()), common, context),
-        logs: common.logs.worker(id, logs::Own::of(own_logs), context),
         notify: notify::notify(control, context),
         sockets: notify::sockets(id, control, context),
-        execution: execution::resolve(program.as_ref(), context),
+        limits: limits::resolve(limits, rest, context),
+        restart,
+        logs,
+        execution,
     };
     Some((metadata(id, section.metadata.as_deref()), managed))
 }
@@ -350,17 +359,22 @@ fn flat(
         Some(own) => logs::Own::of(Some(own)),
         None => logs::Own::of_flat(section.logging.as_deref()),
     };
+    let restart = restart::resolve(&written, context);
+    let logs = common.logs.worker(id, own_logs, context);
+    let execution = execution::resolve(program.as_ref(), context);
+    let rest = limits::Worker { restart: &restart, execution: &execution, logs: &logs };
     let managed = Managed {
-        restart: restart::resolve(&written, context),
+        limits: limits::flat(section.resource_limits.as_deref(), rest, context),
         stop: Stop {
             signal: Stop::DEFAULT_SIGNAL,
             graceful_timeout: master::positive("shutdown_timeout", timeout, default, context),
         },
         pid_file: pid_file(id, None, common, context),
-        logs: common.logs.worker(id, own_logs, context),
         notify: Notify::default(),
         sockets: Vec::new(),
-        execution: execution::resolve(program.as_ref(), context),
+        restart,
+        logs,
+        execution,
     };
     Some((metadata(id, section.metadata.as_deref()), managed))
 }

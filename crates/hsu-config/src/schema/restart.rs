@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::schema::section;
 use crate::schema::types::{Count, Factor, Jitter, Limit, Named, words};
 
-/// Where health checks and limits are not built, nothing acts on them.
-const NO_CHECKS: &str = "nothing fails a worker but its own exit; `default` holds then";
+/// Where health checks are not built, nothing acts on them.
+const NO_CHECKS: &str = "nothing checks the health of a worker yet";
 
 const ONE_POLICY: &str = "write `restart_policy` in `control`; one policy holds for every cause";
 
@@ -35,12 +35,10 @@ section! {
             means: "After failed health checks.",
         }
         resource_violations: Context {
-            later: NO_CHECKS,
             default: "two more retries and twice the delay of `default`, factor 1.5",
             means: "After a resource limit was exceeded.",
         }
         severity_multipliers: Named<Factor> {
-            later: NO_CHECKS,
             default: "warning 0.5, critical 1, emergency 2",
             means: "Factors on retries and delays by severity. What is written replaces all of the default.",
         }
@@ -51,17 +49,14 @@ section! {
             means: "Factors on retries and delays by `profile_type`. What is written replaces all of the default.",
         }
         startup_grace_period: Duration {
-            later: NO_CHECKS,
             default: "2m",
             means: "Time after a start in which health and resource findings restart nothing. A crash always counts.",
         }
         sustained_violation_time: Duration {
-            later: NO_CHECKS,
             default: "5m",
             means: "A resource violation shorter than this restarts nothing.",
         }
         spike_tolerance_time: Duration {
-            later: NO_CHECKS,
             default: "0s",
             means: "A spike shorter than this is no violation.",
         }

@@ -1,5 +1,6 @@
 //! The top level of the file and the master's own section.
 
+use hsu_model::limits::Cgroups;
 use hsu_model::master::LogLevel;
 use hsu_model::worker::Profile;
 use std::time::Duration;
@@ -67,6 +68,10 @@ section! {
         start_rate: StartRate {
             means: "How many automatic restarts the whole master allows, so that a storm of failures does not take the host.",
         }
+        cgroups: Cgroups {
+            default: "auto",
+            means: "Which control groups of the kernel keep workers within their `limits`. `auto`: version 2 where it has a controller, else version 1. `v2`, `v1`: that version only. `none`: limits are watched, and set on single processes.",
+        }
         logging: MasterLogging {
             later: "the master writes its own log to its standard error; `log_level` sets how much",
             means: "Where the master writes its own log.",
@@ -99,6 +104,15 @@ section! {
         level: LogLevel { means: "See `log_level`." }
         format: String { means: "`json` or `console`." }
         output: String { means: "A file." }
+    }
+}
+
+words! {
+    Cgroups {
+        "auto" => Self::Auto,
+        "v2" => Self::Version2,
+        "v1" => Self::Version1,
+        "none" => Self::None,
     }
 }
 

@@ -18,7 +18,6 @@ use crate::schema::types::{Filled, Named};
 
 const NO_HEALTH: &str =
     "it is checked and then left alone; only the exit of a process decides about restarts";
-const NO_LIMITS: &str = "they are checked and then left alone; `execution.rlimits` is enforced";
 const FLAT: &str =
     "write `unit.managed` with `control.execution`, `control.restart_policy` and so on";
 const MOVED: &str = "write it in `control`";
@@ -66,7 +65,6 @@ section! {
         }
         resource_limits: FlatLimits {
             old: FLAT,
-            later: NO_LIMITS,
             means: "Flat form: what it may use.",
         }
     }
@@ -142,8 +140,8 @@ section! {
         }
         process_file: ProcessFile { means: "Where this worker's PID file is, when not beside the others." }
         log_collection: WorkerLogs { means: "Where its output goes, when not as `log_collection.default_worker` says." }
-        limits: Limits { later: NO_LIMITS, means: "What it may use." }
         notify: Notify { default: "none: it is not listened to", means: "What it tells of itself, by sd_notify or by a line at a descriptor." }
         sockets: Vec<At<Socket>> { default: "none", means: "Sockets that listen before it starts and while it is replaced; it finds them open from descriptor 3 on, as `LISTEN_FDS` tells." }
+        limits: Limits { means: "What it may use; see `docs/guide/limits.md`." }
     }
 }

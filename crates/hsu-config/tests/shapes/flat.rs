@@ -1,5 +1,6 @@
 //! Shapes of the flat form, of workers by name, and of files that mix the dialects.
 
+use super::limits::limits;
 use super::{At, Shape, cause, debug, holds, load, managed, older};
 
 const FLAT: &str = "`control` is an old form";
@@ -113,9 +114,9 @@ fn flat_sections() -> Vec<Shape> {
         older(
             Flat,
             "resource_limits: { max_memory_mb: 512, max_cpu_percent: 80.0, max_file_descriptors: 64 }",
-            |f| managed(f).execution.program.clone(),
-            "/bin/w",
-            &["an old form", "`resource_limits` is not built yet"],
+            limits,
+            "memory.max_rss=536870912 cpu.max_percent=800 process.max_file_descriptors=64",
+            &["an old form"],
         ),
     ]
 }

@@ -304,8 +304,8 @@ fn identities() -> Vec<Shape> {
         older(
             Managed,
             "metadata: {}, limits: { memory: 1MB }",
-            |f| f.workers[0].metadata.name.clone(),
-            "w",
+            super::limits::limits,
+            "memory.max_rss=1000000",
             &["`limits` is an old form", "a limit that stands alone"],
         ),
     ]

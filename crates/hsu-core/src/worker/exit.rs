@@ -11,7 +11,7 @@ use hsu_model::time::{Tick, WallTime};
 use super::{Admitted, Context, State, Then, Worker};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
-
+use crate::limits::Sentence;
 use crate::reason::Reason;
 use crate::restart::{Cause, Verdict, decide};
 
@@ -121,10 +121,17 @@ impl Worker {
                 self.clear(context, run, Then::Stay, exit, 0);
             }
             State::Starting { .. } | State::Running(_) | State::Unsettled { .. } => {
+                let cause = match self.blamed.take().filter(|(blamed, _)| *blamed == run) {
+                    Some((_, Sentence::Stop | Sentence::Kill)) => {
+                        return self.clear(context, run, Then::Stay, exit, 0);
+                    }
+                    Some((_, Sentence::Restart(severity))) => Cause::Resource(severity),
+                    None => Cause::Exit,
+                };
                 // Whatever it left behind must not live beside the next run.
                 context.out.push(Effect::KillTree { worker: self.id().clone(), run, whole: false });
                 self.forget_failures_after(context, lasted);
-                self.decide(context, exit, Cause::Exit);
+                self.decide(context, exit, cause);
             }
             // Its exit is accounted already, or it has none.
             State::Clearing { .. }
@@ -292,6 +299,27 @@ impl Worker {
             | State::Stopped
             | State::Failed
             | State::Unsettled { .. } => {}
+        }
+    }
+
+    /// It exceeded a limit whose policy ends it.
+    pub(crate) fn on_sentence(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        sentence: Sentence,
+    ) {
+        let is_running = self.running_since().is_some_and(|(running, _)| running == run);
+        if !is_running || context.phase.is_end() {
+            return;
+        }
+        let reason = Reason::OverLimit;
+        match sentence {
+            Sentence::Stop => self.begin_stop(context, Then::Stay, reason),
+            Sentence::Kill => self.begin_kill(context, Then::Stay, reason),
+            Sentence::Restart(severity) => {
+                self.begin_stop(context, Then::Decide(Cause::Resource(severity)), reason);
+            }
         }
     }
 

@@ -21,19 +21,36 @@ const SIGCONT: i32 = 18;
 impl Worker {
     /// Asks the running process to end.
     pub(crate) fn begin_stop(&mut self, context: &mut Context<'_>, then: Then, reason: Reason) {
-        let State::Running(running) = &self.state else {
+        let Stop { signal, graceful_timeout } = self.stop_settings();
+        let Some(run) = self.enter_stopping(context, then, reason, graceful_timeout) else {
             return;
         };
-        let Running { run, process, started, .. } = running.clone();
-        let Stop { signal, graceful_timeout } = self.stop_settings();
-        let kill_at = context.now.tick.after(graceful_timeout);
-        let ladder = Ladder::Asked { kill_at };
-        let stopping = Stopping { run, process, started, ladder, then, kills: 0 };
-        self.enter(context, State::Stopping(stopping), reason);
         for signal in [signal, SIGCONT] {
             context.out.push(Effect::Signal { run, signal, scope: Scope::Tree });
         }
         self.tell(context, EventKind::Signalled { run, signal });
+    }
+
+    /// Kills the running process, and everything that belongs to it, without a word.
+    pub(crate) fn begin_kill(&mut self, context: &mut Context<'_>, then: Then, reason: Reason) {
+        if self.enter_stopping(context, then, reason, Duration::ZERO).is_some() {
+            self.kill_now(context);
+        }
+    }
+
+    fn enter_stopping(
+        &mut self,
+        context: &mut Context<'_>,
+        then: Then,
+        reason: Reason,
+        grace: Duration,
+    ) -> Option<RunId> {
+        let State::Running(running) = &self.state else { return None };
+        let Running { run, process, started, .. } = running.clone();
+        let ladder = Ladder::Asked { kill_at: context.now.tick.after(grace) };
+        let stopping = Stopping { run, process, started, ladder, then, kills: 0 };
+        self.enter(context, State::Stopping(stopping), reason);
+        Some(run)
     }
 
     /// Kills the process that is being stopped, and everything that belongs to it.

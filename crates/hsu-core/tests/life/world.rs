@@ -204,6 +204,9 @@ impl World {
                 | Effect::Attach { .. }
                 | Effect::Release { .. }
                 | Effect::Service { .. }
+                | Effect::Measure { .. }
+                | Effect::Throttle { .. }
+                | Effect::Alert { .. }
                 | Effect::AllStopped => {
                     if is_wish {
                         self.store.hold(effect.clone());

@@ -294,6 +294,7 @@ impl Keeper {
             umask: None,
             nice: None,
             rlimits: &[],
+            entrances: &[],
             stdout: Output::Ours,
             stderr: Output::Ours,
             cgroup: None,

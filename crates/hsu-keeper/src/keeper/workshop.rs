@@ -166,6 +166,7 @@ fn make(spawner: &mut Spawner, policy: Option<&Policy>, job: Job) -> Product {
         umask: request.umask,
         nice: request.nice,
         rlimits: &request.rlimits,
+        entrances: &request.entrances,
         stdout: Output::to(job.stdout.as_ref()),
         stderr: Output::to(job.stderr.as_ref()),
         cgroup: request.cgroup.as_deref(),

@@ -315,6 +315,7 @@ fn take_stage(from: &mut Reader<'_>) -> Result<Stage, Malformed> {
         4 => Stage::Execute,
         5 => Stage::Nice,
         6 => Stage::Policy,
+        7 => Stage::Group,
         _ => return Err(Malformed),
     })
 }
@@ -356,6 +357,7 @@ fn put_request(out: &mut Writer<'_>, request: &SpawnRequest) {
     out.u8(u8::from(request.nice.is_some()));
     out.i32(request.nice.unwrap_or(0));
     out.list(&request.rlimits, |out, limit| put_limit(out, *limit));
+    put_texts(out, &request.entrances);
     out.u8(u8::from(request.capture.stdout));
     out.u8(u8::from(request.capture.stderr));
     out.u8(u8::from(request.cgroup.is_some()));
@@ -380,6 +382,7 @@ fn take_request(from: &mut Reader<'_>) -> Result<SpawnRequest, Malformed> {
         umask,
         nice: has_nice.then_some(nice),
         rlimits: from.list(take_limit)?,
+        entrances: from.list(take_text)?,
         capture: Capture { stdout: from.flag()?, stderr: from.flag()? },
         cgroup: if from.flag()? { Some(take_text(from)?) } else { None },
         ready_descriptor: from.option_u32()?,

@@ -17,6 +17,7 @@ fn request() -> SpawnRequest {
         umask: Some(0o77),
         nice: Some(-3),
         rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
+        entrances: vec![text("/cg/web/cgroup.procs")],
         capture: Capture { stdout: true, stderr: false },
         cgroup: Some(text("/sys/fs/cgroup/web")),
         ready_descriptor: Some(5),

@@ -278,6 +278,7 @@ pub(crate) fn request(run: u64, words: &[&str]) -> SpawnRequest {
         nice: None,
         rlimits: Vec::new(),
         ready_descriptor: None,
+        entrances: Vec::new(),
         capture: Capture::default(),
         cgroup: None,
     }

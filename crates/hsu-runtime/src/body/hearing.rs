@@ -143,6 +143,7 @@ impl Body {
             Exit::Unknown(_) => own().unwrap_or(exit),
             Exit::Code(_) | Exit::Signal { .. } => exit,
         };
+        self.before_exit(now, &worker, run, exit);
         self.step(now, Input::Exited { worker, run, exit, at, wall });
     }
 
@@ -157,6 +158,7 @@ impl Body {
     ) {
         if !self.live.contains_key(&run) {
             self.hold(run, worker.clone(), process, handle);
+            self.take_up_limits(&worker);
             self.contain_at.push_back((contain_after(now.tick), run));
         }
         // An answer that was lost with its keeper would have told where it was born.

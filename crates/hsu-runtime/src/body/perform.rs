@@ -11,8 +11,10 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::Now;
 use hsu_model::worker::Unit;
 use hsu_store::{Change, Durability};
+use hsu_sys::limits::Prepared;
 use hsu_sys::tree::Kill;
 
+use super::limits::add_limits;
 use super::{Body, Ending};
 use crate::board::Entry;
 use crate::chores::Chore;
@@ -114,6 +116,13 @@ impl Body {
                 self.changed.insert(worker);
             }
             Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
+            Effect::Measure { worker, run, limits } => self.measure(worker, run, limits),
+            Effect::Throttle { worker, run, limits, rule, how } => {
+                self.throttle(worker, run, limits, rule, how);
+            }
+            Effect::Alert { worker, limit, text, alert } => {
+                self.alert(now, worker, (limit, text), alert);
+            }
             Effect::AllStopped => {
                 self.ending = Some(match self.stopping {
                     Some(ShutdownMode::KeepWorkers) => Ending::KeptWorkers,
@@ -124,6 +133,18 @@ impl Body {
     }
 
     pub(super) fn spawn(&mut self, worker: WorkerId, run: RunId) {
+        if !self.prepare_limits(&worker, run) {
+            self.spawn_prepared(worker, run, None);
+        }
+    }
+
+    /// Asks the keeper, with what the limits of the worker need.
+    pub(super) fn spawn_prepared(
+        &mut self,
+        worker: WorkerId,
+        run: RunId,
+        prepared: Option<Prepared>,
+    ) {
         let Some(spec) = self.fleet.spec(&worker).cloned() else {
             return self.fail_spawn(run, "the worker is not configured any more".to_owned());
         };
@@ -138,7 +159,10 @@ impl Body {
         let ear = self.notify_path(&worker);
         let cgroup = self.clearing.ask_birth(&worker, run);
         match self.launcher.request(&worker, run, managed, &ear, cgroup.as_deref()) {
-            Ok(request) => {
+            Ok(mut request) => {
+                if let (Some(prepared), Some(limits)) = (prepared, &managed.limits) {
+                    add_limits(&mut request, prepared, limits.shares.nice);
+                }
                 self.roll.ask(run);
                 self.holding.spawn(request);
             }
@@ -235,6 +259,9 @@ fn is_order(effect: &Effect) -> bool {
         | Effect::Persist { .. }
         | Effect::Forget { .. }
         | Effect::Acknowledge { .. }
+        | Effect::Measure { .. }
+        | Effect::Throttle { .. }
+        | Effect::Alert { .. }
         | Effect::AllStopped => false,
     }
 }

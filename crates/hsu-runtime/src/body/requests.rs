@@ -76,6 +76,7 @@ impl Body {
                 Report::Contained(enclosure) => self.clearing.enclose(enclosure),
             }
         }
+        self.hear_warden(now);
         self.release_durable();
     }
 

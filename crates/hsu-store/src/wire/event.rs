@@ -2,6 +2,7 @@
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::severity::Severity;
 use hsu_model::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -100,6 +101,31 @@ enum KindText {
     OutputDropped {
         bytes: u64,
     },
+    LimitExceeded {
+        run: u64,
+        limit: String,
+        severity: String,
+        value: String,
+        most: String,
+    },
+    LimitAction {
+        run: u64,
+        limit: String,
+        action: String,
+    },
+    LimitEased {
+        run: u64,
+        limit: String,
+        lasted: u64,
+    },
+    OomKilled {
+        run: u64,
+        count: u64,
+        most: String,
+    },
+    LimitFailed {
+        reason: String,
+    },
     MasterStarted {
         adopted: u32,
     },
@@ -164,6 +190,20 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::OutputStuck { output, reason } => KindText::OutputStuck { output, reason },
         EventKind::OutputFlows { output } => KindText::OutputFlows { output },
         EventKind::OutputDropped { bytes } => KindText::OutputDropped { bytes },
+        EventKind::LimitExceeded { run, limit, severity, value, most } => {
+            let severity = severity.as_str().to_owned();
+            KindText::LimitExceeded { run: run.0, limit, severity, value, most }
+        }
+        EventKind::LimitAction { run, limit, action } => {
+            KindText::LimitAction { run: run.0, limit, action }
+        }
+        EventKind::LimitEased { run, limit, lasted } => {
+            KindText::LimitEased { run: run.0, limit, lasted: nanoseconds(lasted) }
+        }
+        EventKind::OomKilled { run, count, most } => {
+            KindText::OomKilled { run: run.0, count, most }
+        }
+        EventKind::LimitFailed { reason } => KindText::LimitFailed { reason },
         EventKind::MasterStarted { adopted } => KindText::MasterStarted { adopted },
         EventKind::MasterStopping { reason } => KindText::MasterStopping { reason },
         EventKind::RoleLost { role } => KindText::RoleLost { role },
@@ -223,6 +263,20 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::OutputStuck { output, reason } => EventKind::OutputStuck { output, reason },
         KindText::OutputFlows { output } => EventKind::OutputFlows { output },
         KindText::OutputDropped { bytes } => EventKind::OutputDropped { bytes },
+        KindText::LimitExceeded { run, limit, severity, value, most } => {
+            let known = Severity::ALL.into_iter().find(|one| one.as_str() == severity);
+            EventKind::LimitExceeded { run: RunId(run), limit, severity: known?, value, most }
+        }
+        KindText::LimitAction { run, limit, action } => {
+            EventKind::LimitAction { run: RunId(run), limit, action }
+        }
+        KindText::LimitEased { run, limit, lasted } => {
+            EventKind::LimitEased { run: RunId(run), limit, lasted: Duration::from_nanos(lasted) }
+        }
+        KindText::OomKilled { run, count, most } => {
+            EventKind::OomKilled { run: RunId(run), count, most }
+        }
+        KindText::LimitFailed { reason } => EventKind::LimitFailed { reason },
         KindText::MasterStarted { adopted } => EventKind::MasterStarted { adopted },
         KindText::MasterStopping { reason } => EventKind::MasterStopping { reason },
         KindText::RoleLost { role } => EventKind::RoleLost { role },

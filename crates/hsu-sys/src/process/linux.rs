@@ -151,8 +151,13 @@ const INFO_EXIT: u64 = 1 << 3;
 
 /// Reaps every child of this very process that has ended.
 ///
-/// The master's only children are keepers that it started: nobody waits for their status.
+/// The master's only children are keepers that it started, whose status nobody waits for,
+/// and errands: while one is under way, its status is left to it, and what else has ended
+/// is reaped after it.
 pub fn reap_children() {
+    if crate::errand::is_under_way() {
+        return;
+    }
     let mut status = 0;
     // SAFETY: the status outlives the call.
     while unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } > 0 {}

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Which generations of cgroups a host has mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     /// Version 2 alone.
     Unified,
     /// Version 1 with a version 2 tree beside it.
@@ -19,7 +19,7 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unified => "cgroup v2",
             Self::Hybrid => "cgroup v1 and v2",
@@ -31,21 +31,21 @@ impl Layout {
 
 /// Our own folders in the hierarchies that can kill or hold a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hierarchies {
-    pub(super) layout: Layout,
+pub(crate) struct Hierarchies {
+    pub(crate) layout: Layout,
     /// In the version 2 hierarchy.
-    pub(super) unified: Option<PathBuf>,
+    pub(crate) unified: Option<PathBuf>,
     /// In the version 1 hierarchy of the freezer.
-    pub(super) freezer: Option<PathBuf>,
+    pub(crate) freezer: Option<PathBuf>,
 }
 
 impl Hierarchies {
     /// Reads the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`.
-    pub(super) fn parse(mounts: &str, own: &str) -> Self {
+    pub(crate) fn parse(mounts: &str, own: &str) -> Self {
         let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
         let version_2 = mounts.iter().find(|mount| mount.kind == "cgroup2");
         let version_1 = mounts.iter().any(|mount| mount.kind == "cgroup");
-        let freezer = mounts.iter().find(|mount| mount.has_freezer());
+        let freezer = mounts.iter().find(|mount| mount.has("freezer"));
         let layout = match (version_2, version_1) {
             (Some(_), false) => Layout::Unified,
             (Some(_), true) => Layout::Hybrid,
@@ -54,26 +54,42 @@ impl Hierarchies {
         };
         Self {
             layout,
-            unified: version_2.and_then(|mount| mount.folder(own_path(own, Hierarchy::Unified)?)),
-            freezer: freezer.and_then(|mount| mount.folder(own_path(own, Hierarchy::Freezer)?)),
+            unified: version_2.and_then(|mount| mount.folder(home(own_path(own, None)?))),
+            freezer: freezer.and_then(|mount| mount.folder(own_path(own, Some("freezer"))?)),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hierarchy {
-    Unified,
-    Freezer,
+/// Our own folder in the version 1 hierarchy of a controller.
+pub(crate) fn of_controller(mounts: &str, own: &str, controller: &str) -> Option<PathBuf> {
+    let mut mounts = mounts.lines().filter_map(Mount::parse);
+    let mount = mounts.find(|mount| mount.has(controller))?;
+    mount.folder(own_path(own, Some(controller))?)
 }
 
-/// The path of this process in a hierarchy: a line is `number:controllers:path`.
-fn own_path(own: &str, wanted: Hierarchy) -> Option<&str> {
+/// Where the three roles live below a folder whose controllers are passed on: no
+/// process may be in such a folder itself.
+// Source: kernel, admin-guide/cgroup-v2.rst, "No Internal Process Constraint".
+pub(crate) const ROLES: &str = "hsu-roles";
+
+/// The folder that is ours, for a process that was moved to its place among the roles.
+fn home(path: &str) -> &str {
+    match path.strip_suffix(ROLES).and_then(|home| home.strip_suffix('/')) {
+        Some("") => "/",
+        Some(home) => home,
+        None => path,
+    }
+}
+
+/// The path of this process in the hierarchy of a version 1 controller, or in that of
+/// version 2: a line is `number:controllers:path`.
+fn own_path<'a>(own: &'a str, controller: Option<&str>) -> Option<&'a str> {
     own.lines().find_map(|line| {
         let (number, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
-        let is_wanted = match wanted {
-            Hierarchy::Unified => number == "0" && controllers.is_empty(),
-            Hierarchy::Freezer => controllers.split(',').any(|name| name == "freezer"),
+        let is_wanted = match controller {
+            None => number == "0" && controllers.is_empty(),
+            Some(wanted) => controllers.split(',').any(|name| name == wanted),
         };
         is_wanted.then_some(path)
     })
@@ -106,8 +122,8 @@ impl Mount {
         })
     }
 
-    fn has_freezer(&self) -> bool {
-        self.kind == "cgroup" && self.options.split(',').any(|option| option == "freezer")
+    fn has(&self, controller: &str) -> bool {
+        self.kind == "cgroup" && self.options.split(',').any(|option| option == controller)
     }
 
     /// Where a path of the hierarchy is seen; none when this mount does not show it,

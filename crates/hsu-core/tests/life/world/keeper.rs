@@ -112,7 +112,10 @@ impl Keeper {
             | Effect::Search { .. }
             | Effect::Attach { .. }
             | Effect::Release { .. }
-            | Effect::Service { .. } => {}
+            | Effect::Service { .. }
+            | Effect::Measure { .. }
+            | Effect::Throttle { .. }
+            | Effect::Alert { .. } => {}
         }
     }
 

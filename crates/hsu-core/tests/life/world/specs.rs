@@ -63,6 +63,7 @@ pub(crate) fn worker(name: &str, restart: Restart) -> WorkerSpec {
         logs: WorkerLogs::default(),
         notify: Notify::default(),
         sockets: vec![],
+        limits: None,
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
     WorkerSpec { id: id(name), enabled: true, profile, metadata, unit }

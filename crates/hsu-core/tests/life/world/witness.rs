@@ -157,6 +157,9 @@ impl Witness {
                 | Effect::Event { .. }
                 | Effect::Persist { .. }
                 | Effect::Forget { .. }
+                | Effect::Measure { .. }
+                | Effect::Throttle { .. }
+                | Effect::Alert { .. }
                 | Effect::Acknowledge { .. } => {}
                 Effect::Search { .. }
                 | Effect::Attach { .. }

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::io;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::setsid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -53,6 +54,19 @@ pub(crate) fn explode(count: u32) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Starts `rate` children each second, at most 5000, whether or not the kernel lets it.
+pub(crate) fn multiply(rate: u32) {
+    if rate > 0 {
+        thread::spawn(move || {
+            for _ in 0..5000 {
+                // A refusal is what a limit is for.
+                drop(relative(GROUP, ""));
+                thread::sleep(Duration::from_secs(1) / rate);
+            }
+        });
+    }
 }
 
 /// The life of a relative.

@@ -50,6 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     load::hold(options.memory_mb);
     load::grow(options.memory_growth_rate);
     load::burn(options.cpu_percent);
+    load::write(options.disk_rate, options.disk_file.as_deref());
+    load::open(options.open_files);
+    family::multiply(options.fork_rate);
     if let Some(port) = options.health_port {
         serve::health(port, options.fail_health_after)?;
     }

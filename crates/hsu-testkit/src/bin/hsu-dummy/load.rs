@@ -1,6 +1,9 @@
-//! Load: memory that is held or grows, and a share of a core.
+//! Load: memory that is held or grows, a share of a core, a disk, and descriptors.
 
+use std::fs::{File, OpenOptions};
 use std::hint::black_box;
+use std::io::{Seek as _, Write as _};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,5 +54,36 @@ pub(crate) fn burn(percent: u32) {
                 thread::sleep(SLICE.saturating_sub(busy));
             }
         });
+    }
+}
+
+/// Writes `mebibytes` each second to the beginning of a file, each of them to the disk.
+pub(crate) fn write(mebibytes: u32, file: Option<&Path>) {
+    if let (1.., Some(file)) = (mebibytes, file.map(Path::to_owned)) {
+        thread::spawn(move || {
+            let block = vec![7_u8; MIB];
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(file)?;
+            loop {
+                let begin = Instant::now();
+                file.rewind()?;
+                for _ in 0..mebibytes {
+                    file.write_all(&block)?;
+                    file.sync_data()?;
+                }
+                thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
+            }
+            #[expect(unreachable_code, reason = "it says what may fail above")]
+            Ok::<(), std::io::Error>(())
+        });
+    }
+}
+
+/// Opens the null device so often, or as often as it may, and keeps it open.
+pub(crate) fn open(count: u32) {
+    for _ in 0..count {
+        match File::open("/dev/null") {
+            Ok(file) => std::mem::forget(file),
+            Err(_) => return,
+        }
     }
 }

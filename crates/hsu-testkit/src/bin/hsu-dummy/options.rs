@@ -55,7 +55,19 @@ pub(crate) struct Options {
     /// Use this share of one core, in percent.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Load")]
     pub(crate) cpu_percent: u32,
+    /// Write this much to a file of its own each second, in MiB, over and over.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1024), requires = "disk_file", help_heading = "Load")]
+    pub(crate) disk_rate: u32,
+    /// The file for `--disk-rate`; it never grows beyond one second of it.
+    #[arg(long, value_name = "FILE", help_heading = "Load")]
+    pub(crate) disk_file: Option<PathBuf>,
+    /// Hold this many descriptors open, or as many as there are to be had.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000), help_heading = "Load")]
+    pub(crate) open_files: u32,
 
+    /// Start this many children each second, whether or not the kernel lets it, at most 5000.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000), help_heading = "Family")]
+    pub(crate) fork_rate: u32,
     /// Start children: one in this group, one in its own session, one daemon.
     #[arg(long, help_heading = "Family")]
     pub(crate) fork_family: bool,

@@ -1,0 +1,74 @@
+//! Judging: what the fleet makes of what its workers use.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::Limits;
+use hsu_model::time::Now;
+use hsu_model::usage::Usage;
+
+use super::{Fleet, Limited};
+use crate::effect::Effect;
+
+impl Fleet {
+    /// What a worker may use, with what was raised for it.
+    #[must_use]
+    pub fn limits_of(&self, id: &WorkerId) -> Option<&Arc<Limits>> {
+        let declared = self.workers.get(id)?.spec.limits()?;
+        Some(self.watches.raised(id).unwrap_or(declared))
+    }
+
+    /// Watches the run of a worker that has limits, from the moment its process runs.
+    pub(super) fn watch(&mut self, now: Now, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        if let Some(limits) = worker.spec.limits()
+            && let Some((run, started)) = worker.running_since()
+        {
+            let grace = worker.restart().map_or_else(Default::default, |r| r.startup_grace);
+            let watched = Limited { worker: id, run, limits, started, grace };
+            self.watches.begin(now.tick, &watched);
+        } else if let Some(run) = worker.run().filter(|_| worker.spec.limits().is_some()) {
+            // It starts, or ends: nothing more follows from what it uses.
+            self.watches.end(run);
+        }
+    }
+
+    /// What a run uses was looked at.
+    pub(super) fn on_used(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        (run, usage): (RunId, Option<Usage>),
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(sentence) = self.watches.see(now.tick, run, usage, out) {
+            self.with_run(now, entropy, run, out, |worker, context| {
+                worker.on_sentence(context, run, sentence);
+            });
+        }
+    }
+
+    /// The kernel has killed processes of a run, and the exit of the run follows.
+    pub(super) fn on_out_of_memory(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        (run, kills): (RunId, u64),
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(sentence) = self.watches.out_of_memory(run, kills, out) {
+            self.with_run(now, entropy, run, out, |worker, _| {
+                worker.blamed = Some((run, sentence));
+            });
+        }
+    }
+}
+
+/// A limit is not in force, and this is why.
+pub(super) fn limit_failed(worker: WorkerId, reason: String) -> Effect {
+    let kind = EventKind::LimitFailed { reason };
+    Effect::Event { worker: Some(worker), actor: Actor::Master, kind }
+}

@@ -1,0 +1,200 @@
+//! Tests of watches: when runs are looked at, and what their usage means.
+
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use hsu_model::limits::{Alert, Hold, Raise, Shares, Step};
+use hsu_model::usage::Totals;
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const RUN: RunId = RunId(1);
+
+fn rule(kind: LimitKind, most: u64, ladder: &[(u64, Action)]) -> Rule {
+    Rule {
+        kind,
+        paths: Vec::new(),
+        most,
+        warning: most * 8 / 10,
+        critical: most,
+        hold: Hold::Watch,
+        spike_tolerance: Duration::ZERO,
+        ladder: ladder
+            .iter()
+            .map(|(after, action)| Step { after: Duration::from_secs(*after), action: *action })
+            .collect(),
+        raise: Raise { percent: 150, cap: most * 2 },
+    }
+}
+
+fn limits(rules: Vec<Rule>) -> Arc<Limits> {
+    Arc::new(Limits {
+        rules,
+        shares: Shares::default(),
+        check_interval: Some(Duration::from_secs(10)),
+        hysteresis: 5,
+        history: None,
+        alert: Alert::default(),
+    })
+}
+
+fn worker() -> WorkerId {
+    WorkerId::new("web").unwrap()
+}
+
+fn watch(limits: &Arc<Limits>) -> Watches {
+    let mut watches = Watches::default();
+    begin(&mut watches, limits, RUN);
+    watches
+}
+
+fn begin(watches: &mut Watches, limits: &Arc<Limits>, run: RunId) {
+    let (worker, started, grace) = (&worker(), Tick(0), Duration::ZERO);
+    watches.begin(Tick(0), &Limited { worker, run, limits, started, grace });
+}
+
+fn usage(second: u64, values: &[u64]) -> Usage {
+    let reading = |value: &u64| Reading { value: Some(*value), held: 0 };
+    Usage {
+        at: Tick(second * SECOND),
+        totals: Totals::default(),
+        readings: values.iter().map(reading).collect(),
+        oom_kills: 0,
+    }
+}
+
+/// One look: what becomes of the worker, and the facts that are told.
+fn see(watches: &mut Watches, second: u64, values: &[u64]) -> (Option<Sentence>, Vec<EventKind>) {
+    let mut out = Vec::new();
+    let now = Tick(second * SECOND);
+    let sentence = watches.see(now, RUN, Some(usage(second, values)), &mut out);
+    let kind = |effect| if let Effect::Event { kind, .. } = effect { Some(kind) } else { None };
+    (sentence, out.into_iter().filter_map(kind).collect())
+}
+
+#[test]
+fn looks_come_at_the_interval_on_a_common_grid_and_one_at_a_time() {
+    let limits = limits(vec![rule(LimitKind::Resident, 100, &[])]);
+    let mut watches = watch(&limits);
+    let first = watches.next().unwrap();
+    assert!(first.0 <= 10 * SECOND && first.0.is_multiple_of(QUARTER), "{first:?}");
+    let mut out = Vec::new();
+    watches.wake(first, &mut out);
+    assert!(matches!(out.as_slice(), [Effect::Measure { run: RUN, .. }]), "{out:?}");
+    assert_eq!(watches.next(), None, "the answer is awaited");
+    watches.see(first, RUN, None, &mut out);
+    assert_eq!(watches.next(), Some(first.after(Duration::from_secs(10))));
+    watches.end(RUN);
+    assert_eq!(watches.next(), None);
+    assert_eq!(watches.see(first, RUN, None, &mut out), None, "a stale report");
+}
+
+#[test]
+fn runs_that_start_together_are_spread_over_the_interval() {
+    let limits = limits(vec![rule(LimitKind::Resident, 100, &[])]);
+    let mut watches = Watches::default();
+    for run in 1..=1000 {
+        begin(&mut watches, &limits, RunId(run));
+    }
+    let moments: BTreeSet<_> = watches.due.iter().map(|(due, _)| *due).collect();
+    assert_eq!(moments.len(), 40, "each quarter of a second of ten");
+}
+
+#[test]
+fn a_rate_is_what_was_used_between_two_looks() {
+    let limits = limits(vec![rule(LimitKind::Cpu, 500, &[(0, Action::ImmediateKill)])]);
+    let mut watches = watch(&limits);
+    assert_eq!(see(&mut watches, 10, &[100_000]), (None, vec![]), "one look is no rate");
+    assert_eq!(see(&mut watches, 20, &[104_000]), (None, vec![]), "400 thousandths");
+    let (sentence, told) = see(&mut watches, 30, &[110_000]);
+    assert_eq!(sentence, Some(Sentence::Kill));
+    let EventKind::LimitExceeded { value, most, .. } = &told[0] else { panic!("{told:?}") };
+    assert_eq!((value.as_str(), most.as_str()), ("60.0 %", "50.0 %"));
+    assert_eq!(watches.next(), None, "after its sentence it is left alone");
+}
+
+#[test]
+fn a_sentence_is_passed_once() {
+    let all = vec![
+        rule(LimitKind::Resident, 100, &[(0, Action::GracefulShutdown)]),
+        rule(LimitKind::Processes, 1, &[(0, Action::Restart)]),
+    ];
+    let mut watches = watch(&limits(all));
+    let (sentence, told) = see(&mut watches, 10, &[200, 5]);
+    assert_eq!(sentence, Some(Sentence::Stop), "the first of the limits decides");
+    let actions = told.iter().filter(|kind| matches!(kind, EventKind::LimitAction { .. })).count();
+    assert_eq!(actions, 2);
+}
+
+#[test]
+fn a_raised_limit_holds_for_the_next_run_and_not_beyond_its_cap() {
+    let declared = limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::RestartAdjusted)])]);
+    let mut watches = watch(&declared);
+    let restart = Some(Sentence::Restart(Severity::Critical));
+    assert_eq!(see(&mut watches, 10, &[120]).0, restart);
+    let most = |watches: &Watches| watches.raised(&worker()).map(|limits| limits.rules[0].most);
+    assert_eq!(most(&watches), Some(150));
+    for (value, raised) in [(151, 200), (201, 200)] {
+        watches.end(RUN);
+        begin(&mut watches, &declared, RUN);
+        assert_eq!(see(&mut watches, 20, &[value]).0, restart);
+        assert_eq!(most(&watches), Some(raised));
+    }
+    watches.lower(&worker());
+    assert_eq!(most(&watches), None);
+}
+
+#[test]
+fn a_kill_by_the_kernel_is_an_emergency_and_counts_once() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[(300, Action::Restart)])]);
+    let mut watches = watch(&all);
+    let mut out = Vec::new();
+    let sentence = watches.out_of_memory(RUN, 2, &mut out);
+    assert_eq!(sentence, Some(Sentence::Restart(Severity::Emergency)));
+    assert!(out.iter().any(|effect| matches!(
+        effect,
+        Effect::Event { kind: EventKind::OomKilled { count: 2, .. }, .. }
+    )));
+    out.clear();
+    assert_eq!(watches.out_of_memory(RUN, 2, &mut out), None);
+    assert_eq!(out, []);
+}
+
+#[test]
+fn a_kill_by_the_kernel_without_a_policy_is_told_and_nothing_more() {
+    let mut watches = watch(&limits(vec![rule(LimitKind::Resident, 100, &[])]));
+    let mut out = Vec::new();
+    assert_eq!(watches.out_of_memory(RUN, 1, &mut out), None);
+    assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn a_reading_that_the_host_does_not_tell_says_nothing() {
+    let all = limits(vec![rule(LimitKind::ReadBytes, 1, &[(0, Action::Restart)])]);
+    let mut watches = watch(&all);
+    let nothing = |second| Usage {
+        at: Tick(second * SECOND),
+        readings: vec![Reading::default()],
+        ..Usage::default()
+    };
+    for second in [10, 20] {
+        let mut out = Vec::new();
+        let seen = watches.see(Tick(second * SECOND), RUN, Some(nothing(second)), &mut out);
+        assert_eq!((seen, out), (None, vec![]));
+    }
+}
+
+#[test]
+fn an_alert_says_who_exceeds_what_and_by_how_much() {
+    let mut watches =
+        watch(&limits(vec![rule(LimitKind::Resident, 1 << 20, &[(0, Action::Alert)])]));
+    let mut out = Vec::new();
+    watches.see(Tick(SECOND), RUN, Some(usage(1, &[3 << 20])), &mut out);
+    let text: Vec<String> = out
+        .into_iter()
+        .filter_map(|e| if let Effect::Alert { text, .. } = e { Some(text) } else { None })
+        .collect();
+    assert_eq!(text, ["web exceeds memory.max_rss: 3.0 MiB of 1.0 MiB"]);
+}

@@ -1,0 +1,105 @@
+//! The usage board: what each worker with limits used at the latest look.
+//!
+//! Written by the thread that looks, read by whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::Limits;
+use hsu_model::time::WallTime;
+use hsu_model::usage::{Reading, Usage};
+
+/// What a worker used at one look, and since the look before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Used {
+    /// By which run.
+    pub run: RunId,
+    /// When.
+    pub at: WallTime,
+    /// CPUs since the look before, in thousandths; none after the first look.
+    pub cpu: Option<u64>,
+    /// Memory in RAM, in bytes.
+    pub resident: u64,
+    /// Bytes read from disks per second.
+    pub read: Option<u64>,
+    /// Bytes written to disks per second.
+    pub written: Option<u64>,
+    /// Processes.
+    pub processes: u32,
+    /// Their threads.
+    pub threads: u32,
+    /// What each limit is about, in the order of the rules; a rate per second.
+    pub values: Vec<Option<u64>>,
+    /// The limits as they are by now, in the order of the rules.
+    pub most: Vec<u64>,
+    /// By what the worker is slowed down.
+    pub slowed_by: Option<String>,
+}
+
+/// The latest looks.
+#[derive(Debug, Default)]
+pub(crate) struct UsageBoard {
+    workers: Mutex<BTreeMap<WorkerId, (Used, Usage)>>,
+}
+
+impl UsageBoard {
+    /// Takes a look; what it says together with the one before.
+    pub(crate) fn post(
+        &self,
+        worker: &WorkerId,
+        run: RunId,
+        at: WallTime,
+        limits: &Limits,
+        usage: &Usage,
+        slowed_by: Option<String>,
+    ) -> Used {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = workers.get(worker).filter(|(used, _)| used.run == run);
+        let before = before.map(|(_, usage)| usage);
+        let span = before.map(|before| usage.at.since(before.at));
+        let rate = |now: Option<u64>, then: Option<u64>| {
+            let nanoseconds = span?.as_nanos().max(1);
+            let used = u128::from(now?.saturating_sub(then?));
+            u64::try_from(used * 1_000_000_000 / nanoseconds).ok()
+        };
+        let (totals, old) = (&usage.totals, before.map(|usage| usage.totals));
+        let value = |(place, reading): (usize, &Reading)| {
+            let is_rate = limits.rules.get(place).is_some_and(|rule| rule.kind.is_rate());
+            let before = || before?.readings.get(place)?.value;
+            if is_rate { rate(reading.value, before()) } else { reading.value }
+        };
+        let used = Used {
+            run,
+            at,
+            cpu: rate(Some(totals.cpu_milliseconds), old.map(|old| old.cpu_milliseconds)),
+            resident: totals.resident,
+            read: rate(totals.read, old.and_then(|old| old.read)),
+            written: rate(totals.written, old.and_then(|old| old.written)),
+            processes: totals.processes,
+            threads: totals.threads,
+            values: usage.readings.iter().enumerate().map(value).collect(),
+            most: limits.rules.iter().map(|rule| rule.most).collect(),
+            slowed_by,
+        };
+        workers.insert(worker.clone(), (used.clone(), usage.clone()));
+        used
+    }
+
+    /// Forgets a worker whose run is over.
+    pub(crate) fn forget(&self, worker: &WorkerId) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+    }
+
+    /// What one worker used at the latest look.
+    pub(crate) fn of(&self, worker: &WorkerId) -> Option<Used> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.get(worker).map(|(used, _)| used.clone())
+    }
+
+    /// Every worker that was looked at.
+    pub(crate) fn all(&self) -> Vec<(WorkerId, Used)> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.iter().map(|(worker, (used, _))| (worker.clone(), used.clone())).collect()
+    }
+}
