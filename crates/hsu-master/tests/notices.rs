@@ -41,7 +41,7 @@ fn a_worker_is_ready_when_it_says_so_and_stays_so_for_every_next_master() {
     std::fs::write(&go, "").unwrap();
     let web = wait_until_ready(&fleet, "web");
     assert!(says(&web, "ready", "serving 3 of 4"), "{web:?}");
-    for role in [Role::Master, Role::Keeper, Role::Master] {
+    for role in [Role::Master, Role::Master, Role::Keeper] {
         fleet.kill(role).unwrap();
         let again = wait_until_ready(&fleet, "web");
         assert_eq!(again.pid(), web.pid());
