@@ -127,6 +127,8 @@ fn a_leaking_worker_is_slowed_down_and_ended_in_the_end() {
             .map(|event| event["action"].as_str().unwrap().to_owned())
             .collect();
         assert_eq!(actions, ["log", "throttle", "immediate_kill"]);
+        let words = fleet.own_words();
+        assert!(words.contains("exceeds memory.max_rss: log"), "{words}");
         fleet.stop(SOON).unwrap();
     });
 }

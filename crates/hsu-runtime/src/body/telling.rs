@@ -41,6 +41,12 @@ impl Teller {
         } else if let EventKind::RestartScheduled { attempt, delay, .. } = kind {
             let seconds = delay.as_secs_f64();
             info!(%worker, attempt, "ended, and backs off for {seconds:.3} s");
+        } else if let EventKind::LimitAction { run, limit, action } = kind {
+            warn!(%worker, %run, "exceeds {limit}: {action}");
+        } else if let EventKind::OomKilled { run, count, most } = kind {
+            warn!(%worker, %run, count, "killed for want of memory within its limit of {most}");
+        } else if let EventKind::LimitFailed { reason } = kind {
+            warn!(%worker, "{reason}");
         }
     }
 
@@ -67,6 +73,9 @@ fn deserves_a_line(kind: &EventKind) -> bool {
         EventKind::SpawnFailed { .. }
             | EventKind::Breaker { to: BreakerState::Open }
             | EventKind::RestartScheduled { .. }
+            | EventKind::LimitAction { .. }
+            | EventKind::OomKilled { .. }
+            | EventKind::LimitFailed { .. }
     )
 }
 
@@ -92,6 +101,7 @@ mod tests {
             (EventKind::Breaker { to: BreakerState::Open }, true),
             (EventKind::Breaker { to: BreakerState::Closed }, false),
             (EventKind::Registered, false),
+            (EventKind::LimitFailed { reason: "no".to_owned() }, true),
         ] {
             assert_eq!(deserves_a_line(&kind), deserves, "{kind:?}");
         }
