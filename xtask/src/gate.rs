@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::command::{self, cargo};
-use crate::{check_all_os, debian, deny, fuzz, tidy};
+use crate::{check_all_os, debian, deny, fuzz, simulation, tidy};
 
 /// Tells the tests that every binary is built; see `hsu_testkit::binaries`.
 const ALREADY_BUILT: &str = "HSU_BINARIES_BUILT";
@@ -38,6 +38,10 @@ enum Step {
     Build,
     /// Run the examples in the documentation.
     Doctest,
+    /// Simulate many short lives.
+    Simulate,
+    /// Find every bug of the museum.
+    Museum,
     /// Run the tests.
     Test,
     /// Fuzz every target for a moment, from what is kept.
@@ -89,6 +93,8 @@ fn take(root: &Path, step: Step) -> Result<bool> {
             let build = ["build", "--workspace", "--all-targets", "--locked", "--quiet"];
             cargo_step(root, &build, &[])?;
         }
+        Step::Simulate => return simulation::quick(root, "simulate"),
+        Step::Museum => return simulation::quick(root, "museum"),
         Step::Test => test(root)?,
         Step::Doctest => {
             let doctest = ["test", "--workspace", "--doc", "--locked", "--quiet"];

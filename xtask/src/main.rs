@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `fuzz`, `mutants`, `store-faults`, `coverage`, `soak`, `bench`.
+//! `chaos`, `faults`, `fuzz`, `mutants`, `simulate`, `museum`, `store-faults`, `coverage`, `soak`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -23,6 +23,7 @@ mod deny;
 mod fuzz;
 mod gate;
 mod mutants;
+mod simulation;
 mod store_faults;
 mod tidy;
 mod tool;
@@ -61,6 +62,10 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Run every test on instrumented programs and say which lines none reaches.
     Coverage(coverage::Arguments),
+    /// Live through many short lives of HSU Master, each made of a seed.
+    Simulate(simulation::Arguments),
+    /// Switch on bugs that others had, one at a time, and say whether each is found.
+    Museum(simulation::Arguments),
     /// Measure HSU Master beside its peers, by the comparison harness.
     Bench(bench::Arguments),
 }
@@ -91,6 +96,8 @@ fn run() -> Result<bool> {
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),
         Chore::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Chore::Simulate(arguments) => simulation::simulate(&root, &arguments),
+        Chore::Museum(arguments) => simulation::museum(&root, &arguments),
         Chore::Bench(arguments) => bench::run(&root, &arguments),
     }
 }

@@ -27,10 +27,12 @@ use crate::restart::Cause;
 use crate::worker::{Context, Phase, Worker};
 
 mod check;
+mod glance;
 mod judging;
 mod watching;
 
 pub use check::Broken;
+pub use glance::Glance;
 
 /// What the whole fleet is declared to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,9 +159,7 @@ impl Fleet {
             }
             Input::Adopted { worker, run, process, started } => {
                 // Nobody else would ever stop what an earlier life left.
-                if !self.settled && !self.workers.contains_key(&worker) {
-                    self.meet(&worker);
-                }
+                self.meet(&worker);
                 let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_adopted(c, run, process, started);
                 });
@@ -169,6 +169,7 @@ impl Fleet {
                 }
             }
             Input::Pending { worker, run } => {
+                self.meet(&worker);
                 self.with(now, entropy, &worker, Actor::Master, out, |w, c| w.on_pending(c, run));
             }
             Input::Survivors { worker, run, pids } => {
@@ -326,6 +327,23 @@ impl Fleet {
         watched.or_else(|| self.workers.get(id).map(Worker::status))
     }
 
+    /// Where one worker is, without words.
+    #[must_use]
+    pub fn glance(&self, id: &WorkerId) -> Option<Glance> {
+        self.workers.get(id).map(Worker::glance)
+    }
+
+    /// Where every worker is, by id, without words.
+    pub fn glances(&self) -> impl Iterator<Item = (&WorkerId, Glance)> + '_ {
+        self.workers.iter().map(|(id, worker)| (id, worker.glance()))
+    }
+
+    /// Whether everything that an earlier life left is known.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// The latest changes of state of one worker, oldest first.
     #[must_use]
     pub fn history(&self, id: &WorkerId) -> Vec<Transition> {
@@ -411,6 +429,9 @@ impl Fleet {
 
     /// A worker that runs, although neither the configuration nor a record names it.
     fn meet(&mut self, id: &WorkerId) {
+        if self.settled || self.workers.contains_key(id) {
+            return;
+        }
         let spec = WorkerSpec::departed(id.clone(), Departure::default());
         let worker = Worker::new(Arc::new(spec));
         self.workers.insert(id.clone(), worker);

@@ -83,6 +83,12 @@ impl Gate {
         self.held.drain(..count).map(|(_, held)| held).collect()
     }
 
+    /// The batch that is waited for first.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.held.front().map(|(number, _)| *number)
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

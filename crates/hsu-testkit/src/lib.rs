@@ -6,8 +6,9 @@
 //! [`LineCheck`] judge the logs. `hsu-dummy` is the worker that misbehaves on
 //! request. Linux only, and never a dependency of a product crate.
 //!
-//! Deliberately absent: any knowledge of how HSU Master works inside. What a
-//! test learns here, it learns from the command line, the files and the kernel.
+//! Deliberately absent, but for [`simulator`], which lives inside: any knowledge of how
+//! HSU Master works. What a black-box test learns here, it learns from the command line,
+//! the files and the kernel.
 
 pub mod binaries;
 pub mod chaos;
@@ -22,6 +23,11 @@ pub mod patience;
 pub mod ports;
 pub mod process;
 pub mod sandbox;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a judge looks at what concerns it; what must be complete is `schedule::source`"
+)]
+pub mod simulator;
 pub mod soak;
 
 pub use error::TestError;

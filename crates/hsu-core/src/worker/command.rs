@@ -4,6 +4,7 @@
 //! takes its place, and the earlier one is told so.
 
 use hsu_model::event::EventKind;
+use hsu_model::id::RunId;
 use hsu_model::status::Desired;
 use hsu_model::worker::Unit;
 
@@ -122,7 +123,22 @@ impl Worker {
                 "its breaker is open; `reset` closes it, `restart --force` ignores it",
             ));
         }
-        None
+        match command {
+            Command::Signal(number) if !SIGNALS.contains(&number) => {
+                Some(Self::failed("a signal is a number from 1 to 64 or a name such as HUP"))
+            }
+            Command::Signal(_) if self.signalled_run().is_none() => {
+                Some(self.conflict("signal", "only a process that runs takes a signal"))
+            }
+            Command::Signal(_)
+            | Command::Start
+            | Command::Stop { .. }
+            | Command::Restart { .. }
+            | Command::Remove
+            | Command::Enable
+            | Command::Disable
+            | Command::ResetBreaker => None,
+        }
     }
 
     fn conflict(&self, operation: &'static str, hint: &'static str) -> Answer {
@@ -231,26 +247,16 @@ impl Worker {
     }
 
     fn signal_wanted(&mut self, context: &mut Context<'_>, signal: i32) -> Answer {
-        if !SIGNALS.contains(&signal) {
-            return Self::failed("a signal is a number from 1 to 64 or a name such as HUP");
+        if let Some(run) = self.signalled_run() {
+            context.out.push(Effect::Signal { run, signal, scope: Scope::Process });
+            self.tell(context, EventKind::Signalled { run, signal });
         }
-        let run = match &self.state {
-            State::Running(running) => running.run,
-            State::Stopping(stopping) => stopping.run,
-            State::Registered
-            | State::Starting { .. }
-            | State::Clearing { .. }
-            | State::Stopped
-            | State::BackingOff { .. }
-            | State::Tripped
-            | State::Failed
-            | State::Unsettled { .. } => {
-                return self.conflict("signal", "only a process that runs takes a signal");
-            }
-        };
-        context.out.push(Effect::Signal { run, signal, scope: Scope::Process });
-        self.tell(context, EventKind::Signalled { run, signal });
         self.done("signalled")
+    }
+
+    /// The run whose process takes a signal.
+    fn signalled_run(&self) -> Option<RunId> {
+        self.process().and_then(|_| self.run())
     }
 
     fn reset(&mut self, context: &mut Context<'_>) -> Answer {

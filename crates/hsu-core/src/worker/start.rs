@@ -268,6 +268,10 @@ impl Worker {
                 let exit = hsu_model::exit::Exit::Unknown(unknown);
                 let (tick, wall) = (context.now.tick, context.now.wall);
                 self.on_exited(context, run, exit, tick, wall);
+                // Nobody wants it, and no later run will turn up any more.
+                if matches!(self.state, State::Unsettled { .. }) {
+                    self.clear(context, run, Then::Stay, exit, 0);
+                }
             }
             None => self.settle_at_rest(context),
         }

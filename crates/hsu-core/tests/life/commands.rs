@@ -257,3 +257,15 @@ fn a_signal_reaches_the_process_alone_and_bad_numbers_are_refused() {
     world.ask("web", STOP);
     assert!(!is_done(world.ask("web", Command::Signal(1)).as_ref()));
 }
+
+#[test]
+fn a_signal_that_is_refused_is_not_told_as_carried_out() {
+    let mut world = World::of(plain("web"));
+    world.ask("web", Command::Stop { force: false });
+    let told = world.facts().count();
+    for command in [Command::Signal(1), Command::Signal(0), Command::Signal(65)] {
+        let answer = world.ask("web", command);
+        assert!(matches!(answer, Some(Answer::Refused(_))), "{answer:?}");
+    }
+    assert_eq!(world.facts().count(), told);
+}

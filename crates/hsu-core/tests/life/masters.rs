@@ -387,3 +387,28 @@ fn reports_of_runs_that_are_over_change_nothing() {
         assert_eq!(world.step(stale.clone()), [], "{stale:?}");
     }
 }
+
+#[test]
+fn a_worker_that_was_stopped_and_whose_process_vanished_comes_to_rest() {
+    let mut world = world_in(WorkerState::Stopping);
+    world.sync();
+    world.keeper.forget_everything();
+    world.replace(Loss::Orders, Resume::Continue);
+    let ticket = world.command("web", STOP);
+    world.settle();
+    assert_eq!(world.state("web"), WorkerState::Stopped);
+    let answer = world.answer(ticket);
+    assert!(matches!(answer, Some(Answer::Done { .. })), "{answer:?}");
+}
+
+#[test]
+fn a_start_under_way_that_no_record_names_is_met_and_ended() {
+    let mut world = World::unsettled(settings(), vec![plain("web")], Pace::Patient);
+    let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));
+    assert_eq!(world.step(Input::Pending { worker: worker.clone(), run }).len(), 2);
+    world.step(Input::Settled { unknown: crate::world::VANISHED });
+    let process = ProcessKey { pid: 7, started_at: 7 };
+    let spawned = world.step(Input::Spawned { run, process });
+    let asked = |effect: &Effect| matches!(effect, Effect::Signal { signal: 15, .. });
+    assert!(spawned.iter().any(asked), "{spawned:?}");
+}

@@ -1,0 +1,233 @@
+//! Campaigns: many schedules, on every core, until one is found that breaks a promise.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::chance::Chance;
+use super::coverage::Coverage;
+use super::judge::Finding;
+use super::museum::Bug;
+use super::schedule::{Action, action};
+use super::trace::Trace;
+use super::world::{SPIN, World};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign {
+    /// How many schedules.
+    pub schedules: u64,
+    /// The seed of the first; the others follow.
+    pub seed: u64,
+    /// How many at the same time.
+    pub jobs: usize,
+    /// The bug that is switched on.
+    pub bug: Option<Bug>,
+    /// Whether to go on after a finding, and count findings by promise.
+    pub survey: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Schedules that were run.
+    pub schedules: u64,
+    /// Steps of the fleet in them.
+    pub steps: u64,
+    /// The seed that broke a promise, and how.
+    pub broken: Option<(u64, Vec<Finding>)>,
+    /// Of each promise how often it was broken, and by which seed first.
+    pub survey: BTreeMap<&'static str, (u64, u64)>,
+    /// What was met.
+    pub coverage: Coverage,
+    /// Seconds, by the wall clock.
+    pub seconds: f64,
+}
+
+/// One schedule, run.
+#[derive(Debug)]
+struct Run {
+    findings: Vec<Finding>,
+    steps: u64,
+    coverage: Coverage,
+    trace: Trace,
+}
+
+/// The actions of a seed.
+fn actions(seed: u64) -> Vec<Action> {
+    // The world draws from the same seed: it begins where the nature ends.
+    let mut chance = Chance::of(seed);
+    let nature = super::nature::Nature::of(&mut chance);
+    let mut chance = Chance::of(seed ^ 0x5eed);
+    (0..nature.length).map(|_| action(&mut chance, &nature)).collect()
+}
+
+fn run(seed: u64, actions: &[Action], bug: Option<Bug>, trace: Trace) -> Run {
+    let mut world = World::new(seed, bug, trace);
+    let mut steps = Vec::with_capacity(16);
+    for action in actions {
+        world.act(*action, &mut steps);
+        if !world.judge.findings.is_empty() {
+            break;
+        }
+    }
+    if world.judge.findings.is_empty() && world.nature.liveness {
+        world.converge(&mut steps);
+    }
+    world.judge.i2_strangers(&world.os);
+    Run {
+        findings: world.judge.findings,
+        steps: world.steps,
+        coverage: world.coverage,
+        trace: world.trace,
+    }
+}
+
+impl World {
+    /// Ends all faults and lets the world run until nothing is left to do.
+    pub(crate) fn converge(&mut self, steps: &mut Vec<super::steps::Step>) {
+        self.trace.note(|| "all faults are over".to_owned());
+        self.disk.heal();
+        self.thaw();
+        self.outcome = super::keeper::Outcome::Runs;
+        self.manners = super::world::Manners::default();
+        self.os.heal();
+        for _ in 0..400 {
+            let before = self.steps;
+            self.rush(SPIN, steps);
+            self.possible(steps);
+            if !steps.is_empty() {
+                return self.judge.object("L7", || "the world spins".to_owned());
+            }
+            if !self.judge.findings.is_empty() {
+                return;
+            }
+            let is_orphaned = self.master.is_none()
+                && self.keeper.as_ref().is_none_or(|keeper| !keeper.relaunches)
+                && !self.judge.has_ended();
+            match self.next_due() {
+                Some(due) => self.now = due,
+                None if is_orphaned => self.launch(super::world::Relaunched::No),
+                None if before == self.steps => break,
+                None => {}
+            }
+        }
+        self.judge.at_rest(self.master.as_ref(), &self.os);
+    }
+}
+
+/// Runs a campaign; ends at the first schedule that breaks a promise.
+#[must_use]
+pub fn run_campaign(campaign: &Campaign) -> Report {
+    let begin = Instant::now();
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let report = Mutex::new(Report::default());
+    std::thread::scope(|scope| {
+        for _ in 0..campaign.jobs.max(1) {
+            scope.spawn(|| work(campaign, &next, &stop, &report));
+        }
+    });
+    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.seconds = begin.elapsed().as_secs_f64();
+    report
+}
+
+/// Schedules that a worker takes at a time.
+const SHARE: u64 = 64;
+
+fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex<Report>) {
+    let mut mine = Report::default();
+    while !stop.load(Ordering::Relaxed) {
+        let from = next.fetch_add(SHARE, Ordering::Relaxed);
+        if from >= campaign.schedules {
+            break;
+        }
+        for number in from..(from + SHARE).min(campaign.schedules) {
+            let seed = campaign.seed.wrapping_add(number);
+            let run = run(seed, &actions(seed), campaign.bug, Trace::default());
+            mine.schedules += 1;
+            mine.steps += run.steps;
+            mine.coverage.absorb(&run.coverage);
+            if let Some(finding) = run.findings.first()
+                && campaign.survey
+            {
+                mine.survey.entry(finding.invariant).or_insert((0, seed)).0 += 1;
+            } else if !run.findings.is_empty() {
+                mine.broken = Some((seed, run.findings));
+                stop.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+    }
+    let mut all = report.lock().unwrap_or_else(PoisonError::into_inner);
+    all.schedules += mine.schedules;
+    all.steps += mine.steps;
+    for (invariant, (count, seed)) in mine.survey {
+        all.survey.entry(invariant).or_insert((0, seed)).0 += count;
+    }
+    all.coverage.absorb(&mine.coverage);
+    all.broken = all.broken.take().or(mine.broken);
+}
+
+/// A schedule that breaks a promise, as short as it could be made.
+#[derive(Debug)]
+pub struct Story {
+    /// What was broken.
+    pub findings: Vec<Finding>,
+    /// Actions of the seed, and of what is left of them.
+    pub lengths: (usize, usize),
+    /// What happened, step by step.
+    pub text: String,
+}
+
+/// Runs one seed again and cuts it down to the actions that the finding needs.
+#[must_use]
+pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
+    let all = actions(seed);
+    let first = run(seed, &all, bug, Trace::default());
+    let invariant = first.findings.first()?.invariant;
+    let breaks = |actions: &[Action]| {
+        let again = run(seed, actions, bug, Trace::default());
+        again.findings.first().is_some_and(|finding| finding.invariant == invariant)
+    };
+    let least = minimise(all.clone(), breaks);
+    let told = run(seed, &least, bug, Trace::kept());
+    Some(Story {
+        findings: told.findings,
+        lengths: (all.len(), least.len()),
+        text: told.trace.text().to_owned(),
+    })
+}
+
+/// The same as text for a seed that breaks nothing.
+#[must_use]
+pub fn tell(seed: u64) -> String {
+    run(seed, &actions(seed), None, Trace::kept()).trace.text().to_owned()
+}
+
+/// Leaves out whatever is not needed, in ever smaller parts.
+// Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
+fn minimise(mut actions: Vec<Action>, breaks: impl Fn(&[Action]) -> bool) -> Vec<Action> {
+    let mut part = actions.len().div_ceil(2).max(1);
+    loop {
+        let mut place = 0;
+        let mut shorter = false;
+        while place < actions.len() {
+            let end = (place + part).min(actions.len());
+            let mut less = actions.clone();
+            less.drain(place..end);
+            if breaks(&less) {
+                actions = less;
+                shorter = true;
+            } else {
+                place = end;
+            }
+        }
+        if part == 1 && !shorter {
+            return actions;
+        }
+        part = (part / 2).max(1);
+    }
+}

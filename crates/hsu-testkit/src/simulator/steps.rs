@@ -1,0 +1,620 @@
+//! Steps: what the parts of the world do by themselves, one at a time.
+
+use hsu_core::input::Input;
+use hsu_keeper::{FromKeeper, GoodbyeMode, Role, Stage, ToKeeper, VERSION};
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::id::RunId;
+use hsu_model::process::BootId;
+use hsu_model::time::Tick;
+use hsu_store::Batch;
+
+use super::keeper::{Keeper, claim, is_left_alone};
+use super::link::Link;
+use super::master::{Live, Writing};
+use super::museum::Bug;
+use super::nature::CANARY;
+use super::os::{Hold, INIT, What};
+use super::world::{Relaunched, World};
+
+/// How long a slow disk takes for a sync at most, in milliseconds.
+const SLOWEST: usize = 60_000;
+/// The rest after the disk took nothing, in milliseconds.
+const REST: u64 = 400;
+
+/// One thing that can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The keeper reads a datagram.
+    KeeperHears,
+    /// The keeper sees that its master is gone.
+    KeeperMisses,
+    /// The keeper makes a child, or learns what became of it.
+    KeeperStarts,
+    /// The keeper notes the end of a process.
+    KeeperNotes(usize),
+    /// The keeper reaps and tells what it has noted.
+    KeeperTells(usize),
+    /// The keeper reaps an orphan.
+    KeeperReaps(Hold),
+    /// The keeper starts a lost master again.
+    KeeperRelaunches,
+    /// The keeper has nothing left to hold, and was told to end.
+    KeeperEnds,
+    /// A child whose keeper is gone claims its place.
+    ChildClaims(Hold),
+    /// The master reads a datagram.
+    MasterHears,
+    /// The master sees that its keeper is gone.
+    MasterMisses,
+    /// The master starts a keeper.
+    MasterStartsKeeper,
+    /// The master reaches its keeper.
+    MasterConnects,
+    /// A deadline is due.
+    MasterWakes,
+    /// A kill is done.
+    Kills,
+    /// The master reads what a kill left.
+    MasterReads,
+    /// The master does what has waited for the disk.
+    MasterReleases,
+    /// The master has nothing left to do, and ends.
+    MasterEnds,
+    /// A write begins.
+    DiskBegins,
+    /// A write is over.
+    DiskEnds,
+}
+
+impl World {
+    fn is_up(&self, hold: Hold) -> bool {
+        self.os.find(hold).is_some_and(|process| process.is_alive() && !process.frozen)
+    }
+
+    /// Everything that can happen at this instant.
+    pub(crate) fn possible(&self, steps: &mut Vec<Step>) {
+        steps.clear();
+        if let Some(keeper) = self.keeper.as_ref().filter(|keeper| self.is_up(keeper.hold)) {
+            self.possible_of_keeper(keeper, steps);
+        }
+        for process in &self.os.processes {
+            if is_left_alone(process, self.keeper.as_ref()) {
+                steps.push(Step::ChildClaims(process.hold));
+            }
+        }
+        self.possible_of_master(steps);
+    }
+
+    fn possible_of_keeper(&self, keeper: &Keeper, steps: &mut Vec<Step>) {
+        if let Some(place) = keeper.in_the_middle() {
+            return steps.push(Step::KeeperTells(place));
+        }
+        let is_due = keeper.start_at.is_some() || !keeper.relaunches;
+        if self.link.is_none() && self.master.is_none() && !is_due {
+            // Whoever started it had said hello, and is gone.
+            steps.push(Step::KeeperMisses);
+        }
+        if let Some(link) = &self.link {
+            if !link.up.is_empty() {
+                steps.push(Step::KeeperHears);
+            } else if link.no_master {
+                steps.push(Step::KeeperMisses);
+            }
+        }
+        if keeper.has_jobs() {
+            steps.push(Step::KeeperStarts);
+        }
+        steps.extend(keeper.ended(&self.os, self.now).map(Step::KeeperNotes));
+        steps.extend(keeper.orphan(&self.os).map(Step::KeeperReaps));
+        if keeper.start_at.is_some_and(|due| due <= self.now) && self.master.is_none() {
+            steps.push(Step::KeeperRelaunches);
+        }
+        if keeper.is_ending && keeper.table.is_empty() && self.link.is_none() {
+            steps.push(Step::KeeperEnds);
+        }
+    }
+
+    fn possible_of_master(&self, steps: &mut Vec<Step>) {
+        let Some(master) = &self.master else {
+            return;
+        };
+        let is_up = self.is_up(master.hold);
+        if is_up {
+            match &self.link {
+                Some(link) if !link.down.is_empty() && master.is_connected => {
+                    steps.push(Step::MasterHears);
+                }
+                Some(link) if link.no_keeper && master.is_connected => {
+                    steps.push(Step::MasterMisses);
+                }
+                Some(_) => {}
+                None if self.keeper.is_some() => steps.push(Step::MasterConnects),
+                None if self.has(Bug::LeavesTheKeeperLost) && master.is_settled => {}
+                None => steps.push(Step::MasterStartsKeeper),
+            }
+            if master.fleet.next_deadline().is_some_and(|due| due <= self.now) {
+                steps.push(Step::MasterWakes);
+            }
+            if !master.kills.is_empty() {
+                steps.push(Step::Kills);
+            }
+            if !master.reports.is_empty() {
+                steps.push(Step::MasterReads);
+            }
+            if master.may_release() {
+                steps.push(Step::MasterReleases);
+            }
+            if master.ending.is_some() && master.is_quiet() && master.is_connected {
+                steps.push(Step::MasterEnds);
+            }
+            match &master.writing {
+                Some(writing) if writing.done_at <= self.now => steps.push(Step::DiskEnds),
+                Some(_) => {}
+                None if !master.backlog.is_empty() && master.rest_until <= self.now => {
+                    steps.push(Step::DiskBegins);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// When something is due that is not due yet.
+    pub(crate) fn next_due(&self) -> Option<Tick> {
+        let master = self.master.as_ref();
+        let waits =
+            |master: &super::master::Master| !master.backlog.is_empty() && master.writing.is_none();
+        let all = [
+            master.and_then(|master| master.fleet.next_deadline()),
+            master.and_then(|master| master.writing.as_ref().map(|writing| writing.done_at)),
+            master.filter(|master| waits(master)).map(|master| master.rest_until),
+            self.keeper.as_ref().and_then(|keeper| keeper.start_at),
+            self.keeper.as_ref().and_then(|keeper| keeper.next_look()),
+        ];
+        all.into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+
+    /// Takes one step.
+    pub(crate) fn take(&mut self, step: Step) {
+        self.trace.note(|| format!("{step:?}"));
+        match step {
+            Step::KeeperHears => self.keeper_hears(),
+            Step::KeeperMisses => self.keeper_misses(),
+            Step::KeeperStarts => self.keeper_starts(),
+            Step::KeeperNotes(place) => {
+                let (now, tells) = (self.now(), self.nature.tells_others);
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.note_end(place, &mut self.os, now, tells);
+                }
+            }
+            Step::KeeperTells(place) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.tell_end(place, &mut self.os);
+                }
+                self.flush_keeper();
+            }
+            Step::KeeperReaps(hold) => self.os.reap(hold),
+            Step::KeeperRelaunches => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.start_at = None;
+                }
+                self.launch(Relaunched::Yes);
+            }
+            Step::KeeperEnds => self.end_keeper(Exit::Code(0)),
+            Step::ChildClaims(hold) => self.child_claims(hold),
+            Step::MasterHears => self.master_hears(),
+            Step::MasterMisses => self.master_misses(),
+            Step::MasterStartsKeeper => self.start_keeper(),
+            Step::MasterConnects => self.master_connects(),
+            Step::MasterWakes => {
+                self.step(Input::Wake);
+                self.settle();
+            }
+            Step::Kills => self.kills(),
+            Step::MasterReads => self.master_reads(),
+            Step::MasterReleases => self.master_releases(),
+            Step::MasterEnds => self.master_ends(),
+            Step::DiskBegins => self.disk_begins(),
+            Step::DiskEnds => self.disk_ends(),
+        }
+    }
+
+    fn keeper_hears(&mut self) {
+        let Some(datagram) = self.link.as_mut().and_then(|link| link.up.pop_front()) else {
+            return;
+        };
+        let mut messages = Vec::new();
+        let read = ToKeeper::read_all(&datagram, &mut messages);
+        debug_assert!(read.is_ok(), "a datagram of ours is well-formed");
+        for message in messages {
+            self.keeper_obeys(message);
+        }
+        self.flush_keeper();
+    }
+
+    fn keeper_obeys(&mut self, message: ToKeeper) {
+        let now = self.now();
+        if let ToKeeper::Acknowledge { run } = &message {
+            self.judge.on_acknowledged(*run, &self.disk.cached);
+        }
+        let worker = match &message {
+            ToKeeper::Spawn(request) => self.index(&request.worker),
+            _ => 0,
+        };
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        match message {
+            ToKeeper::Hello { role: Role::Master, .. } => {
+                keeper.serving = self.master.as_ref().map(|master| master.hold);
+                keeper.relaunches = true;
+                keeper.start_at = None;
+                keeper.is_ending = false;
+                let pid = keeper.hold.pid;
+                keeper.outgoing.push(FromKeeper::Welcome { version: VERSION, keeper: pid });
+            }
+            ToKeeper::Spawn(request) => keeper.order(&request, worker, now),
+            ToKeeper::Goodbye { mode } => {
+                keeper.relaunches = false;
+                keeper.start_at = None;
+                if mode == GoodbyeMode::Stop {
+                    keeper.is_ending = true;
+                    keeper.table.forget_ended();
+                }
+            }
+            other => keeper.obey(&other, &mut self.os),
+        }
+    }
+
+    fn keeper_misses(&mut self) {
+        self.link = None;
+        let now = self.now;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.serving = None;
+            if keeper.relaunches && self.bug != Some(Bug::LeavesTheMasterLost) {
+                keeper.start_at = Some(now);
+            }
+        }
+    }
+
+    fn keeper_starts(&mut self) {
+        let outcome = self.outcome;
+        let before: Vec<Hold> = self.running_births();
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        keeper.start(&mut self.os, outcome);
+        self.flush_keeper();
+        self.see_executed(&before);
+    }
+
+    /// Children that do not run their program yet.
+    fn running_births(&self) -> Vec<Hold> {
+        let is_born = |process: &&super::os::Process| process.birth.is_some();
+        self.os.processes.iter().filter(is_born).map(|process| process.hold).collect()
+    }
+
+    fn see_executed(&mut self, before: &[Hold]) {
+        for hold in before {
+            let Some(process) = self.os.find(*hold) else { continue };
+            let (What::Worker(run), None, worker) = (process.what, process.birth, process.worker)
+            else {
+                continue;
+            };
+            if process.is_alive() {
+                self.mind_manners(*hold, run, worker);
+            }
+            self.on_executed(run, worker);
+        }
+    }
+
+    /// A program that has just begun behaves as the schedule wants it to.
+    fn mind_manners(&mut self, hold: Hold, run: RunId, worker: usize) {
+        use super::os::Temper;
+        let manners = std::mem::take(&mut self.manners);
+        if let Some(process) = self.os.find_mut(hold) {
+            process.temper = match (manners.stuck, manners.stubborn) {
+                (true, _) => Temper::Stuck,
+                (_, true) => Temper::Stubborn,
+                _ => Temper::Obedient,
+            };
+        }
+        if manners.escapes {
+            self.os.fork(hold.pid, What::Descendant(run), worker);
+        }
+    }
+
+    fn child_claims(&mut self, hold: Hold) {
+        let place = self.os.find(hold).and_then(|process| process.birth).map(|birth| birth.place);
+        if let Some(slot) = place.and_then(|place| self.slots.get(place)) {
+            claim(&mut self.os, hold, slot, self.bug);
+            self.see_executed(&[hold]);
+        }
+    }
+
+    pub(crate) fn end_keeper(&mut self, exit: Exit) {
+        if let Some(keeper) = self.keeper.take() {
+            self.os.end(keeper.hold, exit);
+            if let Some(link) = &mut self.link {
+                link.no_keeper = true;
+            }
+        }
+    }
+
+    fn master_hears(&mut self) {
+        let Some(datagram) = self.link.as_mut().and_then(|link| link.down.pop_front()) else {
+            return;
+        };
+        let mut messages = Vec::new();
+        let read = FromKeeper::read_all(&datagram, &mut messages);
+        debug_assert!(read.is_ok(), "a datagram of ours is well-formed");
+        for message in messages {
+            self.master_takes(message);
+        }
+        self.settle();
+    }
+
+    fn tell(&mut self, input: Input) {
+        if self.heard.len() < 64 {
+            self.heard.push(input.clone());
+        }
+        self.step(input);
+    }
+
+    fn master_takes(&mut self, message: FromKeeper) {
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        match message {
+            FromKeeper::Spawned { run, process, .. } => {
+                master.roll.answer(run);
+                if let Some(worker) = master.fleet.worker_of(run).cloned() {
+                    master.live.insert(run, Live { worker, process });
+                }
+                self.tell(Input::Spawned { run, process });
+            }
+            FromKeeper::SpawnFailed { run, stage, errno } => {
+                master.roll.answer(run);
+                let mut error = format!("it cannot be started: error {errno}");
+                if self.bug == Some(Bug::LeaksSecrets) {
+                    error.push_str(CANARY);
+                }
+                let transient = stage == Stage::Resources;
+                self.tell(Input::SpawnFailed { run, error, transient });
+            }
+            FromKeeper::Exited { run, worker, exit, at, wall } => {
+                master.roll.name(run);
+                let exit = self.own_sight(run, exit);
+                self.tell(Input::Exited { worker, run, exit, at, wall });
+            }
+            FromKeeper::Held { .. } if self.bug == Some(Bug::CallsTheLivingLeaked) => {}
+            FromKeeper::Held { ref worker, .. }
+                if self.bug == Some(Bug::ForgetsTheDeparted)
+                    && !self.nature.specs.iter().any(|spec| spec.id == *worker) => {}
+            FromKeeper::Held { run, worker, process, started, .. } => {
+                master.roll.name(run);
+                let live = Live { worker: worker.clone(), process };
+                master.live.entry(run).or_insert(live);
+                master.adopted += 1;
+                self.tell(Input::Adopted { worker, run, process, started });
+            }
+            FromKeeper::Pending { run, worker } => {
+                master.roll.name_pending(run);
+                self.tell(Input::Pending { worker, run });
+            }
+            FromKeeper::InventoryEnd => self.inventory_ends(),
+            FromKeeper::Welcome { .. }
+            | FromKeeper::Ping
+            | FromKeeper::PumpLost
+            | FromKeeper::Yield
+            | FromKeeper::Proceed
+            | FromKeeper::Resume
+            | FromKeeper::Fenced
+            | FromKeeper::UpgradeFailed { .. }
+            | FromKeeper::Stream { .. }
+            | FromKeeper::Kept { .. }
+            | FromKeeper::NotKept { .. }
+            | FromKeeper::Ready { .. }
+            | FromKeeper::Finish => {}
+        }
+    }
+
+    /// What the keeper could not see, the master's own hold may still tell.
+    fn own_sight(&mut self, run: RunId, exit: Exit) -> Exit {
+        let live = self.master.as_mut().and_then(|master| master.live.remove(&run));
+        if !matches!(exit, Exit::Unknown(_)) || !self.nature.tells_others {
+            return exit;
+        }
+        let hold = live.map(|live| live.process);
+        let hold = hold.map(|key| Hold { pid: key.pid, start: key.started_at });
+        hold.and_then(|hold| self.os.exit_of_gone(hold)).unwrap_or(exit)
+    }
+
+    /// Everything that is held is known: what is missing is gone.
+    fn inventory_ends(&mut self) {
+        let now = self.now();
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        let missing = master.roll.complete(master.live.keys());
+        let ended: Vec<_> = missing
+            .ended
+            .into_iter()
+            .filter_map(|run| Some((run, master.live.get(&run)?.worker.clone())))
+            .collect();
+        for (run, worker) in ended {
+            let exit = self.own_sight(run, Exit::Unknown(UnknownExit::KeeperLost));
+            self.step(Input::Exited { worker, run, exit, at: now.tick, wall: now.wall });
+        }
+        for run in missing.never_began {
+            let error = "the keeper was lost before it could start the process".to_owned();
+            self.step(Input::SpawnFailed { run, error, transient: true });
+        }
+        let Some(unknown) = self.master.as_ref().map(|master| master.unknown) else {
+            return;
+        };
+        self.step(Input::Settled { unknown });
+        if let Some(master) = &mut self.master
+            && !std::mem::replace(&mut master.is_settled, true)
+        {
+            let kind = EventKind::MasterStarted { adopted: master.adopted };
+            master.record(now, None, Actor::Master, kind);
+        }
+    }
+
+    fn master_misses(&mut self) {
+        let now = self.now();
+        self.link = None;
+        if let Some(master) = &mut self.master {
+            master.is_connected = false;
+            let kind = EventKind::RoleLost { role: "keeper".into() };
+            master.record(now, None, Actor::Master, kind);
+            master.roll.lose();
+        }
+        self.settle();
+    }
+
+    fn start_keeper(&mut self) {
+        let now = self.now();
+        if let Some(hold) = self.os.fork(INIT, What::Keeper, 0) {
+            self.keeper = Some(Keeper::begin(hold, &self.slots, &mut self.os, now, self.bug));
+        }
+    }
+
+    fn master_connects(&mut self) {
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        let hello = ToKeeper::Hello {
+            role: Role::Master,
+            version: VERSION,
+            relaunch: hsu_keeper::Program::default(),
+        };
+        let waiting = std::mem::take(&mut master.outgoing);
+        master.outgoing = vec![hello, ToKeeper::Inventory];
+        master.outgoing.extend(waiting);
+        master.is_connected = true;
+        master.roll.doubt();
+        self.link = Some(Link::default());
+        self.flush_master();
+    }
+
+    fn kills(&mut self) {
+        let Some(kill) = self.master.as_mut().and_then(|master| master.kills.pop_front()) else {
+            return;
+        };
+        let worker = self.index(&kill.worker);
+        if self.has(Bug::SignalsByNumber)
+            && let Some((hold, ..)) = self.os.ends.iter().find(|(_, run, _)| *run == kill.run)
+            && let Some(whoever) = self.os.open(hold.pid)
+        {
+            self.os.signal(whoever, super::os::SIGKILL);
+        }
+        let first_only = self.has(Bug::KillsTheParentOnly);
+        let (left, others) = self.os.kill_tree(worker, kill.run, kill.whole, first_only);
+        for other in others {
+            let run = kill.run;
+            self.judge.object("I2", || format!("the kill of {run} hits {other}"));
+        }
+        if self.has(Bug::LosesReports) {
+            return;
+        }
+        if let Some(master) = &mut self.master {
+            master.reports.push_back((kill.worker, kill.run, left));
+        }
+    }
+
+    fn master_reads(&mut self) {
+        let now = self.now();
+        let Some((worker, run, pids)) =
+            self.master.as_mut().and_then(|master| master.reports.pop_front())
+        else {
+            return;
+        };
+        self.tell(Input::Survivors { worker: worker.clone(), run, pids });
+        if let Some(master) = &mut self.master {
+            // The body performs what the step asks for after the report, in its next round.
+            master.on_kill_reported(now, &worker);
+        }
+        self.settle();
+    }
+
+    fn master_releases(&mut self) {
+        let now = self.now();
+        if let Some(master) = &mut self.master {
+            master.release(now);
+        }
+        self.settle();
+    }
+
+    fn master_ends(&mut self) {
+        let boot = self.boot;
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        let Some(mode) = master.ending else {
+            return;
+        };
+        master.outgoing.push(ToKeeper::Goodbye { mode });
+        let life = Some((mode == GoodbyeMode::Stop, BootId::default()));
+        master.backlog.push(Batch { life, ..Batch::default() });
+        self.flush_master();
+        let Some(mut master) = self.master.take() else {
+            return;
+        };
+        if let Some(writing) = master.writing.take() {
+            self.disk.commit(writing.number, &writing.batch, boot);
+        }
+        if let Some((number, batch)) = master.backlog.take_all() {
+            if self.disk.refuses().is_none() {
+                self.disk.commit(number, &batch, boot);
+            } else {
+                // A full disk keeps no master from ending, and what it knew is lost.
+                self.judge.lose_facts();
+            }
+        }
+        self.judge.on_master_ended(mode);
+        self.os.end(master.hold, Exit::Code(0));
+        self.os.reap(master.hold);
+        if let Some(link) = &mut self.link {
+            link.no_master = true;
+        }
+    }
+
+    fn disk_begins(&mut self) {
+        let slow = self.disk.is_slow;
+        let wait = if slow { self.chance.below(SLOWEST) } else { 0 };
+        let done_at = self.now.after(std::time::Duration::from_millis(wait as u64));
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        if let Some((number, batch)) = master.backlog.take_all() {
+            master.writing = Some(Writing { number, batch, done_at });
+        }
+    }
+
+    fn disk_ends(&mut self) {
+        let boot = self.boot;
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        let Some(Writing { number, batch, .. }) = master.writing.take() else {
+            return;
+        };
+        match self.disk.refuses() {
+            Some(_) if self.bug == Some(Bug::TrustsAFailedSync) => master.backlog.confirm(number),
+            Some(_) if self.bug == Some(Bug::DropsAFailedBatch) => {
+                master.backlog.put_back(number, Batch::default(), "dropped");
+            }
+            Some(reason) => {
+                master.backlog.put_back(number, batch, reason);
+                master.rest_until = self.now.after(std::time::Duration::from_millis(REST));
+            }
+            None => {
+                self.disk.commit(number, &batch, boot);
+                master.backlog.confirm(number);
+                self.judge.on_commit(&self.disk.cached, &batch);
+            }
+        }
+    }
+}

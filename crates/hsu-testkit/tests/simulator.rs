@@ -1,0 +1,40 @@
+//! The simulator: it finds no broken promise, and every bug of the museum.
+
+use hsu_testkit::simulator::{Bug, Campaign, replay, run_campaign};
+
+/// Far from what `cargo xtask simulate` begins with.
+const SEED: u64 = 1 << 40;
+
+fn campaign(schedules: u64, bug: Option<Bug>) -> Campaign {
+    Campaign { schedules, seed: SEED, jobs: 1, bug, survey: false }
+}
+
+#[test]
+fn no_promise_breaks_in_some_thousand_lives() {
+    let report = run_campaign(&campaign(20_000, None));
+    assert_eq!(report.broken, None);
+    assert_eq!(report.schedules, 20_000);
+}
+
+#[test]
+fn every_bug_of_the_museum_is_found() {
+    let missed: Vec<_> = Bug::ALL
+        .iter()
+        .filter(|exhibit| run_campaign(&campaign(150_000, Some(exhibit.bug))).broken.is_none())
+        .map(|exhibit| exhibit.name)
+        .collect();
+    assert_eq!(missed, Vec::<&str>::new());
+    assert!(Bug::ALL.len() >= 30);
+}
+
+#[test]
+fn a_seed_replays_and_a_finding_is_cut_down_to_what_it_needs() {
+    let bug = Some(Bug::RestartsTwice);
+    let found = run_campaign(&campaign(150_000, bug)).broken;
+    let (seed, findings) = found.expect("it is found");
+    let story = replay(seed, bug).expect("it is found again");
+    assert_eq!(story.findings.first().map(|f| f.invariant), Some(findings[0].invariant));
+    assert!(story.lengths.1 <= story.lengths.0, "{:?}", story.lengths);
+    assert_eq!(replay(seed, bug).map(|again| again.text), Some(story.text));
+    assert!(replay(seed, None).is_none());
+}
