@@ -142,6 +142,9 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::LimitFailed { .. }
         | EventKind::MasterStarted { .. }
         | EventKind::MasterStopping { .. }
+        | EventKind::StateReplaced { .. }
+        | EventKind::StateUnwritable { .. }
+        | EventKind::StateWritable
         | EventKind::RoleLost { .. } => operations(kind),
     }
 }
@@ -205,6 +208,17 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             format!("the master is ending: {reason}"),
             json!({"reason": reason}),
         ),
+        EventKind::StateReplaced { reason } => (
+            "state_replaced",
+            format!("the state was begun anew with what is sound: {reason}"),
+            json!({"reason": reason}),
+        ),
+        EventKind::StateUnwritable { reason } => {
+            ("state_unwritable", reason.clone(), json!({"reason": reason}))
+        }
+        EventKind::StateWritable => {
+            ("state_writable", "the state is written again".to_owned(), json!({}))
+        }
         EventKind::RoleLost { role } => {
             ("role_lost", format!("the {role} was lost and is replaced"), json!({"role": role}))
         }

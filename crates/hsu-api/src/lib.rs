@@ -7,6 +7,7 @@
 
 mod event;
 mod master;
+mod past;
 mod problem;
 mod time;
 mod usage;
@@ -16,6 +17,10 @@ pub use event::{EventList, EventView, alert};
 pub use master::{
     CapabilityView, FeatureView, HostView, MasterView, MessageView, ShutdownMode, ShutdownRequest,
     StuckOutputView, UpgradeRequest, VersionView,
+};
+pub use past::{
+    CausedView, Causes, DiffView, FieldDiff, HistoryView, JOURNAL_FORM, JournalHead, JournalLine,
+    MomentView, Past, PastList, StatusView, WorkerDiff, differences,
 };
 pub use problem::Problem;
 pub use time::{parse_time, rfc3339};
@@ -33,7 +38,7 @@ pub const COMMANDS: [&str; 7] =
     ["start", "stop", "restart", "signal", "enable", "disable", "reset-breaker"];
 
 /// Every route, as method and path; docs/reference/api.md tells what each does.
-pub const ROUTES: [(&str, &str); 21] = [
+pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/v1/workers"),
     ("GET", "/v1/workers/{id}"),
     ("DELETE", "/v1/workers/{id}"),
@@ -49,6 +54,9 @@ pub const ROUTES: [(&str, &str); 21] = [
     ("GET", "/v1/workers/{id}/wait"),
     ("GET", "/v1/workers/{id}/usage"),
     ("GET", "/v1/usage"),
+    ("GET", "/v1/workers/{id}/history"),
+    ("GET", "/v1/diff"),
+    ("GET", "/v1/journal"),
     ("GET", "/v1/events"),
     ("GET", "/v1/master"),
     ("POST", "/v1/master/shutdown"),

@@ -23,6 +23,9 @@ pub struct MasterView {
     pub running: usize,
     /// Why the state cannot be written at present.
     pub degraded: Option<String>,
+    /// Why the state was begun anew in this life of the master.
+    #[serde(default)]
+    pub state_replaced: Option<String>,
     /// The outputs that take nothing at present.
     #[serde(default)]
     pub stuck_outputs: Vec<StuckOutputView>,

@@ -165,6 +165,15 @@ impl WorkerView {
     }
 }
 
+impl WorkerView {
+    /// The same worker some time later, when nothing but time has passed.
+    pub fn pass(&mut self, seconds: f64) {
+        let seconds = seconds.max(0.0);
+        self.uptime_seconds = self.uptime_seconds.map(|uptime| uptime + seconds);
+        self.next_attempt_seconds = self.next_attempt_seconds.map(|rest| (rest - seconds).max(0.0));
+    }
+}
+
 /// `GET /v1/workers/{id}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {

@@ -51,6 +51,9 @@ pub(crate) enum Verb {
         /// Only these workers.
         #[arg(value_name = "WORKER")]
         workers: Vec<String>,
+        /// As they were then: the number of an event, a span such as `10m`, or an RFC 3339 time.
+        #[arg(long, value_name = "TIME|SEQUENCE")]
+        at: Option<String>,
         /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
@@ -119,6 +122,12 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// Show what happened.
     Events(Events),
+    /// Show the history of a worker: states, runs, exits and orders, who asked, and what led to what.
+    History(History),
+    /// Show what changed between two moments, who changed it and why.
+    Diff(Diff),
+    /// Play a journal that `events --export` wrote, up to a moment; needs no master.
+    Replay(Replay),
     /// Wait until workers are in a state.
     Wait(Wait),
     /// Check a configuration file; needs no master.
@@ -297,6 +306,9 @@ pub(crate) struct Events {
     /// At most this many of those that there are: 100 without it, and with `-f` none.
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) limit: Option<usize>,
+    /// Write the whole journal into this file, for `replay`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "worker", "after", "limit", "output"])]
+    pub(crate) export: Option<PathBuf>,
     /// How to print them; followed ones are one JSON object a line.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -311,6 +323,49 @@ pub(crate) enum Order {
     Memory,
     /// By name.
     Name,
+}
+
+/// Whose history, and how much of it.
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// The worker; one that was removed has a history too.
+    pub(crate) worker: String,
+    /// Only what happened since then: the number of an event, `10m`, `2h`, or an RFC 3339 time.
+    #[arg(long, value_name = "TIME|SEQUENCE")]
+    pub(crate) since: Option<String>,
+    /// The latest of it only.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = count, allow_negative_numbers = true)]
+    pub(crate) limit: usize,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// Between which moments.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The earlier moment: the number of an event, `10m`, `2h`, or an RFC 3339 time.
+    #[arg(long, value_name = "TIME|SEQUENCE")]
+    pub(crate) from: String,
+    /// The later one; now without it.
+    #[arg(long, value_name = "TIME|SEQUENCE")]
+    pub(crate) to: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// What is played, and how far.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The file that `events --export` wrote.
+    pub(crate) file: PathBuf,
+    /// The last event that is played; all of them without it.
+    #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true)]
+    pub(crate) until: Option<u64>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
 }
 
 /// How to print an answer.

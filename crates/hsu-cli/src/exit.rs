@@ -131,7 +131,7 @@ impl Failure {
             Self::Input(_) | Self::Configuration { .. } => Exit::Invalid,
             Self::Problem(problem) => match problem.status {
                 400 => Exit::Invalid,
-                404 => Exit::Unknown,
+                404 | 410 => Exit::Unknown,
                 403 | 409 => Exit::Refused,
                 408 => Exit::Overdue,
                 _ => Exit::Failed,
@@ -200,10 +200,12 @@ mod tests {
             (400, Exit::Invalid),
             (403, Exit::Refused),
             (404, Exit::Unknown),
+            (410, Exit::Unknown),
             (408, Exit::Overdue),
             (409, Exit::Refused),
             (500, Exit::Failed),
             (503, Exit::Failed),
+            (507, Exit::Failed),
         ] {
             let problem = Problem::new(status, "kind", "title", "detail");
             assert_eq!(Failure::Problem(Box::new(problem)).exit(), exit, "{status}");

@@ -13,6 +13,7 @@ mod following;
 mod handover;
 mod offline;
 mod ordering;
+mod past;
 mod records;
 mod screen;
 mod showing;
@@ -23,7 +24,7 @@ mod timing;
 mod top;
 mod usage;
 
-use arguments::{Arguments, MasterVerb, Verb};
+use arguments::{Arguments, Events, MasterVerb, Verb};
 use client::Client;
 use exit::{Exit, Failure};
 
@@ -58,7 +59,10 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
         Verb::Completions { shell } => completions::print(*shell),
         Verb::Man { folder } => offline::man(folder),
-        Verb::List { workers, output } => showing::list(&client()?, workers, *output),
+        Verb::List { workers, at: Some(at), output } => {
+            past::list(&client()?, at, workers, *output)
+        }
+        Verb::List { workers, at: None, output } => showing::list(&client()?, workers, *output),
         Verb::Describe { worker, output } => showing::describe(&client()?, worker, *output),
         Verb::Top { sort, output } => top::top(&client()?, *sort, *output),
         Verb::Usage { worker, since, output } => {
@@ -67,6 +71,10 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Why { worker, output } => showing::why(&client()?, worker, *output),
         Verb::Logs(wanted) if wanted.follow => following::logs(&client()?, wanted),
         Verb::Logs(wanted) => records::logs(&client()?, wanted),
+        Verb::History(wanted) => past::history(&client()?, wanted),
+        Verb::Diff(wanted) => past::diff(&client()?, wanted),
+        Verb::Replay(wanted) => past::replay(wanted),
+        Verb::Events(Events { export: Some(file), .. }) => past::export(&client()?, file),
         Verb::Events(wanted) if wanted.follow => following::events(&client()?, wanted),
         Verb::Events(wanted) => records::events(&client()?, wanted),
         Verb::Capabilities { output } => showing::capabilities(&client()?, *output),

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::io::{Write, stdout};
 
-use hsu_api::{Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList};
+use hsu_api::{
+    Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList, WorkerView,
+};
 use serde::Deserialize;
 
 use crate::arguments::Output;
@@ -50,6 +52,16 @@ pub(crate) fn list(client: &Client, workers: &[String], output: Output) -> Resul
         }
     }
     Ok(Exit::Success)
+}
+
+/// Prints workers as they were, as a table.
+pub(crate) fn print_list(out: &mut impl Write, workers: &[WorkerView]) -> Result<(), Failure> {
+    let bytes = json(&WorkerList { workers: workers.to_vec() })?;
+    let list: Rows<'_> = parse(bytes.as_bytes())?;
+    let mut table = Table::new(&HEAD);
+    list.workers.iter().for_each(|worker| add_row(&mut table, worker));
+    out.write_all(table.render().as_bytes())?;
+    Ok(())
 }
 
 /// Keeps the workers that were asked for: all of them, when none was named.
@@ -218,6 +230,9 @@ pub(crate) fn master(client: &Client, output: Output) -> Result<Exit, Failure> {
     writeln!(out, "State:     {}", escaped(master.state_directory.as_bytes()))?;
     writeln!(out, "Workers:   {} known, {} running", master.workers, master.running)?;
     writeln!(out, "Store:     {}", master.degraded.as_deref().unwrap_or("well"))?;
+    if let Some(reason) = &master.state_replaced {
+        writeln!(out, "           begun anew: {}", escaped(reason.as_bytes()))?;
+    }
     for stuck in &master.stuck_outputs {
         let whose = stuck.worker.as_ref().map_or_else(String::new, |id| format!("{id} "));
         let text = format!("{whose}{} takes nothing: {}", stuck.output, stuck.reason);

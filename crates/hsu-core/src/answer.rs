@@ -47,6 +47,33 @@ pub enum Refusal {
         /// Why.
         reason: String,
     },
+    /// It cannot be made durable at present.
+    NotDurable {
+        /// Why not.
+        reason: String,
+        /// What the disk lacks.
+        want: Want,
+        /// Whether it was begun, and goes on when the disk does.
+        begun: Begun,
+    },
     /// The master is ending.
     ShuttingDown,
+}
+
+/// What the disk of the state lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Room.
+    Room,
+    /// Something else: it fails, or takes nothing.
+    Health,
+}
+
+/// How far a wish had come when the disk took it not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing of it was done, and nothing will be.
+    No,
+    /// It waits for the disk, and is carried out then.
+    Waits,
 }

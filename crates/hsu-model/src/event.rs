@@ -235,6 +235,19 @@ pub enum EventKind {
         /// What becomes of the workers, and why.
         reason: String,
     },
+    /// The state was broken, or the disk failed to keep it: another one was begun with what
+    /// is sound.
+    StateReplaced {
+        /// What was wrong, and what was saved.
+        reason: String,
+    },
+    /// The state cannot be written at present.
+    StateUnwritable {
+        /// Why not.
+        reason: String,
+    },
+    /// The state is written again, and so is what happened meanwhile.
+    StateWritable,
     /// A role was lost and is replaced.
     RoleLost {
         /// `keeper`, `pump` or `master`.

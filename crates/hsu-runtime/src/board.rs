@@ -50,6 +50,7 @@ pub(crate) struct Board {
     workers: Mutex<BTreeMap<WorkerId, Entry>>,
     latest: Mutex<Arc<Snapshot>>,
     degraded: Mutex<Option<String>>,
+    replaced: Mutex<Option<String>>,
     /// The outputs that take nothing at present, and why.
     stuck: Mutex<BTreeMap<(Option<WorkerId>, String), String>>,
 }
@@ -142,6 +143,16 @@ impl Board {
     /// Says whether the state can be written.
     pub(crate) fn set_degraded(&self, reason: Option<String>) {
         *self.degraded.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Says why the state was begun anew in this life of the master.
+    pub(crate) fn set_replaced(&self, reason: String) {
+        *self.replaced.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// Why the state was begun anew in this life of the master, the last time.
+    pub(crate) fn replaced(&self) -> Option<String> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Why the state cannot be written at present.

@@ -39,6 +39,7 @@ use engine::Logging;
 use hsu_sys::lock::StateLock;
 use replacement::Replacement;
 
+mod books;
 mod clearing;
 mod discovery;
 mod engine;
@@ -99,6 +100,7 @@ pub struct Body {
     pub(crate) board: Arc<Board>,
     pub(crate) live: BTreeMap<RunId, Live>,
     pub(crate) replies: Replies,
+    pub(crate) books: books::Books,
     /// Inputs that came of performing effects.
     pub(crate) inputs: VecDeque<Input>,
     pub(crate) effects: Vec<Effect>,
@@ -188,6 +190,7 @@ impl Body {
             board: parts.board,
             live: BTreeMap::new(),
             replies: Replies::default(),
+            books: books::Books::default(),
             inputs: VecDeque::new(),
             effects: Vec::new(),
             changed: BTreeSet::new(),
@@ -301,7 +304,7 @@ impl Body {
             };
             self.step(now, input);
         }
-        let number = self.submit();
+        let number = self.submit(now);
         self.words.hold(number);
         self.release_words();
         self.holding.flush();

@@ -26,7 +26,7 @@ use hsu_sys::limits::Enforcer;
 use hsu_sys::lock::{LockError, StateLock};
 use hsu_sys::reactor::Reactor;
 use hsu_sys::tree::Trees;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::board::Board;
 use crate::body::limits::Limiting;
@@ -111,7 +111,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
     let (mut holding, lock) = reach_keeper(&options, &runtime, &spools, &state)?;
     let logs = LogPlan::of(&options.fleet);
     let taken = take_up(&options, &logs, &state, &spools, &requests);
-    let (store, loaded) = taken.inspect_err(|_| holding.give_up())?;
+    let (store, loaded, replaced) = taken.inspect_err(|_| holding.give_up())?;
     let now = clock::now();
     let (fleet, unknown) = revive(&options, &loaded);
     let (board, keeper) = (Arc::<Board>::default(), Arc::new(holding.keeper().into()));
@@ -169,6 +169,9 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         boot: clock::boot_id(),
     });
     body.store.mark(false, body.boot);
+    if let Some(reason) = replaced {
+        body.tell_replaced(now, reason);
+    }
     body.changed.extend(body.fleet.statuses().map(|status| status.id));
     body.start_engine();
     Ok((body, handle))
@@ -194,19 +197,16 @@ fn take_up(
     state: &Path,
     spools: &Path,
     requests: &Requests,
-) -> Result<(Store, Loaded), StartError> {
+) -> Result<(Store, Loaded, Option<String>), StartError> {
     let waker = requests.clone();
     let opened = Store::open(state, Box::new(move || waker.wake()))?;
-    if let Some(broken) = &opened.recovered {
-        warn!("the state was broken and a new one is begun: {broken}");
-    }
     let loaded = opened.store.load()?;
     // What ran before the host was started anew is gone by itself.
     if options.mass_stop == MassStop::Refused && is_of_this_boot(&loaded) {
         guard(&loaded.workers, &options.fleet.workers)?;
     }
     logs.write(spools)?;
-    Ok((opened.store, loaded))
+    Ok((opened.store, loaded, opened.recovered))
 }
 
 /// Makes the folders: for sockets, for the state, for spools.
@@ -316,6 +316,7 @@ impl Body {
         }
         let kind = EventKind::MasterStarted { adopted: self.adopted };
         self.record(now, None, Actor::Master, kind);
+        self.books.begin(self.stamper.last());
         if self.candidate {
             self.holding.queue(ToKeeper::Ready);
             // The inventory that follows tells what became of starts whose answer went

@@ -9,7 +9,7 @@ use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event};
 use hsu_model::id::WorkerId;
 use hsu_model::time::{Now, WallTime};
-use hsu_store::UsageRecord;
+use hsu_store::{Reader, UsageRecord};
 use hsu_sys::limits::Survey;
 use tokio::sync::{oneshot, watch};
 
@@ -49,6 +49,8 @@ pub struct Facts {
     pub state: PathBuf,
     /// Why the state cannot be written at present.
     pub degraded: Option<String>,
+    /// Why the state was begun anew in this life of the master.
+    pub replaced: Option<String>,
     /// The outputs that take nothing at present.
     pub stuck: Vec<StuckOutput>,
 }
@@ -112,6 +114,11 @@ pub trait Control: Send + Sync + 'static {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, ControlError>;
+    /// The past, as the journal tells it.
+    ///
+    /// # Errors
+    /// [`ControlError::Journal`] when there is none.
+    fn past(&self) -> Result<Reader, ControlError>;
     /// Changes whenever anything does.
     fn changes(&self) -> watch::Receiver<u64>;
     /// Turns true when the processes of an earlier life are known. Before that a

@@ -103,6 +103,10 @@ impl Control for Handle {
         self.reader.last_events(worker, limit).map_err(|error| journal(&error))
     }
 
+    fn past(&self) -> Result<Reader, ControlError> {
+        Ok(self.reader.clone())
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.board.changes()
     }
@@ -142,6 +146,7 @@ impl Control for Handle {
             config: self.config.clone(),
             state: self.state.clone(),
             degraded: self.board.degraded(),
+            replaced: self.board.replaced(),
             stuck: self.board.stuck(),
         }
     }

@@ -21,6 +21,11 @@ impl Stamper {
         self.next = self.next.max(last + 1);
     }
 
+    /// The number of the latest event.
+    pub(crate) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
     /// Makes an event of a fact.
     pub(crate) fn stamp(
         &mut self,

@@ -222,6 +222,7 @@ impl Answers {
             workers: snapshot.workers.len(),
             running: snapshot.workers.iter().filter(runs).count(),
             degraded: facts.degraded,
+            state_replaced: facts.replaced,
             stuck_outputs: facts.stuck.iter().map(stuck_view).collect(),
         }
     }

@@ -9,6 +9,7 @@ mod door;
 #[doc(hidden)]
 pub mod fuzzing;
 mod limits;
+mod past;
 mod problems;
 mod routes;
 mod story;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hsu_api::Problem;
-use hsu_core::answer::Refusal;
+use hsu_core::answer::{Begun, Refusal, Want};
 use hsu_runtime::control::ControlError;
 
 /// The media type of a problem.
@@ -67,6 +67,24 @@ pub(crate) fn unavailable(error: &ControlError) -> Problem {
     Problem::new(503, kind, "not at present", error.to_string()).hint(hint)
 }
 
+/// An order that a loss of power would forget is not carried out.
+fn not_durable(reason: String, want: Want, begun: Begun) -> Problem {
+    let (status, kind, title, hint) = match want {
+        Want::Room => (507, "no-space", "no space for the state", "free space on its volume"),
+        Want::Health => (
+            503,
+            "not-durable",
+            "the state cannot be written",
+            "see `hsu-master-cli master status`",
+        ),
+    };
+    let hint = match begun {
+        Begun::No => format!("{hint} and try again; workers and restarts go on"),
+        Begun::Waits => format!("{hint}; the order is carried out when the disk takes it"),
+    };
+    Problem::new(status, kind, title, reason).hint(hint)
+}
+
 /// A command was not done.
 pub(crate) fn refused(id: &str, refusal: Refusal) -> Problem {
     let problem = match refusal {
@@ -84,6 +102,7 @@ pub(crate) fn refused(id: &str, refusal: Refusal) -> Problem {
             Problem::new(500, "failed", "it was tried and failed", reason)
                 .hint(format!("`hsu-master-cli why {id}` tells more"))
         }
+        Refusal::NotDurable { reason, want, begun } => not_durable(reason, want, begun),
         Refusal::ShuttingDown => unavailable(&ControlError::Ending),
         _ => Problem::new(500, "failed", "it failed", "the master gave no reason"),
     };
@@ -96,6 +115,10 @@ mod tests {
     use hsu_model::status::WorkerState;
 
     use super::*;
+
+    fn unwritten(want: Want, begun: Begun) -> Refusal {
+        Refusal::NotDurable { reason: "the disk".to_owned(), want, begun }
+    }
 
     #[test]
     fn every_refusal_has_its_status_its_kind_and_a_next_step() {
@@ -111,6 +134,8 @@ mod tests {
             (Refusal::Superseded { by: "stop" }, 409, "superseded"),
             (Refusal::Failed { reason: "no program".to_owned() }, 500, "failed"),
             (Refusal::ShuttingDown, 503, "ending"),
+            (unwritten(Want::Room, Begun::No), 507, "no-space"),
+            (unwritten(Want::Health, Begun::Waits), 503, "not-durable"),
         ] {
             let problem = refused("web", refusal);
             assert_eq!((problem.status, problem.kind), (status, format!("urn:hsu:problem:{kind}")));

@@ -24,11 +24,13 @@ use hsu_model::status::WorkerState;
 use hsu_model::time::WallTime;
 use hsu_runtime::control::ControlError;
 use hsu_runtime::{Entry, MassStop};
+use hsu_store::Reader;
 use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::answers::Answers;
 use crate::door::Place;
+use crate::past;
 use crate::problems::{bad, forbidden, refuse, refused, translate, unavailable, unknown};
 use crate::streams::{self, Hold, Wanted};
 
@@ -122,6 +124,9 @@ pub(crate) fn router(face: Face) -> Router {
         .route("/v1/workers/{id}/usage", get(usage))
         .route("/v1/usage", get(all_usage))
         .route("/v1/workers/{id}/{verb}", post(command))
+        .route("/v1/workers/{id}/history", get(history))
+        .route("/v1/diff", get(diff))
+        .route("/v1/journal", get(journal))
         .route("/v1/events", get(events))
         .route("/v1/master", get(master))
         .route("/v1/master/shutdown", post(shutdown))
@@ -158,9 +163,67 @@ async fn no_route(request: Request) -> Response {
     refuse(Problem::new(404, "no-route", "no such route", detail))
 }
 
-async fn list(State(face): State<Face>) -> Response {
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    since: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiffQuery {
+    from: String,
+    to: Option<String>,
+}
+
+/// Reads the past on a thread that may wait for the disk.
+async fn look_back<T: serde::Serialize + Send + 'static>(
+    face: &Face,
+    look: impl FnOnce(&Reader, WallTime) -> Result<T, Box<Problem>> + Send + 'static,
+) -> Answered {
+    let looked = face.read(move |answers| {
+        let reader = answers.control.past().map_err(|error| Box::new(unavailable(&error)))?;
+        let found = look(&reader, answers.control.now().wall)?;
+        Ok::<_, Box<Problem>>(serde_json::to_vec(&found).unwrap_or_default())
+    });
+    let bytes = looked.await?.map_err(Refused)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+async fn history(
+    State(face): State<Face>,
+    Path(id): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Answered {
+    let limit = query.limit.unwrap_or(SOME_EVENTS).min(MOST);
+    let look =
+        move |past: &Reader, now| past::history(past, &id, query.since.as_deref(), limit, now);
+    look_back(&face, look).await
+}
+
+async fn diff(State(face): State<Face>, Query(query): Query<DiffQuery>) -> Answered {
+    let to = query.to.unwrap_or_else(|| "0s".to_owned());
+    look_back(&face, move |past, now| past::diff(past, &query.from, &to, now)).await
+}
+
+async fn journal(State(face): State<Face>) -> Answered {
+    let past = face.answers.control.past().map_err(|error| unavailable(&error))?;
+    Ok(records(past::journal(past)))
+}
+
+async fn list(State(face): State<Face>, Query(query): Query<ListQuery>) -> Answered {
+    if let Some(at) = query.at {
+        return look_back(&face, move |past, now| past::list(past, &at, now)).await;
+    }
     let bytes = Bytes::from_owner(face.answers.list());
-    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 async fn describe(State(face): State<Face>, Path(id): Path<String>) -> Answered {

@@ -68,6 +68,18 @@ pub(crate) enum Fault {
     Damaged(String),
 }
 
+impl Fault {
+    /// Whether the disk has no room.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = io::ErrorKind::StorageFull;
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Sync(error) | Self::Files(error) => error.kind() == full,
+            Self::Busy | Self::Damaged(_) => false,
+        }
+    }
+}
+
 /// The connection that writes.
 #[derive(Debug)]
 pub(crate) struct Database {

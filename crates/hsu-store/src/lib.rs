@@ -178,18 +178,30 @@ impl Store {
         self.queue.health()
     }
 
+    /// Whether it is room that the disk lacks, while nothing can be written.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
     /// How many events were given up, because the disk took nothing for too long.
     #[must_use]
     pub fn events_given_up(&self) -> u64 {
         self.queue.given_up()
     }
 
-    /// How often a new generation of the database had to be begun because the disk failed,
-    /// and what was wrong the last time. What was written before is in it; whoever has more
+    /// How often a new generation of the database had to be begun because the disk failed.
+    /// What was written before is in it; whoever has more
     /// in memory submits that again.
     #[must_use]
-    pub fn renewals(&self) -> (u64, String) {
-        self.queue.renewals()
+    pub fn renewals(&self) -> u64 {
+        self.queue.generation()
+    }
+
+    /// What was wrong the last time that a new generation had to be begun.
+    #[must_use]
+    pub fn renewed_because(&self) -> String {
+        self.queue.renewed_because()
     }
 
     /// Everything that is needed to go on where the earlier master was.
@@ -321,6 +333,19 @@ impl Reader {
     /// [`StoreError::Database`].
     pub fn event_at(&self, time: WallTime) -> Result<Option<Event>, StoreError> {
         self.with(|connection| reading::event_at(connection, time))
+    }
+
+    /// The latest event up to a number; with a condition, the latest about the master itself
+    /// that meets it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn latest_until(
+        &self,
+        sequence: u64,
+        about_master: Option<&dyn Fn(&Event) -> bool>,
+    ) -> Result<Option<Event>, StoreError> {
+        self.with(|connection| reading::latest_until(connection, sequence, about_master))
     }
 
     /// What each worker, or one of them, was after an event, as far as the journal goes

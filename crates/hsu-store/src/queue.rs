@@ -26,6 +26,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     backlog: Backlog,
+    /// Whether it is room that lacks.
+    is_full: bool,
     /// How often another generation was begun, and why the last time.
     renewals: (u64, String),
     /// Whether somebody waits for what is in the backlog.
@@ -97,13 +99,19 @@ impl Queue {
         self.went.notify_all();
     }
 
-    /// Takes back what could not be written, and why; waits before the next
+    /// Takes back what could not be written, and why; tells, and waits before the next
     /// attempt. Whether there shall be one.
-    pub(crate) fn fail(&self, number: u64, batch: Batch, reason: String, rest: Duration) -> bool {
-        let mut state = self.lock();
-        state.backlog.put_back(number, batch, &reason);
-        drop(state);
+    pub(crate) fn fail(
+        &self,
+        number: u64,
+        batch: Batch,
+        reason: &str,
+        tell: &dyn Fn(),
+        rest: Duration,
+    ) -> bool {
+        self.lock().backlog.put_back(number, batch, reason);
         self.went.notify_all();
+        tell();
         let begin = Instant::now();
         let mut state = self.lock();
         while !state.closing && begin.elapsed() < rest {
@@ -161,13 +169,22 @@ impl Queue {
         state.renewals = (state.renewals.0 + 1, reason);
     }
 
+    /// Notes whether it is room that the disk lacks.
+    pub(crate) fn lacks_room(&self, is_full: bool) {
+        self.lock().is_full = is_full;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().is_full
+    }
+
     /// The generation of the database that is written.
     pub(crate) fn generation(&self) -> u64 {
         self.lock().renewals.0
     }
 
-    pub(crate) fn renewals(&self) -> (u64, String) {
-        self.lock().renewals.clone()
+    pub(crate) fn renewed_because(&self) -> String {
+        self.lock().renewals.1.clone()
     }
 
     pub(crate) fn given_up(&self) -> u64 {

@@ -183,6 +183,29 @@ pub(crate) fn event_at(connection: &Connection, time: WallTime) -> rusqlite::Res
     Ok(None)
 }
 
+/// The latest event up to a number; with a condition, the latest about the master itself
+/// that meets it.
+pub(crate) fn latest_until(
+    connection: &Connection,
+    sequence: u64,
+    about_master: Option<&dyn Fn(&Event) -> bool>,
+) -> rusqlite::Result<Option<Event>> {
+    let all = "SELECT sequence, worker, body, seal FROM event
+               WHERE sequence <= ?1 ORDER BY sequence DESC";
+    let of_master = "SELECT sequence, worker, body, seal FROM event
+                     WHERE sequence <= ?1 AND worker IS NULL ORDER BY sequence DESC";
+    let question = if about_master.is_some() { of_master } else { all };
+    let mut statement = connection.prepare_cached(question)?;
+    let mut rows = statement.query([i64::try_from(sequence).unwrap_or(i64::MAX)])?;
+    while let Some(row) = rows.next()? {
+        let meets = |event: &Event| about_master.is_none_or(|condition| condition(event));
+        if let Some(event) = event(row)?.filter(meets) {
+            return Ok(Some(event));
+        }
+    }
+    Ok(None)
+}
+
 /// What each worker was after an event: of each the latest that was written by then.
 pub(crate) fn statuses_at(
     connection: &Connection,

@@ -40,8 +40,8 @@ pub(crate) fn run(
             }
             Err(fault) => {
                 // Whoever waits for this batch learns why it does not come.
-                on_durable();
-                if !queue.fail(number, batch, fault.to_string(), rest) {
+                queue.lacks_room(fault.is_full());
+                if !queue.fail(number, batch, &fault.to_string(), on_durable, rest) {
                     return last_attempt(database, queue, fault);
                 }
                 rest = (rest * 2).min(LONGEST_REST);

@@ -24,7 +24,7 @@ use crate::bytes::Bytes;
 use crate::targets::brain::entries;
 
 const METHODS: [&str; 8] = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "BREW"];
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 21] = [
     "/v1/workers",
     "/v1/workers/a",
     "/v1/workers/a/start",
@@ -37,6 +37,9 @@ const PATHS: [&str; 18] = [
     "/v1/workers/a/wait",
     "/v1/workers/a/usage",
     "/v1/usage",
+    "/v1/workers/a/history",
+    "/v1/diff",
+    "/v1/journal",
     "/v1/events",
     "/v1/master",
     "/v1/master/shutdown",
@@ -67,6 +70,10 @@ impl Noted {
 }
 
 impl Control for Noted {
+    fn past(&self) -> Result<hsu_store::Reader, ControlError> {
+        Err(ControlError::Journal("there is none".to_owned()))
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot { version: 1, workers: self.workers.clone() })
     }
@@ -162,6 +169,7 @@ impl Control for Noted {
             started_at: WallTime(0),
             config: "/c".into(),
             state: "/s".into(),
+            replaced: None,
             degraded: None,
             stuck: Vec::new(),
         }

@@ -172,6 +172,10 @@ impl Fake {
 }
 
 impl Control for Fake {
+    fn past(&self) -> Result<hsu_store::Reader, ControlError> {
+        Err(ControlError::Journal("there is none".to_owned()))
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.workers.lock().unwrap())
     }
@@ -290,6 +294,7 @@ impl Control for Fake {
             started_at: NOW,
             config: "/etc/hsu.yaml".into(),
             state: "/var/lib/hsu-master".into(),
+            replaced: None,
             degraded: None,
             stuck: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::gate::Held;
-use hsu_core::input::Input;
+use hsu_core::input::{Input, Ticket};
 use hsu_keeper::{SignalScope, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
@@ -43,7 +43,7 @@ impl Body {
     }
 
     /// Makes an operator's wish durable first; what it asks for waits until it is.
-    pub(super) fn perform_wish(&mut self, now: Now, worker: WorkerId) {
+    pub(super) fn perform_wish(&mut self, now: Now, worker: WorkerId, ticket: Ticket) {
         let effects = std::mem::take(&mut self.effects);
         let (books, deeds): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(Effect::is_bookkeeping);
@@ -51,15 +51,16 @@ impl Body {
             self.perform(now, effect);
         }
         self.batch.durability = Durability::Synced;
-        let number = self.submit();
+        let number = self.submit(now);
+        self.books.order(number, ticket);
         self.gate.wish(worker, number, deeds);
     }
 
     /// Does what has waited for batches that are durable by now.
     pub(super) fn release_durable(&mut self) {
-        let durable = self.store.durable();
-        self.board.set_degraded(self.store.health());
         let now = hsu_sys::clock::now();
+        let durable = self.store.durable();
+        self.watch_state(now);
         for held in self.gate.release(durable) {
             match held {
                 Held::Effect(effect) => self.perform(now, effect),
@@ -212,7 +213,8 @@ impl Body {
     }
 
     /// Sends what the round changed to the store; the number of the batch.
-    pub(super) fn submit(&mut self) -> u64 {
+    pub(super) fn submit(&mut self, now: Now) -> u64 {
+        self.write_statuses(now);
         if self.batch.is_empty() {
             return self.store.submitted();
         }
@@ -230,10 +232,11 @@ impl Body {
     pub(super) fn post(&mut self) {
         if !self.changed.is_empty() {
             let changed = std::mem::take(&mut self.changed);
-            let fleet = &self.fleet;
+            let (fleet, books) = (&self.fleet, &self.books);
             let entries = changed.into_iter().map(|id| {
-                let entry = fleet.spec(&id).cloned().zip(fleet.status(&id));
-                (id, entry.map(|(spec, status)| Entry { spec, status: status.into() }))
+                let status = || books.status(&id).or_else(|| fleet.status(&id).map(Into::into));
+                let entry = fleet.spec(&id).cloned().zip(status());
+                (id, entry.map(|(spec, status)| Entry { spec, status }))
             });
             self.board.post(entries);
         }

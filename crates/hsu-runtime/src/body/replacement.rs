@@ -124,6 +124,7 @@ impl Body {
         last.iter().for_each(|event| self.stamper.pass(event.sequence));
         let workers = self.fleet.statuses().map(|status| status.id).collect();
         self.perform(hsu_sys::clock::now(), Effect::Persist { workers });
+        self.books.doubt();
         // The other one may have told the pump something else.
         if let Err(error) = self.logs.write(&self.folder.join("spools")) {
             warn!(%error, "the pump works by the plan of the other master");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use hsu_core::answer::{Answer, Refusal};
+use hsu_core::answer::{Answer, Begun, Refusal};
 use hsu_core::input::{Input, Ticket};
 use hsu_discovery::Told;
 use hsu_model::time::Now;
 use tokio::sync::oneshot;
 
 use super::Body;
+use super::books::not_durable;
 use crate::chores::Report;
 use crate::request::Request;
 
@@ -85,8 +86,7 @@ impl Body {
             Request::Command { actor, worker, command, reply } => {
                 if let Some(reason) = self.store.health() {
                     // A wish that cannot be made durable is not begun.
-                    let answer = Answer::Refused(Refusal::Failed { reason });
-                    drop(reply.send(answer));
+                    drop(reply.send(not_durable(&self.store, reason, Begun::No)));
                     return;
                 }
                 // What came before goes its own way: only the wish waits.
@@ -94,7 +94,7 @@ impl Body {
                 let ticket = self.replies.expect(reply);
                 let wished = worker.clone();
                 self.step(now, Input::Command { ticket, actor, worker, command });
-                self.perform_wish(now, wished);
+                self.perform_wish(now, wished, ticket);
             }
             Request::Shutdown { actor, mode, force } => {
                 self.shut_down(now, mode, force, actor);

@@ -63,7 +63,7 @@ fn what_could_not_be_written_comes_again_before_what_came_meanwhile() {
     queue.push(batch(1));
     let (number, first) = taken(&queue);
     queue.push(batch(2));
-    assert!(queue.fail(number, first, "no space".to_owned(), Duration::ZERO));
+    assert!(queue.fail(number, first, "no space", &|| {}, Duration::ZERO));
     assert_eq!(queue.health().unwrap(), "the state cannot be written: no space");
     let (number, both) = taken(&queue);
     let order: Vec<_> = both.events.iter().map(|event| event.sequence).collect();
@@ -80,7 +80,7 @@ fn a_closed_queue_is_emptied_and_then_ends() {
     queue.close();
     assert!(matches!(queue.take(), Next::Write(1, _)));
     assert!(matches!(queue.take(), Next::End));
-    assert!(!queue.fail(1, batch(1), String::new(), Duration::from_secs(100)));
+    assert!(!queue.fail(1, batch(1), "", &|| {}, Duration::from_secs(100)));
 }
 
 #[test]

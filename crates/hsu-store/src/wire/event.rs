@@ -132,6 +132,13 @@ enum KindText {
     MasterStopping {
         reason: String,
     },
+    StateReplaced {
+        reason: String,
+    },
+    StateUnwritable {
+        reason: String,
+    },
+    StateWritable {},
     RoleLost {
         role: String,
     },
@@ -206,6 +213,9 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::LimitFailed { reason } => KindText::LimitFailed { reason },
         EventKind::MasterStarted { adopted } => KindText::MasterStarted { adopted },
         EventKind::MasterStopping { reason } => KindText::MasterStopping { reason },
+        EventKind::StateReplaced { reason } => KindText::StateReplaced { reason },
+        EventKind::StateUnwritable { reason } => KindText::StateUnwritable { reason },
+        EventKind::StateWritable => KindText::StateWritable {},
         EventKind::RoleLost { role } => KindText::RoleLost { role },
     }
 }
@@ -279,6 +289,9 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::LimitFailed { reason } => EventKind::LimitFailed { reason },
         KindText::MasterStarted { adopted } => EventKind::MasterStarted { adopted },
         KindText::MasterStopping { reason } => EventKind::MasterStopping { reason },
+        KindText::StateReplaced { reason } => EventKind::StateReplaced { reason },
+        KindText::StateUnwritable { reason } => EventKind::StateUnwritable { reason },
+        KindText::StateWritable {} => EventKind::StateWritable,
         KindText::RoleLost { role } => EventKind::RoleLost { role },
         KindText::Other => return None,
     })

@@ -89,6 +89,9 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::OutputDropped { bytes: 9 },
         EventKind::MasterStarted { adopted: 3 },
         EventKind::MasterStopping { reason: text() },
+        EventKind::StateReplaced { reason: text() },
+        EventKind::StateUnwritable { reason: text() },
+        EventKind::StateWritable,
         EventKind::RoleLost { role: text() },
     ];
     let actors = [
