@@ -324,6 +324,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn extent(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.queue.catch_up(READ_AFTER);
         self.with(reading::extent)
     }
 

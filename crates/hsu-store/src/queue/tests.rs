@@ -112,6 +112,6 @@ fn whoever_reads_does_not_wait_for_a_disk_that_takes_nothing() {
     let queue = Queue::default();
     queue.push(batch(1));
     let (number, taken) = taken(&queue);
-    queue.fail(number, taken, "no room".to_owned(), Duration::ZERO);
+    queue.fail(number, taken, "no room", &|| {}, Duration::ZERO);
     assert!(!queue.catch_up(Duration::from_secs(3600)));
 }
