@@ -292,6 +292,7 @@ fn whatever_is_asked_the_answer_is_a_problem_or_a_route() {
     for (method, path) in hsu_api::ROUTES {
         let path = path.replace("{id}", "web");
         let path = if path.ends_with("/wait") { format!("{path}?for=running") } else { path };
+        let path = if path.ends_with("/diff") { format!("{path}?from=1") } else { path };
         let body = if path.ends_with("/signal") { r#"{"signal":"10"}"# } else { "" };
         let answer = ask(method, &path, body);
         assert!(answer.starts_with("HTTP/1.1 20"), "{method} {path}: {answer}");

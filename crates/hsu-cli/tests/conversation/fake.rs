@@ -173,7 +173,16 @@ impl Fake {
 
 impl Control for Fake {
     fn past(&self) -> Result<hsu_store::Reader, ControlError> {
-        Err(ControlError::Journal("there is none".to_owned()))
+        let folder = self.folder.path().join("past");
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = hsu_store::Store::open(&folder, Box::new(|| {})).unwrap().store;
+        let (at, worker) = (WallTime(1), WorkerId::new("web").ok());
+        let (actor, kind) = (Actor::Master, EventKind::Registered);
+        let events = vec![Event { sequence: 1, at, worker, actor, kind }];
+        store.submit(hsu_store::Batch { events, ..hsu_store::Batch::default() });
+        let past = store.reader();
+        store.close().unwrap();
+        Ok(past)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
