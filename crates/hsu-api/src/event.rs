@@ -141,11 +141,11 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::OomKilled { .. }
         | EventKind::LimitFailed { .. }
         | EventKind::MasterStarted { .. }
-        | EventKind::MasterStopping { .. }
+        | EventKind::RoleLost { .. } => operations(kind),
+        EventKind::MasterStopping { .. }
         | EventKind::StateReplaced { .. }
         | EventKind::StateUnwritable { .. }
-        | EventKind::StateWritable
-        | EventKind::RoleLost { .. } => operations(kind),
+        | EventKind::StateWritable => of_the_master(kind),
     }
 }
 
@@ -154,6 +154,22 @@ fn attempt_of(attempt: u32, limit: u32, seconds: f64) -> String {
         0 => format!("attempt {attempt} after {seconds:.3} s"),
         limit => format!("attempt {attempt} of {limit} after {seconds:.3} s"),
     }
+}
+
+/// What becomes of the master, and of its state on the disk.
+fn of_the_master(kind: &EventKind) -> (&'static str, String, Value) {
+    if let EventKind::MasterStopping { reason } = kind {
+        let text = format!("the master is ending: {reason}");
+        return ("master_stopping", text, json!({"reason": reason}));
+    }
+    if let EventKind::StateReplaced { reason } = kind {
+        let text = format!("the state was begun anew with what is sound: {reason}");
+        return ("state_replaced", text, json!({"reason": reason}));
+    }
+    if let EventKind::StateUnwritable { reason } = kind {
+        return ("state_unwritable", reason.clone(), json!({"reason": reason}));
+    }
+    ("state_writable", "the state is written again".to_owned(), json!({}))
 }
 
 fn operations(kind: &EventKind) -> (&'static str, String, Value) {
@@ -203,22 +219,6 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             format!("the master serves; {adopted} running workers taken over"),
             json!({"adopted": adopted}),
         ),
-        EventKind::MasterStopping { reason } => (
-            "master_stopping",
-            format!("the master is ending: {reason}"),
-            json!({"reason": reason}),
-        ),
-        EventKind::StateReplaced { reason } => (
-            "state_replaced",
-            format!("the state was begun anew with what is sound: {reason}"),
-            json!({"reason": reason}),
-        ),
-        EventKind::StateUnwritable { reason } => {
-            ("state_unwritable", reason.clone(), json!({"reason": reason}))
-        }
-        EventKind::StateWritable => {
-            ("state_writable", "the state is written again".to_owned(), json!({}))
-        }
         EventKind::RoleLost { role } => {
             ("role_lost", format!("the {role} was lost and is replaced"), json!({"role": role}))
         }
@@ -228,6 +228,10 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::StateChanged { .. }
         | EventKind::Spawned { .. }
         | EventKind::Adopted { .. }
+        | EventKind::MasterStopping { .. }
+        | EventKind::StateReplaced { .. }
+        | EventKind::StateUnwritable { .. }
+        | EventKind::StateWritable
         | EventKind::Released { .. }
         | EventKind::NotFound { .. }
         | EventKind::SpawnFailed { .. }

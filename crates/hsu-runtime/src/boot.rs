@@ -168,12 +168,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         deadline: options.run_duration.map(|span| now.tick.after(span)),
         boot: clock::boot_id(),
     });
-    body.store.mark(false, body.boot);
-    if let Some(reason) = replaced {
-        body.tell_replaced(now, reason);
-    }
-    body.changed.extend(body.fleet.statuses().map(|status| status.id));
-    body.start_engine();
+    body.begin(now, replaced);
     Ok((body, handle))
 }
 
@@ -309,6 +304,16 @@ fn tree_name(state: &Path) -> String {
 }
 
 impl Body {
+    /// Opens the books of this life, and tells what became of those before.
+    fn begin(&mut self, now: Now, replaced: Option<String>) {
+        self.store.mark(false, self.boot);
+        if let Some(reason) = replaced {
+            self.tell_replaced(now, reason);
+        }
+        self.changed.extend(self.fleet.statuses().map(|status| status.id));
+        self.start_engine();
+    }
+
     /// Everything of an earlier life is known: the master serves.
     pub(crate) fn settle_boot(&mut self, now: Now) {
         if std::mem::replace(&mut self.settled, true) {
