@@ -1,6 +1,7 @@
 //! Events on the wire: a name, and the fields that belong to it.
 
 use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::exit::Exit;
 use hsu_model::id::WorkerId;
 use hsu_model::severity::Severity;
 use hsu_model::time::WallTime;
@@ -109,15 +110,7 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
             format!("run {run} could not be started: {error}"),
             json!({"run": run.0, "error": error}),
         ),
-        EventKind::Exited { run, exit, lasted } => (
-            "exited",
-            format!("run {run} ended after {:.3} s: {exit}", lasted.as_secs_f64()),
-            json!({
-                "run": run.0,
-                "exit": ExitView::from(*exit),
-                "lasted_seconds": lasted.as_secs_f64(),
-            }),
-        ),
+        EventKind::Exited { run, exit, lasted } => ended(run.0, *exit, lasted.as_secs_f64()),
         EventKind::RestartScheduled { attempt, limit, delay } => (
             "restart_scheduled",
             attempt_of(*attempt, *limit, delay.as_secs_f64()),
@@ -147,6 +140,11 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::StateUnwritable { .. }
         | EventKind::StateWritable => of_the_master(kind),
     }
+}
+
+fn ended(run: u64, exit: Exit, seconds: f64) -> (&'static str, String, Value) {
+    let fields = json!({"run": run, "exit": ExitView::from(exit), "lasted_seconds": seconds});
+    ("exited", format!("run {run} ended after {seconds:.3} s: {exit}"), fields)
 }
 
 fn attempt_of(attempt: u32, limit: u32, seconds: f64) -> String {
@@ -300,6 +298,9 @@ fn limits(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::OutputDropped { .. }
         | EventKind::MasterStarted { .. }
         | EventKind::MasterStopping { .. }
+        | EventKind::StateReplaced { .. }
+        | EventKind::StateUnwritable { .. }
+        | EventKind::StateWritable
         | EventKind::RoleLost { .. } => ("other", String::new(), json!({})),
     }
 }
