@@ -2,7 +2,8 @@
 
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::exit::Exit;
-use hsu_model::id::WorkerId;
+use hsu_model::health::{Condition, Verdict};
+use hsu_model::id::{RunId, WorkerId};
 use hsu_model::severity::Severity;
 use hsu_model::time::WallTime;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,7 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::RestartRefused { reason } => {
             ("restart_refused", format!("not restarted: {reason}"), json!({"reason": reason}))
         }
+        EventKind::CheckChanged { .. } | EventKind::HealthChanged { .. } => checks(kind),
         EventKind::Signalled { .. }
         | EventKind::Told { .. }
         | EventKind::Killed { .. }
@@ -170,6 +172,41 @@ fn of_the_master(kind: &EventKind) -> (&'static str, String, Value) {
     ("state_writable", "the state is written again".to_owned(), json!({}))
 }
 
+/// What checks say.
+fn checks(kind: &EventKind) -> (&'static str, String, Value) {
+    if let EventKind::CheckChanged { run, check: name, to, reason } = kind {
+        return check(*run, name, *to, reason);
+    }
+    if let EventKind::HealthChanged { run, from, to, ready, reason } = kind {
+        return health(*run, (*from, *to), *ready, reason);
+    }
+    ("other", String::new(), json!({}))
+}
+
+fn check(run: RunId, name: &str, to: Verdict, reason: &str) -> (&'static str, String, Value) {
+    let to = to.as_str();
+    (
+        "check_changed",
+        format!("check {name} is {to}: {reason}"),
+        json!({"run": run.0, "check": name, "to": to, "reason": reason}),
+    )
+}
+
+fn health(
+    run: RunId,
+    (from, to): (Condition, Condition),
+    ready: bool,
+    reason: &str,
+) -> (&'static str, String, Value) {
+    let (from, to) = (from.as_str(), to.as_str());
+    let readiness = if ready { "ready" } else { "not ready" };
+    (
+        "health_changed",
+        format!("{from} -> {to}, {readiness}: {reason}"),
+        json!({"run": run.0, "from": from, "to": to, "ready": ready, "reason": reason}),
+    )
+}
+
 fn operations(kind: &EventKind) -> (&'static str, String, Value) {
     match kind {
         EventKind::Signalled { run, signal } => {
@@ -177,11 +214,10 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             let fields = json!({"run": run.0, "signal": signal});
             ("signalled", format!("{name} ({signal}) sent to run {run}"), fields)
         }
-        EventKind::Told { run, phase } => (
-            "told",
-            format!("run {} says: {}", run.0, phase.as_str()),
-            json!({"run": run.0, "phase": phase.as_str()}),
-        ),
+        EventKind::Told { run, phase } => {
+            let phase = phase.as_str();
+            ("told", format!("run {run} says: {phase}"), json!({"run": run.0, "phase": phase}))
+        }
         EventKind::Killed { run } => {
             ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
         }
@@ -221,7 +257,9 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             ("role_lost", format!("the {role} was lost and is replaced"), json!({"role": role}))
         }
         // The others are told by `kind`.
-        EventKind::Registered
+        EventKind::CheckChanged { .. }
+        | EventKind::HealthChanged { .. }
+        | EventKind::Registered
         | EventKind::Removed
         | EventKind::StateChanged { .. }
         | EventKind::Spawned { .. }
@@ -277,6 +315,8 @@ fn limits(kind: &EventKind) -> (&'static str, String, Value) {
         }
         // The others are told by `kind` and `operations`.
         EventKind::Registered
+        | EventKind::CheckChanged { .. }
+        | EventKind::HealthChanged { .. }
         | EventKind::Removed
         | EventKind::StateChanged { .. }
         | EventKind::Spawned { .. }
@@ -309,11 +349,8 @@ fn limits(kind: &EventKind) -> (&'static str, String, Value) {
 mod tests {
     use core::time::Duration;
 
-    use hsu_model::exit::Exit;
-    use hsu_model::id::{RunId, WorkerId};
-    use hsu_model::time::WallTime;
-
     use super::*;
+    use hsu_model::exit::Exit;
 
     #[test]
     fn an_exit_is_told_with_its_run_its_status_and_its_time() {

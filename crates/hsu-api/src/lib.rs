@@ -26,8 +26,8 @@ pub use problem::Problem;
 pub use time::{parse_time, rfc3339};
 pub use usage::{LimitView, UsageList, UsageRecords, UsageView};
 pub use worker::{
-    CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView, WorkerList,
-    WorkerView,
+    CheckView, CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView,
+    WorkerList, WorkerView,
 };
 
 /// The version of the contract, as it stands in every path.

@@ -1,6 +1,7 @@
 //! Workers on the wire.
 
 use hsu_model::exit::{Exit, signal_name};
+use hsu_model::health::CheckStatus;
 use hsu_model::status::{Desired, LastExit, WorkerStatus};
 use hsu_model::time::Now;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct WorkerView {
     pub state: String,
     /// Whether it does its job.
     pub ready: bool,
+    /// What its checks say: unknown, healthy, degraded, unhealthy; none without checks.
+    #[serde(default)]
+    pub health: Option<String>,
     /// Whether it may run.
     pub enabled: bool,
     /// What the operator wants: running or stopped.
@@ -139,6 +143,7 @@ impl WorkerView {
             id: status.id.as_str().to_owned(),
             state: status.state.as_str().to_owned(),
             ready: status.ready,
+            health: status.health.as_ref().map(|health| health.condition.as_str().to_owned()),
             enabled: status.enabled,
             desired: match status.desired {
                 Desired::Running => "running".to_owned(),
@@ -198,8 +203,72 @@ pub struct Description {
     /// What it may use.
     #[serde(default)]
     pub limits: Vec<LimitView>,
+    /// Its checks, in the order of the configuration.
+    #[serde(default)]
+    pub checks: Vec<CheckView>,
     /// Its latest events, oldest first.
     pub events: Vec<EventView>,
+}
+
+/// One check of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Its name.
+    pub name: String,
+    /// The kind of it.
+    pub kind: String,
+    /// What hangs on it: startup, readiness, liveness, dependency.
+    pub duties: Vec<String>,
+    /// What it says after its thresholds: unknown, passing or failing.
+    pub verdict: String,
+    /// Failures in a row.
+    pub failures_in_a_row: u32,
+    /// Successes in a row.
+    pub successes_in_a_row: u32,
+    /// Looks since the master started.
+    pub looks: u64,
+    /// Failures among them.
+    pub failures: u64,
+    /// Changes between passing and failing.
+    pub flaps: u64,
+    /// Whether it changes too often, and counts as failing for that.
+    pub flapping: bool,
+    /// When it was looked at last.
+    pub last_at: Option<String>,
+    /// How long that took.
+    pub last_seconds: Option<f64>,
+    /// What was seen.
+    pub last_note: Option<String>,
+    /// The number that it read or came to.
+    pub last_value: Option<f64>,
+    /// How long a look takes usually.
+    pub usual_seconds: f64,
+    /// The longest look.
+    pub longest_seconds: f64,
+}
+
+impl From<&CheckStatus> for CheckView {
+    fn from(status: &CheckStatus) -> Self {
+        let last = status.last.as_ref();
+        Self {
+            name: status.name.clone(),
+            kind: status.kind.to_owned(),
+            duties: status.duties.iter().map(|duty| duty.as_str().to_owned()).collect(),
+            verdict: status.verdict.as_str().to_owned(),
+            failures_in_a_row: status.failures,
+            successes_in_a_row: status.successes,
+            looks: status.looks,
+            failures: status.failed,
+            flaps: status.flaps,
+            flapping: status.is_flapping,
+            last_at: last.map(|look| rfc3339(look.at)),
+            last_seconds: last.map(|look| look.took.as_secs_f64()),
+            last_note: last.map(|look| look.note.clone()),
+            last_value: last.and_then(|look| look.value),
+            usual_seconds: status.usual.as_secs_f64(),
+            longest_seconds: status.longest.as_secs_f64(),
+        }
+    }
 }
 
 /// `GET /v1/workers/{id}/why`.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::io::{Write, stdout};
 
 use hsu_api::{
-    Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList, WorkerView,
+    CheckView, Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList,
+    WorkerView,
 };
 use serde::Deserialize;
 
@@ -15,10 +16,11 @@ use crate::ordering::path;
 use crate::screen::escaped;
 use crate::table::{Table, bytes, span};
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "NAME",
     "STATE",
     "READY",
+    "HEALTH",
     "PID",
     "UPTIME",
     "RESTARTS",
@@ -98,6 +100,8 @@ struct Row<'a> {
     #[serde(borrow)]
     state: Cow<'a, str>,
     ready: bool,
+    #[serde(borrow, default)]
+    health: Option<Cow<'a, str>>,
     pid: Option<u32>,
     uptime_seconds: Option<f64>,
     restarts: u64,
@@ -121,6 +125,7 @@ fn add_row(table: &mut Table, worker: &Row<'_>) {
     table.cell(&worker.id);
     table.cell(&worker.state);
     table.cell(if worker.ready { "yes" } else { "no" });
+    table.maybe(worker.health.as_deref());
     table.maybe(worker.pid);
     table.maybe(worker.uptime_seconds.map(span));
     table.cell(worker.restarts);
@@ -152,6 +157,8 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     line("State:", &format!("{} ({})", status.state, status.reason))?;
     line("Wanted:", &status.desired)?;
     line("Enabled:", if status.enabled { "yes" } else { "no" })?;
+    line("Ready:", if status.ready { "yes" } else { "no" })?;
+    line("Health:", status.health.as_deref().unwrap_or("-"))?;
     line("PID:", &status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()))?;
     line("Uptime:", &status.uptime_seconds.map_or_else(|| "-".to_owned(), span))?;
     line("Restarts:", &format!("{} ({} failures in a row)", status.restarts, status.attempts))?;
@@ -178,9 +185,36 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
         let text = format!("  {name}{about}: {text}, used {used}; policy {policy}; {keeps}{by}");
         writeln!(out, "{}", escaped(text.as_bytes()))?;
     }
+    if !description.checks.is_empty() {
+        writeln!(out, "Checks:")?;
+        description.checks.iter().try_for_each(|check| print_check(&mut out, check))?;
+    }
     writeln!(out, "Events:")?;
     description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
+}
+
+fn print_check(out: &mut impl Write, check: &CheckView) -> std::io::Result<()> {
+    let duties = match check.duties.as_slice() {
+        [] => "shown only".to_owned(),
+        duties => duties.join(", "),
+    };
+    let (name, kind, verdict) = (&check.name, &check.kind, &check.verdict);
+    let note = check.last_note.as_deref().unwrap_or("no result yet");
+    let (looks, failures, flaps) = (check.looks, check.failures, check.flaps);
+    let (usual, longest) = (check.usual_seconds * 1000.0, check.longest_seconds * 1000.0);
+    let mut text = format!("{name} ({kind}; {duties}) is {verdict}: {note}");
+    if let Some(value) = check.last_value {
+        text.push_str(&format!("; value {value:.3}"));
+    }
+    if check.flapping {
+        text.push_str("; it changes too often");
+    }
+    let figures = format!(
+        "{looks} looks, {failures} failed, {flaps} changes; usually {usual:.1} ms, at most {longest:.1} ms"
+    );
+    writeln!(out, "  {}", escaped(text.as_bytes()))?;
+    writeln!(out, "    {figures}")
 }
 
 /// Tells why a worker is in its state.

@@ -43,9 +43,9 @@ fn the_list_is_a_table_for_people_and_json_for_programs() {
     let served = Fake::new(vec![running("web"), stopped("batch")]).serve();
     let (code, table, _) = served.run(&["list"]);
     let expected = "\
-NAME   STATE    READY  PID      UPTIME  RESTARTS  LAST-EXIT  BREAKER  CPU  MEMORY
-batch  stopped  no     -        -       0         -          closed   -    -
-web    running  yes    4194305  1m05s   1         SIGKILL    closed   -    -
+NAME   STATE    READY  HEALTH  PID      UPTIME  RESTARTS  LAST-EXIT  BREAKER  CPU  MEMORY
+batch  stopped  no     -       -        -       0         -          closed   -    -
+web    running  yes    -       4194305  1m05s   1         SIGKILL    closed   -    -
 ";
     assert_eq!((code, table.as_str()), (0, expected));
     let (code, text, _) = served.run(&["status", "web", "-o", "json"]);

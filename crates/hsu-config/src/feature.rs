@@ -50,7 +50,8 @@ fn below(path: String, shape: Shape, features: &mut Vec<Feature>) {
         Shape::List(item) => below(format!("{path}[]"), item(), features),
         Shape::Named(item) => below(format!("{path}.NAME"), item(), features),
         Shape::Either(_, full) => below(path, full(), features),
-        Shape::Value(_) | Shape::Words(_) => {}
+        // What stands inside itself has been listed around it.
+        Shape::Nested(_) | Shape::Value(_) | Shape::Words(_) => {}
     }
 }
 

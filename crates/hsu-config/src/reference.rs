@@ -81,6 +81,7 @@ fn describe(shape: Shape, path: &str) -> (String, Option<(String, &'static [Key]
             let (description, section) = describe(item(), &format!("{path}.NAME"));
             (format!("mapping from name to {description}"), section)
         }
+        Shape::Nested(inner) => describe(inner(), path),
         Shape::Either(short, full) => {
             let (description, section) = describe(full(), path);
             (format!("{description}, or {short}"), section)

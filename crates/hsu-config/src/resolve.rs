@@ -4,10 +4,10 @@
 //! on with a default, so that one run finds everything. The result is used only
 //! when nothing was an error.
 
-mod checks;
 mod discovery;
 mod execution;
 mod folders;
+mod health;
 mod limits;
 mod logs;
 mod master;

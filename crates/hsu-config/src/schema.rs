@@ -47,6 +47,8 @@ pub(crate) enum Shape {
     Named(fn() -> Self),
     /// The second, or in short the first.
     Either(&'static str, fn() -> Self),
+    /// A section that may stand inside itself.
+    Nested(fn() -> Self),
 }
 
 /// One key of a section.

@@ -14,7 +14,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { reason: reason.into(), hint: hint.into() }
     }
 }

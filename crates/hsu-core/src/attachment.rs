@@ -236,6 +236,7 @@ impl Watched {
         let first = self.held().next();
         WorkerStatus {
             told: None,
+            health: None,
             id: self.id().clone(),
             enabled: self.is_enabled(),
             desired: self.desired,

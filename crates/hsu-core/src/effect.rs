@@ -103,6 +103,17 @@ pub enum Effect {
         /// What to ask for.
         verb: ServiceVerb,
     },
+    /// Take a look, and report with `Input::Checked`; exactly one report for each.
+    Check {
+        /// At this worker.
+        worker: WorkerId,
+        /// At this run of it.
+        run: RunId,
+        /// For this check, by its place.
+        check: usize,
+        /// The number of the question, to be told again.
+        sequence: u64,
+    },
     /// Answer a command, once the records before it are durable; exactly one for each ticket.
     Reply {
         /// Which command.

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
 use hsu_model::restart::StartRate;
 use hsu_model::status::WorkerStatus;
 use hsu_model::time::{Now, Tick, WallTime};
@@ -19,11 +20,13 @@ use hsu_model::worker::{Departure, WorkerSpec};
 use crate::answer::{Answer, Refusal};
 use crate::attachment::Watched;
 use crate::effect::Effect;
+use crate::health::{self, Question};
 use crate::input::{Command, Input, ShutdownMode, Ticket};
 use crate::limits::{Limited, Watches};
 use crate::rate::Limiter;
 use crate::record::{Resume, Transition, WorkerRecord};
 use crate::restart::Cause;
+use crate::scatter::scatter;
 use crate::worker::{Context, Phase, Worker};
 
 mod check;
@@ -57,6 +60,8 @@ pub struct Fleet {
     /// Those among them that are not configured any more.
     unwatched: Vec<WorkerId>,
     limiter: Limiter,
+    /// Takes turns among the looks of all checks.
+    looks: Limiter,
     next_run: u64,
     deadlines: BTreeSet<(Tick, WorkerId)>,
     /// The runs whose usage is looked at.
@@ -95,6 +100,7 @@ impl Fleet {
             watched_runs: BTreeMap::new(),
             unwatched: Vec::new(),
             limiter: Limiter::new(settings.start_rate),
+            looks: Limiter::new(health::LOOKS),
             next_run: settings.next_run.max(1),
             deadlines: BTreeSet::new(),
             watches: Watches::default(),
@@ -158,15 +164,7 @@ impl Fleet {
                 self.exited(now, entropy, (worker, run, exit), (at, wall), out);
             }
             Input::Adopted { worker, run, process, started } => {
-                // Nobody else would ever stop what an earlier life left.
-                self.meet(&worker);
-                let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
-                    w.on_adopted(c, run, process, started);
-                });
-                if !known {
-                    // It was removed after its run was over: the report is stale.
-                    out.push(Effect::KillTree { worker, run, whole: true });
-                }
+                self.adopted(now, entropy, (worker, run), (process, started), out);
             }
             Input::Pending { worker, run } => {
                 self.meet(&worker);
@@ -184,6 +182,11 @@ impl Fleet {
             Input::Settled { unknown } => self.settle(now, entropy, unknown, out),
             Input::HealthFailed { run, severity } => {
                 self.find(now, entropy, run, Cause::Health(severity), out);
+            }
+            Input::Checked { run, check, sequence, finding, took } => {
+                let question = Question { check, sequence };
+                let answer = health::Answer { run, question, finding, took };
+                self.with_run(now, entropy, run, out, |w, c| w.on_checked(c, answer));
             }
             Input::ResourceViolation { run, severity } => {
                 self.find(now, entropy, run, Cause::Resource(severity), out);
@@ -234,6 +237,7 @@ impl Fleet {
             | Input::Serviced { .. }
             | Input::Settled { .. }
             | Input::HealthFailed { .. }
+            | Input::Checked { .. }
             | Input::ResourceViolation { .. }
             | Input::Told { .. }
             | Input::Used { .. }
@@ -242,6 +246,25 @@ impl Fleet {
             | Input::Wake
             | Input::Shutdown { .. }
             | Input::ForceShutdown => true,
+        }
+    }
+
+    fn adopted(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        (worker, run): (WorkerId, RunId),
+        (process, started): (ProcessKey, (Tick, WallTime)),
+        out: &mut Vec<Effect>,
+    ) {
+        // Nobody else would ever stop what an earlier life left.
+        self.meet(&worker);
+        let known = self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
+            w.on_adopted(c, run, process, started);
+        });
+        if !known {
+            // It was removed after its run was over: the report is stale.
+            out.push(Effect::KillTree { worker, run, whole: true });
         }
     }
 
@@ -412,6 +435,7 @@ impl Fleet {
             now,
             entropy,
             limiter: &mut self.limiter,
+            looks: &mut self.looks,
             next_run: &mut self.next_run,
             phase,
             actor,
@@ -558,10 +582,12 @@ impl Fleet {
         let is_due = |due: &&(Tick, WorkerId)| due.0 <= now.tick;
         let due: Vec<_> =
             self.deadlines.iter().take_while(is_due).map(|(_, id)| id.clone()).collect();
+        let mut entropy = entropy;
         for id in due {
             if !self.with_watched(now, entropy, &id, Actor::Master, out, Watched::on_due) {
                 self.with(now, entropy, &id, Actor::Master, out, Worker::on_due);
             }
+            entropy = scatter(entropy);
         }
         self.watches.wake(now.tick, out);
         if let Some(Ending { haste: Haste::Until(due), .. }) = self.ending
@@ -623,27 +649,5 @@ impl Fleet {
             ending.told = true;
             out.push(Effect::AllStopped);
         }
-    }
-}
-
-/// The next of a row of random numbers, so that workers that lose their
-/// processes in the same step do not rest for the same time.
-// Source: Vigna, "splitmix64", public domain.
-fn scatter(entropy: u64) -> u64 {
-    let mixed = entropy.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn random_numbers_are_those_of_their_source() {
-        // The first outputs of splitmix64 for these seeds.
-        assert_eq!(scatter(0), 0xe220_a839_7b1d_cdaf);
-        assert_eq!(scatter(1_234_567), 6_457_827_717_110_365_317);
     }
 }

@@ -59,6 +59,7 @@ impl Gate {
             Effect::Spawn { worker, .. } => self.wishes.get(worker),
             Effect::Signal { .. }
             | Effect::KillTree { .. }
+            | Effect::Check { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
             | Effect::Forget { .. }
@@ -114,6 +115,7 @@ impl Effect {
             Self::Spawn { .. }
             | Self::Signal { .. }
             | Self::KillTree { .. }
+            | Self::Check { .. }
             | Self::Reply { .. }
             | Self::Search { .. }
             | Self::Attach { .. }

@@ -2,10 +2,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use hsu_model::discovery::Sighting;
 use hsu_model::event::Actor;
 use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::health::Finding;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::notify::Said;
 use hsu_model::process::ProcessKey;
@@ -164,6 +166,19 @@ pub enum Input {
         run: RunId,
         /// How serious it is.
         severity: Severity,
+    },
+    /// A look was taken that [`Effect::Check`](crate::effect::Effect::Check) asked for.
+    Checked {
+        /// At this run.
+        run: RunId,
+        /// For this check, by its place.
+        check: usize,
+        /// The number of the question.
+        sequence: u64,
+        /// What came of it.
+        finding: Finding,
+        /// How long it took.
+        took: Duration,
     },
     /// What a run uses was looked at, as [`crate::effect::Effect::Measure`] asked; none
     /// when nothing of it lives any more.

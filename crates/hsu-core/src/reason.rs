@@ -62,8 +62,8 @@ pub enum Reason {
     Trial,
     /// It could not be started.
     NotStarted(String),
-    /// Its health checks failed.
-    Unhealthy,
+    /// Its health checks failed, and which.
+    Unhealthy(String),
     /// It exceeded a resource limit.
     OverLimit,
     /// It did not say in time that it is ready.
@@ -105,7 +105,7 @@ impl fmt::Display for Reason {
             }
             Self::Trial => f.write_str("the open breaker allows one trial"),
             Self::NotStarted(error) => write!(f, "could not be started: {error}"),
-            Self::Unhealthy => f.write_str("its health checks failed"),
+            Self::Unhealthy(why) => write!(f, "unhealthy: {why}"),
             Self::NotReadyInTime => f.write_str("it did not say in time that it is ready"),
             Self::Silent => f.write_str("it did not say in time that it lives"),
             Self::SaidBroken => f.write_str("it said that it is beyond recovery"),

@@ -11,6 +11,7 @@ use hsu_model::restart::{Restart, RestartContext, RestartPolicy};
 use hsu_model::worker::Profile;
 
 use crate::input::Severity;
+use crate::scatter::part;
 
 /// What brought a restart up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +117,8 @@ fn delay(context: &RestartContext, factor: f64, attempts: u32, entropy: u64) -> 
         seconds = next;
     }
     seconds = seconds.min(cap).max(0.0);
-    // 32 random bits make a share between 0 and 1 exactly.
-    let share = f64::from(u32::try_from(entropy >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-    seconds -= seconds * context.jitter.clamp(0.0, 1.0) * share;
-    Duration::try_from_secs_f64(seconds).unwrap_or(context.max_delay)
+    let rest = Duration::try_from_secs_f64(seconds).unwrap_or(context.max_delay);
+    rest.saturating_sub(part(rest, context.jitter, entropy))
 }
 
 #[cfg(test)]

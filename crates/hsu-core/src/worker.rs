@@ -23,6 +23,7 @@ use hsu_model::worker::{Departure, Unit, WorkerSpec};
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
+use crate::health::Monitor;
 use crate::input::{Command, Ticket};
 use crate::limits::Sentence;
 use crate::rate::Limiter;
@@ -31,6 +32,7 @@ use crate::record::{Resume, Transition, WorkerRecord};
 
 mod command;
 mod exit;
+mod health;
 mod start;
 mod stop;
 mod told;
@@ -156,6 +158,7 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) entropy: u64,
     pub(crate) limiter: &'a mut Limiter,
+    pub(crate) looks: &'a mut Limiter,
     pub(crate) next_run: &'a mut u64,
     pub(crate) phase: Phase,
     pub(crate) actor: Actor,
@@ -190,11 +193,14 @@ pub(crate) struct Worker {
     pub(crate) ready_run: Option<RunId>,
     /// A run that the kernel ended for want of memory, and what follows.
     pub(crate) blamed: Option<(RunId, Sentence)>,
+    /// What its checks say of the run that goes on.
+    pub(crate) monitor: Monitor,
 }
 
 impl Worker {
     pub(crate) fn new(spec: Arc<WorkerSpec>) -> Self {
         Self {
+            monitor: Monitor::new(&spec.health),
             spec,
             desired: Desired::Running,
             enabled: None,
@@ -341,8 +347,13 @@ impl Worker {
         self.desired == Desired::Running && self.is_enabled()
     }
 
-    /// When the worker wants to be woken.
+    /// When the worker wants to be woken, for its state or for a check.
     pub(crate) fn deadline(&self) -> Option<Tick> {
+        self.own_deadline().into_iter().chain(self.next_look()).min()
+    }
+
+    /// When something is due that its state has set.
+    pub(crate) fn own_deadline(&self) -> Option<Tick> {
         match &self.state {
             State::Running(running) => {
                 let told = self.told.as_ref().and_then(told::Told::deadline);
@@ -425,8 +436,9 @@ impl Worker {
             enabled: self.is_enabled(),
             desired: self.desired,
             state: self.visible(),
-            ready: matches!(self.state, State::Running(_)) && self.has_said_ready(),
+            ready: matches!(self.state, State::Running(_)) && self.is_ready(),
             told: self.told_status(),
+            health: self.health_status(),
             run: self.latest_run,
             process: process.map(|(key, _)| key),
             started_at: process.map(|(_, started)| started),

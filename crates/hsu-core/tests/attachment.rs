@@ -64,6 +64,7 @@ fn spec(name: &str, change: impl FnOnce(&mut Unmanaged)) -> Arc<WorkerSpec> {
     };
     change(&mut unit);
     Arc::new(WorkerSpec {
+        health: hsu_model::health::Health::default(),
         id: id(name),
         enabled: true,
         profile: Profile::Default,

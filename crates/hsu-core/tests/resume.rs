@@ -9,6 +9,7 @@ use hsu_core::record::Resume;
 use hsu_model::event::Actor;
 use hsu_model::execution::{Execution, Stop, WorkingDirectory};
 use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::health::Health;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::WorkerLogs;
 use hsu_model::notify::Notify;
@@ -61,7 +62,14 @@ fn spec() -> Arc<WorkerSpec> {
         limits: None,
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
-    Arc::new(WorkerSpec { id: id(), enabled: true, profile, metadata, unit })
+    Arc::new(WorkerSpec {
+        id: id(),
+        enabled: true,
+        profile,
+        metadata,
+        health: Health::default(),
+        unit,
+    })
 }
 
 fn fleet() -> Fleet {

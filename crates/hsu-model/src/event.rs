@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::exit::Exit;
+use crate::health::{Condition, Verdict};
 use crate::id::{RunId, WorkerId};
 use crate::severity::Severity;
 use crate::status::{BreakerState, ToldPhase, WorkerState};
@@ -157,6 +158,30 @@ pub enum EventKind {
     Breaker {
         /// The state it entered.
         to: BreakerState,
+    },
+    /// A check says something else than before.
+    CheckChanged {
+        /// At this run.
+        run: RunId,
+        /// The name of the check.
+        check: String,
+        /// What it says now.
+        to: Verdict,
+        /// Why.
+        reason: String,
+    },
+    /// A worker is in another condition than before, or has become ready, or is it no more.
+    HealthChanged {
+        /// This run of it.
+        run: RunId,
+        /// The condition it left.
+        from: Condition,
+        /// The condition it entered.
+        to: Condition,
+        /// Whether it does its job now.
+        ready: bool,
+        /// One sentence on why.
+        reason: String,
     },
     /// The operator's command was accepted.
     Commanded {

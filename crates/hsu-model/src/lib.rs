@@ -15,6 +15,7 @@ pub mod environment;
 pub mod event;
 pub mod execution;
 pub mod exit;
+pub mod health;
 pub mod id;
 pub mod limits;
 pub mod logs;

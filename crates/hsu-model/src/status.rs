@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::exit::Exit;
+use crate::health::HealthStatus;
 use crate::id::{RunId, WorkerId};
 use crate::process::ProcessKey;
 use crate::time::{Tick, WallTime};
@@ -102,6 +103,8 @@ pub struct WorkerStatus {
     pub ready: bool,
     /// What it tells of itself; none when it is not listened to, or does not run.
     pub told: Option<ToldStatus>,
+    /// What its checks say; none when it has no checks.
+    pub health: Option<HealthStatus>,
     /// The latest run.
     pub run: Option<RunId>,
     /// The process of that run, while it lives.

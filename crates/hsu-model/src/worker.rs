@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::discovery::Unmanaged;
 use crate::execution::{Execution, Stop};
+use crate::health::Health;
 use crate::id::WorkerId;
 use crate::limits::Limits;
 use crate::logs::WorkerLogs;
@@ -25,6 +26,8 @@ pub struct WorkerSpec {
     pub profile: Profile,
     /// For people.
     pub metadata: Metadata,
+    /// How it is checked.
+    pub health: Health,
     /// What runs, and who owns it.
     pub unit: Unit,
 }
@@ -43,7 +46,8 @@ impl WorkerSpec {
     #[must_use]
     pub fn departed(id: WorkerId, departure: Departure) -> Self {
         let (profile, metadata) = (Profile::default(), Metadata::default());
-        Self { id, enabled: false, profile, metadata, unit: Unit::Departed(departure) }
+        let (health, unit) = (Health::default(), Unit::Departed(departure));
+        Self { id, enabled: false, profile, metadata, health, unit }
     }
 }
 

@@ -43,6 +43,7 @@ mod books;
 mod clearing;
 mod discovery;
 mod engine;
+mod health;
 mod hearing;
 mod holding;
 pub(crate) mod limits;
@@ -128,6 +129,8 @@ pub struct Body {
     pub(crate) runtime: PathBuf,
     pub(crate) logs: LogPlan,
     pub(crate) engine: Option<Logging>,
+    /// Takes looks at workers, once any is to be taken.
+    pub(crate) health: health::Health,
     /// Processes of an earlier life that were taken over at the start.
     pub(crate) adopted: u32,
     pub(crate) settled: bool,
@@ -172,6 +175,8 @@ pub(crate) struct Parts {
     pub(crate) candidate: bool,
     pub(crate) deadline: Option<Tick>,
     pub(crate) boot: BootId,
+    /// Tells masters of one host apart.
+    pub(crate) name: String,
 }
 
 impl Body {
@@ -208,6 +213,7 @@ impl Body {
             runtime: parts.runtime,
             logs: parts.logs,
             engine: None,
+            health: health::Health::new(parts.name),
             adopted: 0,
             settled: false,
             candidate: parts.candidate,

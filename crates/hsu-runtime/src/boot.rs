@@ -143,8 +143,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         survey,
     });
     holding.await_keeper().map_err(|source| no_keeper(&options, source))?;
-    let environment = std::env::vars_os();
-    let launcher = Launcher::new(environment, std::env::current_dir()?, &name);
+    let launcher = Launcher::new(std::env::vars_os(), std::env::current_dir()?, &name);
     let mut body = Body::assemble(Parts {
         reactor,
         requests: receiver,
@@ -167,6 +166,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         candidate: options.candidate,
         deadline: options.run_duration.map(|span| now.tick.after(span)),
         boot: clock::boot_id(),
+        name,
     });
     body.begin(now, replaced);
     Ok((body, handle))

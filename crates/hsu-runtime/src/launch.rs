@@ -15,6 +15,7 @@ use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::notify::{Notify, NotifyChannel};
 use hsu_model::worker::Managed;
+use hsu_probe::Surroundings;
 use hsu_sys::path::{self, LookupError};
 use hsu_sys::users::{self, Identity, UserError};
 
@@ -140,6 +141,29 @@ impl Launcher {
                 None => None,
             },
         })
+    }
+
+    /// Where programs that check a worker run: with its variables and as its user, but
+    /// not marked as a process of it, for they come and go beside it.
+    ///
+    /// # Errors
+    /// [`LaunchError`] when the host does not have what the worker asks for.
+    pub(crate) fn beside(&self, managed: &Managed) -> Result<Surroundings, LaunchError> {
+        let execution = &managed.execution;
+        let inherited = self.environment.keys().filter(|name| *name != MASTER_VARIABLE);
+        // Ours does not change while we live.
+        let inherited = inherited.filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
+        let declared = execution.environment.iter();
+        let declared = declared.map(|(name, value)| (name.into(), value.into()));
+        let folder = match &execution.working_directory {
+            WorkingDirectory::At(path) => Some(PathBuf::from(path)),
+            WorkingDirectory::OfProgram => {
+                let program = self.program(execution).ok();
+                program.and_then(|program| Some(program.parent()?.to_owned()))
+            }
+        };
+        let identity = users::resolve(execution.user.as_deref(), execution.group.as_deref())?;
+        Ok(Surroundings { environment: inherited.chain(declared).collect(), folder, identity })
     }
 
     fn environment_of(

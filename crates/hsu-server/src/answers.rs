@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hsu_api::{
-    Description, EventView, LineView, MasterView, StuckOutputView, WhyView, WorkerList, WorkerView,
+    CheckView, Description, EventView, LineView, MasterView, StuckOutputView, WhyView, WorkerList,
+    WorkerView,
 };
 use hsu_logs::query::{Extent, Line};
+use hsu_model::health::{CheckStatus, Verdict};
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::process::ProcessKey;
@@ -150,6 +152,7 @@ impl Answers {
             pid_file,
             collected: collected(&spec.unit),
             limits: crate::limits::limits(&*self.control, spec),
+            checks: checks(entry),
             events: self.events_of(&spec.id, RECENT),
         }
     }
@@ -181,6 +184,7 @@ impl Answers {
         }
         chain.extend(story::of_a_kill(&events, worker.last_exit.as_ref(), grace(entry)));
         chain.extend(story::of_limits(&events, worker.run));
+        chain.extend(of_health(entry));
         let decided = |event: &&EventView| {
             matches!(event.kind.as_str(), "restart_scheduled" | "restart_refused" | "spawn_failed")
         };
@@ -236,6 +240,36 @@ fn stuck_view(stuck: &StuckOutput) -> StuckOutputView {
     }
 }
 
+/// The checks of a worker.
+fn checks(entry: &Entry) -> Vec<CheckView> {
+    let health = entry.status.health.as_ref();
+    health.map_or_else(Vec::new, |health| health.checks.iter().map(CheckView::from).collect())
+}
+
+/// How a worker is, and each check that says otherwise than it should.
+fn of_health(entry: &Entry) -> Vec<String> {
+    let Some(health) = entry.status.health.as_ref() else { return Vec::new() };
+    if entry.status.state != WorkerState::Running {
+        return Vec::new();
+    }
+    let ready = if entry.status.ready { "ready" } else { "not ready" };
+    let mut chain = vec![format!("it is {} and {ready}", health.condition.as_str())];
+    let is_bad = |check: &&CheckStatus| check.verdict != Verdict::Passing || check.failures > 0;
+    chain.extend(health.checks.iter().filter(is_bad).map(|check| {
+        let duties: Vec<_> = check.duties.iter().map(|duty| duty.as_str()).collect();
+        let note = check.last.as_ref().map_or("no result yet", |look| look.note.as_str());
+        let (name, verdict) = (&check.name, check.verdict.as_str());
+        match check.failures {
+            0 => format!("check {name} ({}) is {verdict}: {note}", duties.join(", ")),
+            times => {
+                let duties = duties.join(", ");
+                format!("check {name} ({duties}) is {verdict}, failed {times} times: {note}")
+            }
+        }
+    }));
+    chain
+}
+
 /// How long a worker may take to end.
 fn grace(entry: &Entry) -> Duration {
     match &entry.spec.unit {
@@ -283,6 +317,7 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
             format!("its process is looked for again; `hsu-master-cli start {id}` looks now")
         }
         WorkerState::Starting => "the keeper is starting it".to_owned(),
+        WorkerState::Running if !worker.ready => "it is not ready until its checks pass".to_owned(),
         WorkerState::Running => "nothing is pending".to_owned(),
         WorkerState::Stopping => "it is killed when its grace period is over".to_owned(),
     }

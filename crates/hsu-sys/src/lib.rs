@@ -6,6 +6,7 @@
 //! elsewhere a function that cannot do its job says so.
 #![cfg_attr(unix, expect(unsafe_code, reason = "it speaks with the kernel"))]
 
+pub mod brief;
 pub mod census;
 pub mod clock;
 pub mod datagram;

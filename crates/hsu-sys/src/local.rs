@@ -7,4 +7,6 @@ mod os;
 #[path = "local/elsewhere.rs"]
 mod os;
 
-pub use os::{AsyncListener, AsyncStream, LocalListener, LocalStream, own_uid, owner};
+pub use os::{
+    AsyncListener, AsyncStream, LocalListener, LocalStream, connect_async, own_uid, owner,
+};

@@ -13,11 +13,13 @@ use hsu_model::process::ProcessKey;
 
 use crate::process::ProcessHandle;
 
+mod cell;
 mod cgroup;
 mod family;
 pub(crate) mod fuzzing;
 pub(crate) mod hierarchy;
 
+pub use cell::{Cell, Cells};
 use cgroup::Cgroups;
 pub use cgroup::{Birthplaces, Enclosure};
 use family::{Family, Found, Member};

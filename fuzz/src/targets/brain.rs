@@ -139,6 +139,7 @@ impl Life {
                 assert!(self.ended.contains(&run), "{run} has not ended");
             }
             Effect::KillTree { .. }
+            | Effect::Check { .. }
             | Effect::Reply { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }

@@ -69,6 +69,7 @@ fn spec(id: &str) -> Arc<WorkerSpec> {
 /// A worker that runs, and whose run before was killed.
 pub(crate) fn running(id: &str) -> WorkerStatus {
     WorkerStatus {
+        health: None,
         id: WorkerId::new(id).unwrap(),
         enabled: true,
         desired: Desired::Running,

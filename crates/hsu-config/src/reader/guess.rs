@@ -70,6 +70,7 @@ fn home_below(name: &str, shape: Shape, path: String) -> Option<String> {
         Shape::List(item) => home_below(name, item(), format!("{path}[]")),
         Shape::Named(item) => home_below(name, item(), format!("{path}.NAME")),
         Shape::Either(_, full) => home_below(name, full(), path),
-        Shape::Value(_) | Shape::Words(_) => None,
+        // Its keys were looked at around it.
+        Shape::Nested(_) | Shape::Value(_) | Shape::Words(_) => None,
     }
 }

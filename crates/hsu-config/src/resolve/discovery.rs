@@ -30,7 +30,7 @@ pub(super) fn unmanaged(
     place: Place,
     context: &mut Context<'_>,
 ) -> Option<Unmanaged> {
-    super::checks::health(unit.health_check.as_deref(), context);
+    super::health::resolve(unit.health_check.as_deref(), unit.health.as_deref(), context);
     let rights = rights(unit.control.as_deref().map(|control| &control.value), context);
     let written = unit.discovery.as_deref();
     let written = required("discovery", written, &unit.refused, place, context)?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use hsu_model::execution::Stop;
+use hsu_model::health::Health;
 use hsu_model::id::WorkerId;
 use hsu_model::notify::Notify;
 use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec};
@@ -11,7 +12,7 @@ use super::execution::Program;
 use super::folders::{self, Folders, Missing};
 use super::logs::Collection;
 use super::{
-    Context, checks, discovery, execution, limits, logs, master, notify, one_of, restart, signal,
+    Context, discovery, execution, health, limits, logs, master, notify, one_of, restart, signal,
 };
 use crate::findings::{At, Place, shown};
 use crate::schema::execution::ProcessFile;
@@ -161,7 +162,7 @@ fn one(
         Some(WorkerType::Managed) => {
             let unit = required("unit", unit, &worker.refused, place, context)?;
             let made = managed(&name, worker, unit, common, context);
-            made.map(|(metadata, managed)| (metadata, Resolved::Managed(managed)))
+            made.map(|(metadata, managed, health)| (metadata, Resolved::Managed(managed), health))
         }
         Some(WorkerType::Integrated) => {
             not_created("integrated", kind, unit, context);
@@ -177,12 +178,13 @@ fn one(
         }
         None => None,
     };
-    let (metadata, unit) = resolved?;
+    let (metadata, unit, health) = resolved?;
     Some(WorkerSpec {
         id: id?,
         enabled: worker.enabled.as_deref().is_none_or(|enabled| enabled.value),
         profile: worker.profile_type.as_deref().map_or(Profile::Default, |profile| profile.value.0),
         metadata,
+        health,
         unit,
     })
 }
@@ -242,12 +244,13 @@ fn managed(
     unit: &At<Unit>,
     common: &Common<'_>,
     context: &mut Context<'_>,
-) -> Option<(Metadata, Managed)> {
+) -> Option<(Metadata, Managed, Health)> {
     let Some(section) = unit.value.managed.as_deref() else {
         return flat(id, worker, unit, common, context);
     };
     let section = &section.value;
-    checks::health(section.health_check.as_deref(), context);
+    let health =
+        health::resolve(section.health_check.as_deref(), section.health.as_deref(), context);
     let control = section.control.as_deref().map(|control| &control.value);
     let in_control = control.and_then(|control| control.execution.as_deref());
     let execution = one_of("execution", in_control, section.execution.as_deref(), context);
@@ -286,7 +289,7 @@ fn managed(
         logs,
         execution,
     };
-    Some((metadata(id, section.metadata.as_deref()), managed))
+    Some((metadata(id, section.metadata.as_deref()), managed, health))
 }
 
 /// A worker that somebody else starts.
@@ -294,12 +297,13 @@ fn unmanaged(
     id: &WorkerId,
     unit: &At<Unit>,
     context: &mut Context<'_>,
-) -> Option<(Metadata, Resolved)> {
+) -> Option<(Metadata, Resolved, Health)> {
     let refused = &unit.value.refused;
     let section = unit.value.unmanaged.as_deref();
     let section = required("unmanaged", section, refused, unit.place, context)?;
     let resolved = discovery::unmanaged(&section.value, section.place, context)?;
-    Some((metadata(id, section.value.metadata.as_deref()), Resolved::Unmanaged(resolved)))
+    let metadata = metadata(id, section.value.metadata.as_deref());
+    Some((metadata, Resolved::Unmanaged(resolved), Health::default()))
 }
 
 /// A worker that somebody else starts, and nothing says how it is found.
@@ -333,9 +337,10 @@ fn flat(
     unit: &At<Unit>,
     common: &Common<'_>,
     context: &mut Context<'_>,
-) -> Option<(Metadata, Managed)> {
+) -> Option<(Metadata, Managed, Health)> {
     let section = &unit.value;
-    checks::flat_health(section.health_check.as_deref(), context);
+    let options = section.health_check_run_options.as_deref();
+    let health = health::resolve_flat(section.health_check.as_deref(), options, context);
     let refused = section.refused.iter().any(|field| matches!(*field, "managed" | "control"));
     let Some(control) = section.control.as_deref() else {
         if !refused {
@@ -376,7 +381,7 @@ fn flat(
         logs,
         execution,
     };
-    Some((metadata(id, section.metadata.as_deref()), managed))
+    Some((metadata(id, section.metadata.as_deref()), managed, health))
 }
 
 /// An integrated worker is a managed one with more; everything of it is checked.
@@ -393,8 +398,9 @@ fn integrated(
         }
         return;
     };
-    checks::health(section.value.health_check.as_deref(), context);
-    checks::run_options(section.value.health_check_run_options.as_deref(), context);
+    let check = section.value.health_check.as_deref();
+    health::resolve(check, section.value.health.as_deref(), context);
+    health::rhythm_is_sound(section.value.health_check_run_options.as_deref(), context);
     let refused = &section.value.refused;
     let control = section.value.control.as_deref();
     let Some(control) = required("control", control, refused, section.place, context) else {

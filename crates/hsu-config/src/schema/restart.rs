@@ -6,9 +6,6 @@ use std::time::Duration;
 use crate::schema::section;
 use crate::schema::types::{Count, Factor, Jitter, Limit, Named, words};
 
-/// Where health checks are not built, nothing acts on them.
-const NO_CHECKS: &str = "nothing checks the health of a worker yet";
-
 const ONE_POLICY: &str = "write `restart_policy` in `control`; one policy holds for every cause";
 
 /// A restart policy as it is written.
@@ -30,7 +27,6 @@ section! {
             means: "After an exit.",
         }
         health_failures: Context {
-            later: NO_CHECKS,
             default: "as `default`",
             means: "After failed health checks.",
         }

@@ -8,7 +8,7 @@ use crate::schema::execution::{Execution, ProcessFile, Signal};
 use crate::schema::flat::{
     FlatControl, FlatHealth, FlatLimits, FlatLogging, FlatRestart, FlatRunOptions,
 };
-use crate::schema::health::{HealthCheck, RunOptions};
+use crate::schema::health::{HealthCheck, HealthLists, RunOptions};
 use crate::schema::limits::Limits;
 use crate::schema::logs::WorkerLogs;
 use crate::schema::notify::{Notify, Socket};
@@ -16,8 +16,7 @@ use crate::schema::restart::{ContextAware, LegacyRestart, Policy};
 use crate::schema::section;
 use crate::schema::types::{Filled, Named};
 
-const NO_HEALTH: &str =
-    "it is checked and then left alone; only the exit of a process decides about restarts";
+const NO_HEALTH: &str = "it is checked and then left alone; only the end of the process is seen";
 const FLAT: &str =
     "write `unit.managed` with `control.execution`, `control.restart_policy` and so on";
 const MOVED: &str = "write it in `control`";
@@ -55,12 +54,10 @@ section! {
         }
         health_check: FlatHealth {
             old: FLAT,
-            later: NO_HEALTH,
             means: "Flat form: how to check it.",
         }
         health_check_run_options: FlatRunOptions {
             old: FLAT,
-            later: NO_HEALTH,
             means: "Flat form: when to check it.",
         }
         resource_limits: FlatLimits {
@@ -75,7 +72,8 @@ section! {
     ManagedUnit {
         metadata: Metadata { means: "Texts for people." }
         control: Control { default: "required", means: "How it is started, restarted and stopped." }
-        health_check: HealthCheck { later: NO_HEALTH, means: "How to tell that it works." }
+        health_check: HealthCheck { means: "How to tell that it works: ready while it passes, restarted when it fails." }
+        health: HealthLists { means: "The same in parts: what tells that it has come up, is ready, is alive." }
         execution: Execution { old: MOVED, means: "As `control.execution`." }
         restart: LegacyRestart { old: MOVED, means: "As `control.restart`." }
         limits: Limits { old: MOVED, means: "As `control.limits`." }
@@ -89,6 +87,7 @@ section! {
         control: Control { default: "required", means: "As `managed.control`." }
         health_check_run_options: RunOptions { means: "When to check it; how is known." }
         health_check: HealthCheck { means: "As `managed.health_check`." }
+        health: HealthLists { means: "As `managed.health`." }
     }
 }
 
@@ -99,6 +98,7 @@ section! {
         discovery: Discovery { default: "required", means: "How to find it." }
         control: SystemControl { means: "What we may do to it." }
         health_check: HealthCheck { later: NO_HEALTH, means: "As `managed.health_check`." }
+        health: HealthLists { later: NO_HEALTH, means: "As `managed.health`." }
     }
 }
 

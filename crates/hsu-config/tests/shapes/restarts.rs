@@ -85,12 +85,10 @@ fn aware() -> Vec<Shape> {
             "(3600s, 0.2)",
         ),
         own("default: { jitter: 0 }", |f| debug(managed(f).restart.default.jitter), "0.0"),
-        older(
-            Aware,
+        own(
             "health_failures: { max_retries: 1 }",
             |f| cause(managed(f).restart.health_failures),
             "1 5s 1.5",
-            &["`health_failures` is not built yet"],
         ),
         built(
             Aware,
@@ -171,11 +169,7 @@ fn older_restarts() -> Vec<Shape> {
     let section = &["`restart` is an old form"][..];
     let text = "restart: { policy: always, max_retries: 4, retry_delay: 1s, backoff_rate: 2 }";
     let fleet = "restart_circuit_breaker: { default: { policy: always, max_retries: 6 }, health_failures: { max_retries: 9 }, startup_grace_period: 10m }";
-    let fleet_warns = &[
-        "`restart_circuit_breaker` is an old form",
-        "`policy` is an old form",
-        "`health_failures` is not built yet",
-    ][..];
+    let fleet_warns = &["`restart_circuit_breaker` is an old form", "`policy` is an old form"][..];
     vec![
         older(At::Control, text, |f| cause(managed(f).restart.default), "4 1s 2", section),
         older(At::Control, text, |f| debug(managed(f).restart.policy), "Always", section),

@@ -219,12 +219,11 @@ fn executions() -> Vec<Shape> {
             "/bin/w",
             &["`command` is an old spelling of `executable_path`"],
         ),
-        older(
+        built(
             Managed,
             "metadata: { name: n }, health_check: { type: process }",
             |f| f.workers[0].metadata.name.clone(),
             "n",
-            &["`health_check` is not built yet"],
         ),
         own(
             "executable_path: w, args: [--port, 80, no]",

@@ -283,7 +283,7 @@ impl Watched {
             return;
         }
         let reason = match cause {
-            Cause::Health(_) => Reason::Unhealthy,
+            Cause::Health(_) => Reason::Unhealthy("its health checks failed".into()),
             Cause::Resource(_) | Cause::Exit => Reason::OverLimit,
         };
         let refused = match self.rights() {

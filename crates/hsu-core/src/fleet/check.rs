@@ -47,6 +47,7 @@ impl Fleet {
             let waits = worker.run().is_some() || !self.settled;
             demand(worker.pending.is_none() || waits, "L3: a command waits for something")?;
             demand(worker.history.len() <= crate::worker::HISTORY, "I20: the history is bounded")?;
+            demand(worker.monitor.is_sound(), "I17: one question of a check at a time")?;
             let due = worker.deadline();
             let filed = due.is_none_or(|due| self.deadlines.contains(&(due, id.clone())));
             demand(filed, "L1: every rest has an armed deadline")?;

@@ -66,6 +66,7 @@ impl Fleet {
             now,
             entropy,
             limiter: &mut self.limiter,
+            looks: &mut self.looks,
             next_run: &mut self.next_run,
             phase,
             actor,

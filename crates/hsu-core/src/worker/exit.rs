@@ -261,6 +261,10 @@ impl Worker {
 
     /// A rest, a stable run, a trial or a stop is due.
     pub(crate) fn on_due(&mut self, context: &mut Context<'_>) {
+        self.look(context);
+        if self.own_deadline().is_none_or(|due| due > context.now.tick) {
+            return;
+        }
         let waits = matches!(self.state, State::BackingOff { .. } | State::Tripped);
         if waits && context.phase.is_end() {
             // The next master goes on from the record.
@@ -278,6 +282,8 @@ impl Worker {
             {
                 self.notice_silence(context);
             }
+            // A run that does not do its job is not forgiven for what came before it.
+            State::Running(_) if !self.monitor.is_ready() => self.await_stability(context),
             State::Running(_) => {
                 self.attempts = 0;
                 self.set_breaker(context, Breaker::Closed);
@@ -323,8 +329,23 @@ impl Worker {
         }
     }
 
-    /// Health checks failed or a limit was exceeded: restart it, unless it has just started.
+    /// Health checks failed or a limit was exceeded.
     pub(crate) fn on_finding(&mut self, context: &mut Context<'_>, run: RunId, cause: Cause) {
+        let reason = match cause {
+            Cause::Health(_) => Reason::Unhealthy("its health checks failed".into()),
+            Cause::Resource(_) | Cause::Exit => Reason::OverLimit,
+        };
+        self.restart_for(context, run, cause, reason);
+    }
+
+    /// Restarts it for something that was found, unless it has just started.
+    pub(super) fn restart_for(
+        &mut self,
+        context: &mut Context<'_>,
+        run: RunId,
+        cause: Cause,
+        reason: Reason,
+    ) {
         let State::Running(running) = &self.state else {
             return;
         };
@@ -333,10 +354,6 @@ impl Worker {
         if running.run != run || in_grace || context.phase.is_end() {
             return;
         }
-        let reason = match cause {
-            Cause::Health(_) => Reason::Unhealthy,
-            Cause::Resource(_) | Cause::Exit => Reason::OverLimit,
-        };
         self.begin_stop(context, Then::Decide(cause), reason);
     }
 }

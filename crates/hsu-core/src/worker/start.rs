@@ -109,6 +109,8 @@ impl Worker {
             self.restart().filter(|_| has_past).map(|restart| started.0.after(restart.reset_after));
         let running = Running { run, process, started, stable_at };
         self.begin_listening(run, context.now.tick);
+        let (now, entropy) = (context.now.tick, context.entropy);
+        self.monitor.begin(&self.spec.health, run, started.0, now, entropy);
         self.enter(context, State::Running(running), reason);
     }
 

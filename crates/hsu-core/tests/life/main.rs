@@ -3,6 +3,7 @@
 mod breaker;
 mod commands;
 mod edges;
+mod health;
 mod liars;
 mod masters;
 mod restarts;

@@ -69,6 +69,8 @@ pub(crate) struct World {
     next_ticket: u64,
     /// What this master was told by the keeper.
     heard: Vec<Input>,
+    /// Looks that were asked for and not taken.
+    pub(crate) looks: std::collections::VecDeque<(RunId, usize, u64)>,
     /// Every input and its effects.
     pub(crate) transcript: Vec<(Tick, Input, Vec<Effect>)>,
 }
@@ -105,6 +107,7 @@ impl World {
             specs,
             next_ticket: 0,
             heard: Vec::new(),
+            looks: std::collections::VecDeque::new(),
             transcript: Vec::new(),
         };
         world.boot(Resume::Fresh);
@@ -194,6 +197,9 @@ impl World {
                     }
                 }
                 Effect::Forget { worker } => self.store.forget(worker),
+                Effect::Check { run, check, sequence, .. } => {
+                    self.looks.push_back((*run, *check, *sequence));
+                }
                 Effect::Acknowledge { .. } | Effect::Reply { .. } => {
                     self.store.hold(effect.clone());
                 }

@@ -102,6 +102,9 @@ impl Body {
                 let kill = Kill { worker, run, process, whole, is_enclosed };
                 self.chores.add(Chore::KillTree(kill));
             }
+            Effect::Check { worker, run, check, sequence } => {
+                self.look(worker, run, check, sequence);
+            }
             Effect::Reply { ticket, answer } => self.answer(ticket, answer),
             Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
             Effect::Persist { workers } => {
@@ -258,6 +261,7 @@ fn is_order(effect: &Effect) -> bool {
         | Effect::Release { .. }
         | Effect::Service { .. } => true,
         Effect::Reply { .. }
+        | Effect::Check { .. }
         | Effect::Event { .. }
         | Effect::Persist { .. }
         | Effect::Forget { .. }

@@ -78,6 +78,7 @@ impl Body {
             }
         }
         self.hear_warden(now);
+        self.hear_looks(now);
         self.release_durable();
     }
 

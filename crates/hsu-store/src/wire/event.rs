@@ -1,6 +1,7 @@
 //! Events as text.
 
 use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::health::{Condition, Verdict};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::severity::Severity;
 use hsu_model::time::WallTime;
@@ -61,6 +62,19 @@ enum KindText {
         run: u64,
         exit: ExitText,
         lasted: u64,
+    },
+    CheckChanged {
+        run: u64,
+        check: String,
+        to: String,
+        reason: String,
+    },
+    HealthChanged {
+        run: u64,
+        from: String,
+        to: String,
+        ready: bool,
+        reason: String,
     },
     RestartScheduled {
         attempt: u32,
@@ -193,6 +207,16 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::Killed { run } => KindText::Killed { run: run.0 },
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
         EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
+        EventKind::CheckChanged { run, check, to, reason } => {
+            KindText::CheckChanged { run: run.0, check, to: to.as_str().to_owned(), reason }
+        }
+        EventKind::HealthChanged { run, from, to, ready, reason } => KindText::HealthChanged {
+            run: run.0,
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            ready,
+            reason,
+        },
         EventKind::Commanded { verb } => KindText::Commanded { verb },
         EventKind::OutputStuck { output, reason } => KindText::OutputStuck { output, reason },
         EventKind::OutputFlows { output } => KindText::OutputFlows { output },
@@ -269,6 +293,16 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
         KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
+        KindText::CheckChanged { run, check, to, reason } => {
+            EventKind::CheckChanged { run: RunId(run), check, to: Verdict::from_word(&to)?, reason }
+        }
+        KindText::HealthChanged { run, from, to, ready, reason } => EventKind::HealthChanged {
+            run: RunId(run),
+            from: Condition::from_word(&from)?,
+            to: Condition::from_word(&to)?,
+            ready,
+            reason,
+        },
         KindText::Commanded { verb } => EventKind::Commanded { verb },
         KindText::OutputStuck { output, reason } => EventKind::OutputStuck { output, reason },
         KindText::OutputFlows { output } => EventKind::OutputFlows { output },

@@ -1,5 +1,6 @@
 //! Statuses as text: what a worker was after an event. What is as usual is left out.
 
+use hsu_model::health::{Condition, HealthStatus};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::status::{BreakerState, Desired, LastExit, ToldStatus, WorkerStatus};
@@ -26,6 +27,9 @@ struct StatusText {
     unwanted: bool,
     #[serde(default, skip_serializing_if = "is_false")]
     ready: bool,
+    /// The condition in a word; what each check said is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     run: Option<u64>,
     /// The PID, and the kernel's time of its start.
@@ -76,6 +80,7 @@ pub(crate) fn encode_status(moment: &Moment) -> String {
         disabled: !status.enabled,
         unwanted: status.desired == Desired::Stopped,
         ready: status.ready,
+        health: status.health.as_ref().map(|health| health.condition.as_str().to_owned()),
         run: status.run.map(|run| run.0),
         process: status.process.map(|process| (process.pid, process.started_at)),
         started: status.started_at.map(|(tick, wall)| (tick.0, wall.0)),
@@ -96,6 +101,10 @@ pub(crate) fn encode_status(moment: &Moment) -> String {
     serde_json::to_string(&text).unwrap_or_default()
 }
 
+fn condition(condition: Condition) -> HealthStatus {
+    HealthStatus { condition, checks: Vec::new() }
+}
+
 /// What a worker was, from text; none when it is no such text.
 pub(crate) fn decode_status(worker: WorkerId, sequence: u64, text: &str) -> Option<Moment> {
     if text == GONE {
@@ -114,6 +123,7 @@ pub(crate) fn decode_status(worker: WorkerId, sequence: u64, text: &str) -> Opti
         desired: if text.unwanted { Desired::Stopped } else { Desired::Running },
         state: state(&text.state)?,
         ready: text.ready,
+        health: text.health.as_deref().and_then(Condition::from_word).map(condition),
         run: text.run.map(RunId),
         process: text.process.map(|(pid, started_at)| ProcessKey { pid, started_at }),
         started_at: text.started.map(|(tick, wall)| (Tick(tick), WallTime(wall))),

@@ -1,6 +1,7 @@
 //! What is written is read back.
 
 use hsu_model::event::{Actor, Event, EventKind};
+use hsu_model::health::{Condition, Verdict};
 use hsu_model::id::WorkerId;
 use hsu_model::status::ToldPhase;
 
@@ -83,6 +84,14 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::Killed { run },
         EventKind::Survived { run, count: 2 },
         EventKind::Breaker { to: BreakerState::HalfOpen },
+        EventKind::CheckChanged { run, check: text(), to: Verdict::Failing, reason: text() },
+        EventKind::HealthChanged {
+            run,
+            from: Condition::Unknown,
+            to: Condition::Degraded,
+            ready: true,
+            reason: text(),
+        },
         EventKind::Commanded { verb: text() },
         EventKind::OutputStuck { output: text(), reason: text() },
         EventKind::OutputFlows { output: text() },

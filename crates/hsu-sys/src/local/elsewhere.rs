@@ -22,6 +22,14 @@ pub struct AsyncListener(Infallible);
 #[derive(Debug)]
 pub struct LocalStream(Infallible);
 
+/// Always refused here.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+pub async fn connect_async(_: &Path) -> io::Result<AsyncStream> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
 impl LocalListener {
     /// Always refused here.
     ///

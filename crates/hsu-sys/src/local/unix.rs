@@ -20,6 +20,14 @@ pub struct LocalListener(UnixListener);
 #[derive(Debug)]
 pub struct AsyncListener(tokio::net::UnixListener);
 
+/// Connects to a socket of anybody, inside an async runtime.
+///
+/// # Errors
+/// The kernel's.
+pub async fn connect_async(path: &Path) -> io::Result<AsyncStream> {
+    tokio::net::UnixStream::connect(path).await
+}
+
 impl LocalListener {
     /// Binds a path with mode 0660; a socket that is there belonged to an earlier master.
     ///

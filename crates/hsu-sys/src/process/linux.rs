@@ -149,16 +149,38 @@ struct PidfdInfo {
 
 const INFO_EXIT: u64 = 1 << 3;
 
-/// Reaps every child of this very process that has ended.
-///
-/// The master's only children are keepers that it started, whose status nobody waits for,
-/// and errands: while one is under way, its status is left to it, and what else has ended
-/// is reaped after it.
+/// Reaps the children of this very process that have ended and that nobody waits for:
+/// keepers that the master has started. While an errand is under way, its status is left
+/// to it, and what else has ended is reaped after it.
 pub fn reap_children() {
     if crate::errand::is_under_way() {
         return;
     }
-    let mut status = 0;
-    // SAFETY: the status outlives the call.
-    while unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } > 0 {}
+    // Somebody is starting a child, and comes here after it.
+    let Some(waited) = super::waited::present() else { return };
+    while let Some(pid) = first_ended() {
+        // Whoever waits for that one looks for the others afterwards.
+        if waited.contains(&pid) {
+            return;
+        }
+        let pid = libc::pid_t::try_from(pid).unwrap_or(-1);
+        let mut status = 0;
+        // SAFETY: the status outlives the call.
+        unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    }
+}
+
+/// A child that has ended and is not reaped.
+fn first_ended() -> Option<u32> {
+    // SAFETY: all zero is a valid value of this structure.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure outlives the call.
+    let done = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, how) };
+    if done < 0 {
+        return None;
+    }
+    // SAFETY: waitid has filled it in, or it is zero.
+    let pid = unsafe { info.si_pid() };
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
 }

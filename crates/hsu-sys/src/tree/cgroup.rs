@@ -47,9 +47,9 @@ impl Mechanism {
 
 /// The folder of a master's groups.
 #[derive(Clone, Debug)]
-struct Base {
+pub(super) struct Base {
     mechanism: Mechanism,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// The cgroups of this master's workers, or why there are none.
@@ -109,7 +109,7 @@ impl Cgroups {
 
     pub(super) fn describe(&self) -> String {
         match &self.base {
-            Ok(base) => format!("{} under {}", base.mechanism.as_str(), base.folder.display()),
+            Ok(base) => base.describe(),
             Err(reason) => format!("process group, session and environment mark ({reason})"),
         }
     }
@@ -219,9 +219,14 @@ impl Base {
         Ok(folder)
     }
 
+    /// How, and where.
+    pub(super) fn describe(&self) -> String {
+        format!("{} under {}", self.mechanism.as_str(), self.folder.display())
+    }
+
     /// Moves one process. A PID may have become another's at the very moment: then
     /// that one is put back to where we are, which is as good as where it was.
-    fn put(&self, folder: &Path, process: ProcessKey) -> io::Result<()> {
+    pub(super) fn put(&self, folder: &Path, process: ProcessKey) -> io::Result<()> {
         let hold = ProcessHandle::open(process)?;
         write(&folder.join("cgroup.procs"), process.pid)?;
         let is_ours = identify(process.pid).is_ok_and(|now| now == process);
@@ -233,7 +238,8 @@ impl Base {
         Ok(())
     }
 
-    fn kill(&self, folder: &Path) {
+    /// Kills everything in a group, as far as one attempt does.
+    pub(super) fn kill(&self, folder: &Path) {
         let (file, hold, go_on) = match self.mechanism {
             Mechanism::Kill => {
                 // Whatever this leaves is found by its mark.
@@ -287,7 +293,7 @@ fn is_empty(folder: &Path) -> bool {
     }
 }
 
-fn members(folder: &Path) -> Vec<Member> {
+pub(super) fn members(folder: &Path) -> Vec<Member> {
     let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     let processes = pids_in(&text).filter_map(|pid| Seen::look(pid).ok());
     processes.filter(|process| !process.has_ended()).map(|process| (&process).into()).collect()
@@ -299,7 +305,7 @@ pub(super) fn pids_in(text: &str) -> impl Iterator<Item = u32> + '_ {
     text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0)
 }
 
-fn find_base(name: &str) -> Result<Base, String> {
+pub(super) fn find_base(name: &str) -> Result<Base, String> {
     let read = |path| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
     let (mounts, own) = (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
     let found = Hierarchies::parse(&mounts, &own);

@@ -322,7 +322,7 @@ impl<'a> Mark<'a> {
 /// While children end, the kernel's list may lack one that lives: a list counts
 /// when it reads the same again.
 // Source: proc_pid_task_tid_children(5); needs CONFIG_PROC_CHILDREN.
-fn children_of(process: &Seen) -> Option<BTreeSet<u32>> {
+pub(super) fn children_of(process: &Seen) -> Option<BTreeSet<u32>> {
     let mut all = read_children_of(process)?;
     for _ in 1..MOST_READINGS {
         let again = read_children_of(process)?;

@@ -79,6 +79,13 @@ impl Worker {
         self
     }
 
+    /// One key of `managed`, such as `health_check`.
+    #[must_use]
+    pub fn managed(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.document["unit"]["managed"][key] = value.into();
+        self
+    }
+
     /// One key of the worker entry, such as `enabled` or `profile_type`.
     #[must_use]
     pub fn entry(mut self, key: &str, value: impl Into<Value>) -> Self {

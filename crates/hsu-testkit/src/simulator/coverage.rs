@@ -73,6 +73,7 @@ fn place(input: &Input) -> Option<usize> {
         | Input::AttachFailed { .. }
         | Input::Serviced { .. }
         | Input::Told { .. }
+        | Input::Checked { .. }
         | Input::Used { .. }
         | Input::OutOfMemory { .. }
         | Input::LimitFailed { .. } => return None,
@@ -105,6 +106,7 @@ impl Coverage {
             | Input::AttachFailed { .. }
             | Input::Serviced { .. }
             | Input::Told { .. }
+            | Input::Checked { .. }
             | Input::Used { .. }
             | Input::OutOfMemory { .. }
             | Input::LimitFailed { .. } => None,

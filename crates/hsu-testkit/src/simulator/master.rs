@@ -217,11 +217,12 @@ impl Master {
                 self.outgoing.push(ToKeeper::Acknowledge { run });
             }
             Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
-            // Of workers that somebody else starts, or that have limits; none is simulated.
+            // Of workers that somebody else starts, or that have limits or checks; none is simulated.
             Effect::Search { .. }
             | Effect::Attach { .. }
             | Effect::Release { .. }
             | Effect::Service { .. }
+            | Effect::Check { .. }
             | Effect::Measure { .. }
             | Effect::Throttle { .. }
             | Effect::Alert { .. } => {}

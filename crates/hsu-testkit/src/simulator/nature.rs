@@ -253,7 +253,8 @@ pub(crate) fn spec(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         logs: WorkerLogs::default(),
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
-    WorkerSpec { id, enabled: !chance.one_in(8), profile, metadata, unit }
+    let health = hsu_model::health::Health::default();
+    WorkerSpec { id, enabled: !chance.one_in(8), profile, metadata, health, unit }
 }
 
 /// How a configured worker is restarted.

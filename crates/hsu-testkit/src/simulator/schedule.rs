@@ -114,8 +114,9 @@ pub(crate) fn source(input: &Input) -> &'static str {
         | Input::Attached { .. }
         | Input::AttachFailed { .. }
         | Input::Serviced { .. } => "crates/hsu-core/tests/attachment",
-        // Nor are words of workers, and what they use.
+        // Nor are words of workers, looks at them, and what they use.
         Input::Told { .. }
+        | Input::Checked { .. }
         | Input::Used { .. }
         | Input::OutOfMemory { .. }
         | Input::LimitFailed { .. } => "crates/hsu-core/tests/life",

@@ -107,6 +107,7 @@ impl Keeper {
             Effect::Reply { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
+            | Effect::Check { .. }
             | Effect::Forget { .. }
             // No worker of this world is started by somebody else.
             | Effect::Search { .. }

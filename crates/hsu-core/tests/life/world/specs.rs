@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hsu_model::execution::{Execution, Stop, WorkingDirectory};
+use hsu_model::health::Health;
 use hsu_model::logs::WorkerLogs;
 use hsu_model::notify::Notify;
 use hsu_model::restart::{Breaker, Restart, RestartContext, RestartPolicy};
@@ -66,7 +67,7 @@ pub(crate) fn worker(name: &str, restart: Restart) -> WorkerSpec {
         limits: None,
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
-    WorkerSpec { id: id(name), enabled: true, profile, metadata, unit }
+    WorkerSpec { id: id(name), enabled: true, profile, metadata, health: Health::default(), unit }
 }
 
 /// A worker that is always restarted after 5 s.

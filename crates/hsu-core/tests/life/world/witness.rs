@@ -160,6 +160,7 @@ impl Witness {
                 | Effect::Measure { .. }
                 | Effect::Throttle { .. }
                 | Effect::Alert { .. }
+                | Effect::Check { .. }
                 | Effect::Acknowledge { .. } => {}
                 Effect::Search { .. }
                 | Effect::Attach { .. }

@@ -1,0 +1,105 @@
+//! Lines: whether the worker has written one, by a look at its spool.
+//!
+//! Each check reads on from where it was, so that a line is looked at once. A run
+//! that begins anew is read from its own beginning.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hsu_logs::query::{Follower, Line, Spools};
+use hsu_model::health::probe::{Log, Presence};
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::logs::Stream;
+
+use crate::look::{Looked, Seen, Tools, Trouble};
+use crate::pattern::shown;
+use crate::prober::Subject;
+
+/// Lines of a run that are read at its first look; a run that has written more before
+/// it is read from there on.
+const MOST_LINES: usize = 10_000;
+/// Batches of a follower that one look reads: each is a quarter of a MiB.
+const MOST_BATCHES: usize = 64;
+const BOTH: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+/// How far each check has read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    spools: Spools,
+    places: Mutex<HashMap<(WorkerId, Log), Place>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    run: RunId,
+    follower: Follower,
+    /// When the latest line that matched was seen, and its beginning.
+    found: Option<(Instant, String)>,
+}
+
+impl Reading {
+    pub(crate) fn new(spools: Spools) -> Self {
+        Self { spools, places: Mutex::new(HashMap::new()) }
+    }
+
+    /// Takes the place of a check, so that reading holds no lock.
+    fn take(&self, key: &(WorkerId, Log)) -> Option<Place> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+
+    fn give_back(&self, key: (WorkerId, Log), place: Place) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(key, place);
+    }
+}
+
+pub(crate) async fn look(tools: &Arc<Tools>, wanted: &Log, subject: &Subject) -> Looked {
+    let (tools, wanted, subject) = (Arc::clone(tools), wanted.clone(), subject.clone());
+    let reading = tokio::task::spawn_blocking(move || inspect(&tools, &wanted, &subject));
+    reading.await.unwrap_or_else(|error| Err(Trouble::Unable(error.to_string())))
+}
+
+fn inspect(tools: &Tools, wanted: &Log, subject: &Subject) -> Looked {
+    let regex = tools.patterns.get(&wanted.pattern)?;
+    let unable = |error: hsu_logs::LogError| Trouble::Unable(format!("its output: {error}"));
+    let key = (subject.worker.clone(), wanted.clone());
+    let own = |line: &Line| line.run.is_none_or(|run| run == subject.run);
+    let known = tools.lines.take(&key).filter(|place| place.run == subject.run);
+    let (mut place, first) = match known {
+        Some(place) => (place, Vec::new()),
+        None => {
+            let streams = wanted.stream.as_ref().map_or(&BOTH[..], std::slice::from_ref);
+            let since = Some(subject.started);
+            let followed = tools.lines.spools.follow(&subject.worker, streams, MOST_LINES, since);
+            let (lines, follower) = followed.map_err(unable)?;
+            (Place { run: subject.run, follower, found: None }, lines)
+        }
+    };
+    let mut lines = first;
+    for _ in 0..MOST_BATCHES {
+        let matching = lines.iter().rev().find(|line| own(line) && regex.is_match(&line.bytes));
+        if let Some(line) = matching {
+            place.found = Some((Instant::now(), shown(&line.bytes)));
+        }
+        lines = place.follower.next_batch().map_err(unable)?;
+        if lines.is_empty() {
+            break;
+        }
+    }
+    let looked = judge(wanted, place.found.as_ref());
+    tools.lines.give_back(key, place);
+    looked
+}
+
+fn judge(wanted: &Log, found: Option<&(Instant, String)>) -> Looked {
+    let counts = |(at, _): &&(Instant, String)| {
+        wanted.lasting.is_none_or(|lasting: Duration| at.elapsed() <= lasting)
+    };
+    let pattern = &wanted.pattern.0;
+    match (wanted.presence, found.filter(counts)) {
+        (Presence::Present, Some((_, line))) => Ok(Seen::note(format!("it wrote {line}"))),
+        (Presence::Present, None) => Err(Trouble::Bad(format!("no line matches `{pattern}`"))),
+        (Presence::Absent, Some((_, line))) => Err(Trouble::Bad(format!("it wrote {line}"))),
+        (Presence::Absent, None) => Ok(Seen::note(format!("no line matches `{pattern}`"))),
+    }
+}

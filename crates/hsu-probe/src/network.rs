@@ -1,0 +1,162 @@
+//! The network: names, addresses, connections.
+//!
+//! No proxy is asked and no variable of the environment is read. A name is resolved
+//! once for each look; see [`crate::address`] for where a look may go.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use hsu_model::health::probe::{Endpoint, Place, Reach, Tls};
+use hsu_sys::local::connect_async;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::address::refusal;
+use crate::connection::{Connection, Plain};
+use crate::look::{Trouble, trouble};
+use crate::tls::Tlses;
+
+/// Addresses of one name that are tried.
+const MOST_TRIED: usize = 4;
+/// How long one address of several may take.
+const EACH: Duration = Duration::from_secs(2);
+/// Names that are looked up at once. Each takes a thread, for as long as the resolver takes.
+const LOOKUPS: usize = 16;
+
+/// What connects.
+#[derive(Debug)]
+pub(crate) struct Network {
+    lookups: Semaphore,
+    pub(crate) tls: Tlses,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self { lookups: Semaphore::new(LOOKUPS), tls: Tlses::default() }
+    }
+
+    /// Connects, protected when the endpoint says so; `protocols` are offered by ALPN.
+    pub(crate) async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        protocols: &[&[u8]],
+    ) -> Result<Connection, Trouble> {
+        let (plain, peer) = self.connect_plain(&endpoint.place).await?;
+        match &endpoint.tls {
+            None => Ok(Connection::plain(plain, peer)),
+            Some(tls) => self.protect_with(plain, peer, endpoint, tls, protocols).await,
+        }
+    }
+
+    /// Protects what began in the open.
+    pub(crate) async fn protect(
+        &self,
+        plain: Plain,
+        peer: String,
+        endpoint: &Endpoint,
+        tls: &Tls,
+    ) -> Result<Connection, Trouble> {
+        self.protect_with(plain, peer, endpoint, tls, &[]).await
+    }
+
+    async fn protect_with(
+        &self,
+        plain: Plain,
+        peer: String,
+        endpoint: &Endpoint,
+        tls: &Tls,
+        protocols: &[&[u8]],
+    ) -> Result<Connection, Trouble> {
+        let host = match &endpoint.place {
+            Place::Port { host, .. } => host.as_str(),
+            Place::Socket(_) => "localhost",
+        };
+        let stream = self.tls.protect(plain, tls, host, protocols).await?;
+        Ok(Connection::tls(stream, peer))
+    }
+
+    /// Connects in the open.
+    pub(crate) async fn connect_plain(&self, place: &Place) -> Result<(Plain, String), Trouble> {
+        match place {
+            Place::Port { host, port, reach } => self.connect_port(host, *port, *reach).await,
+            Place::Socket(path) => {
+                let stream = connect_async(Path::new(path)).await;
+                let stream = stream.map_err(|error| trouble(path, &error))?;
+                Ok((Plain::Local(stream), path.clone()))
+            }
+        }
+    }
+
+    async fn connect_port(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<(Plain, String), Trouble> {
+        let addresses = self.addresses(host, port, reach).await?;
+        let is_one = addresses.len() == 1;
+        let mut last = Trouble::Bad(format!("{host} has no address"));
+        for address in addresses.into_iter().take(MOST_TRIED) {
+            let connecting = TcpStream::connect(address);
+            let connected = match is_one {
+                true => connecting.await,
+                false => match tokio::time::timeout(EACH, connecting).await {
+                    Ok(connected) => connected,
+                    Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+                },
+            };
+            match connected {
+                Ok(stream) => {
+                    // A question is short, and its end is not waited for.
+                    drop(stream.set_nodelay(true));
+                    return Ok((Plain::Tcp(stream), address.to_string()));
+                }
+                Err(error) => last = trouble(&address.to_string(), &error),
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses of a host that a look may reach.
+    pub(crate) async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<Vec<SocketAddr>, Trouble> {
+        let all = self.resolve(host, port).await?;
+        let mut refused = None;
+        let mut allowed = Vec::with_capacity(all.len());
+        for address in all {
+            match refusal(address.ip(), reach) {
+                None => allowed.push(address),
+                Some(why) => refused = Some((address.ip(), why)),
+            }
+        }
+        match refused {
+            Some((address, why)) if allowed.is_empty() => Err(Trouble::Bad(format!(
+                "{address} is refused: {why} (hint: `allow_link_local: true` reaches it)"
+            ))),
+            Some(_) | None => Ok(allowed),
+        }
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        // Source: RFC 6761, section 6.3.
+        if bare.eq_ignore_ascii_case("localhost") {
+            let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            return Ok(both.map(|address| SocketAddr::new(address, port)).into());
+        }
+        let _turn = self.lookups.acquire().await;
+        let found = tokio::net::lookup_host((bare, port)).await;
+        match found {
+            Ok(found) => Ok(found.take(MOST_TRIED * 4).collect()),
+            Err(error) => Err(Trouble::Bad(format!("cannot resolve {bare}: {error}"))),
+        }
+    }
+}

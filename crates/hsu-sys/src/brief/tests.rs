@@ -1,0 +1,103 @@
+//! Programs that answer, hang, flood and leave families.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::tree::Cells;
+
+fn shell(script: &str, timeout: Duration) -> Brief {
+    Brief {
+        program: "/bin/sh".into(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        folder: None,
+        identity: None,
+        input: None,
+        timeout,
+        keep: 1024,
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn answer(script: &str, timeout: Duration) -> Answer {
+    run(&shell(script, timeout), &Cell::none(), &|| true).expect("it starts")
+}
+
+/// A time to sleep that no other test run uses.
+fn own(seconds: &str) -> String {
+    format!("{seconds}.{}", std::process::id())
+}
+
+/// Whether somebody still runs `sleep` with this argument.
+fn sleeps(argument: &str) -> bool {
+    let folder = std::fs::read_dir("/proc").expect("a host").flatten();
+    let command = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline")).ok();
+    let wanted = format!("sleep\0{argument}\0");
+    folder.filter_map(command).any(|text| text == wanted.as_bytes())
+}
+
+#[test]
+fn what_it_says_and_how_it_ends_is_told() {
+    for (script, ending, output) in [
+        ("echo out; echo err >&2; exit 3", Ending::Code(3), "out\nerr\n"),
+        ("exit 126", Ending::Code(126), ""),
+        ("kill -9 $$", Ending::Signal(9), ""),
+    ] {
+        let answer = answer(script, LONG);
+        assert_eq!(answer.ending, ending, "{script}");
+        assert_eq!(String::from_utf8(answer.output).unwrap(), output);
+        assert!(answer.survivors.is_empty());
+    }
+}
+
+#[test]
+fn it_reads_what_it_is_given() {
+    let brief = Brief { args: vec![], input: Some(b"echo from $0\n".to_vec()), ..shell("", LONG) };
+    let answer = run(&brief, &Cell::none(), &|| true).unwrap();
+    assert_eq!(answer.output, b"from /bin/sh\n");
+}
+
+#[test]
+fn of_endless_output_only_the_beginning_is_kept_and_the_end_is_a_kill() {
+    let answer = answer("while :; do echo 0123456789; done", SHORT);
+    assert_eq!((answer.ending, answer.output.len()), (Ending::Overdue, 1024));
+}
+
+#[test]
+fn children_that_hold_its_output_neither_hold_it_up_nor_outlive_it() {
+    let begin = Instant::now();
+    let argument = own("7001");
+    let answer = answer(&format!("sleep {argument} & sleep {argument} & echo done"), LONG);
+    assert_eq!((answer.ending, answer.output.as_slice()), (Ending::Code(0), &b"done\n"[..]));
+    assert!(begin.elapsed() < LONG);
+    assert!(!sleeps(&argument));
+}
+
+#[test]
+fn at_its_timeout_a_whole_family_is_killed_even_in_sessions_of_its_own() {
+    let cells = Cells::detect(&format!("brief-test-{}", std::process::id()));
+    for (cell, argument) in [(Cell::none(), own("7002")), (cells.cell(1), own("7003"))] {
+        let script =
+            format!("setsid sleep {argument} & (setsid sleep {argument} &); sleep {argument}");
+        let answer = run(&shell(&script, SHORT), &cell, &|| true).unwrap();
+        assert_eq!(answer.ending, Ending::Overdue);
+        assert_eq!((answer.survivors, sleeps(&argument)), (vec![], false), "{argument}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_answer_that_is_not_wanted() {
+    let argument = own("7004");
+    let brief = shell(&format!("sleep {argument}"), LONG);
+    let answer = run(&brief, &Cell::none(), &|| false).unwrap();
+    assert_eq!(answer.ending, Ending::Unwanted);
+    assert!(!sleeps(&argument));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_an_error() {
+    let brief = Brief { program: "/nonexistent/program".into(), ..shell("", LONG) };
+    assert!(run(&brief, &Cell::none(), &|| true).is_err());
+}
