@@ -131,11 +131,13 @@ pub(crate) fn settle(pump: &mut Pump) -> Vec<u64> {
     turn_for(pump, Duration::from_millis(60))
 }
 
-/// Turns the pump for some time.
+/// Turns the pump for some time, and often enough on a host that gives us none of it.
 pub(crate) fn turn_for(pump: &mut Pump, time: Duration) -> Vec<u64> {
+    const TURNS: u32 = 8;
     let end = Instant::now() + time;
-    let mut drained = Vec::new();
-    while Instant::now() < end {
+    let (mut drained, mut turns) = (Vec::new(), 0);
+    while turns < TURNS || Instant::now() < end {
+        turns += 1;
         let turn = pump.turn(Some(Duration::from_millis(20))).unwrap();
         drained.extend(turn.drained.into_iter().map(|(run, _)| run.0));
     }
