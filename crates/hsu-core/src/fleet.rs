@@ -288,8 +288,9 @@ impl Fleet {
                 w.on_exited(c, run, exit, at, wall);
             });
         if !known {
-            // A worker that is not configured any more: nobody waits for it.
-            out.push(Effect::KillTree { worker, run, whole: true });
+            // A worker that is not configured any more: nobody waits for it. Another run of
+            // it may be found alive, and gets its grace.
+            out.push(Effect::KillTree { worker, run, whole: false });
             out.push(Effect::Acknowledge { run });
         }
     }

@@ -402,6 +402,17 @@ fn a_worker_that_was_stopped_and_whose_process_vanished_comes_to_rest() {
 }
 
 #[test]
+fn the_end_of_a_run_that_no_record_names_kills_no_other_run_of_its_worker() {
+    let mut world = World::unsettled(settings(), vec![plain("web")], Pace::Patient);
+    let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));
+    let exit = Input::Exited { worker, run, exit: ONE, at: Tick(2), wall: WallTime(2) };
+    let effects = world.step(exit);
+    let spares = |effect: &Effect| matches!(effect, Effect::KillTree { whole: false, .. });
+    assert!(effects.iter().any(spares), "{effects:?}");
+    assert!(effects.contains(&Effect::Acknowledge { run }));
+}
+
+#[test]
 fn a_start_under_way_that_no_record_names_is_met_and_ended() {
     let mut world = World::unsettled(settings(), vec![plain("web")], Pace::Patient);
     let (worker, run) = (id("ghost"), hsu_model::id::RunId(77));

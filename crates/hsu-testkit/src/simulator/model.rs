@@ -300,7 +300,9 @@ impl Model {
     ) -> Vec<WorkerState> {
         let is_accounted = glance.run.is_some_and(|run| is_over(glance, run));
         if glance.unsettled && !is_accounted && glance.state == S::Starting {
-            return vec![if wanted { self.begun() } else { S::Stopped }];
+            // One that is wanted when the master ends is begun by the next one.
+            let begun = [self.begun(), S::Registered];
+            return if wanted { begun.to_vec() } else { vec![S::Stopped, S::Registered] };
         }
         if glance.unsettled && (is_accounted || !wanted) {
             return vec![S::Stopping];
@@ -315,7 +317,8 @@ impl Model {
         }
         vec![match glance.state {
             S::Registered if wanted => self.begun(),
-            S::BackingOff | S::Tripped if !wanted => S::Stopped,
+            // What rests when the master ends goes on resting for the next one.
+            S::BackingOff | S::Tripped if !wanted && self.ending.is_none() => S::Stopped,
             other => other,
         }]
     }

@@ -555,6 +555,12 @@ impl World {
         let Some(mode) = master.ending else {
             return;
         };
+        // The thread for chores ends when it has done them all.
+        for kill in std::mem::take(&mut master.kills) {
+            let known = self.nature.ids.iter().position(|known| *known == kill.worker);
+            let worker = known.unwrap_or(self.nature.ids.len());
+            self.os.kill_tree(worker, kill.run, kill.whole, false);
+        }
         master.outgoing.push(ToKeeper::Goodbye { mode });
         let life = Some((mode == GoodbyeMode::Stop, BootId::default()));
         master.backlog.push(Batch { life, ..Batch::default() });

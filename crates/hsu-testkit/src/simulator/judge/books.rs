@@ -59,7 +59,9 @@ impl Judge {
                 Some(Row::Stone) | None => true,
             }
         });
-        let is_accounted = file.accounted(run) > 0 || in_record;
+        // Of a worker that nobody configures any more nothing is kept.
+        let is_departed = self.specs.get(self.fate_of(run).worker).is_none_or(Option::is_none);
+        let is_accounted = file.accounted(run) > 0 || in_record || is_departed;
         if is_configured && !is_accounted && !self.is_lost {
             self.object("I3", || format!("the exit of {run} is forgotten and not accounted"));
         }
