@@ -43,6 +43,7 @@ const NEEDED: &[Needed] = &[
     },
     Needed { package: "python3", reason: "two owners of one port", service: None },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },
+    Needed { package: "mariadb-server", reason: "health checks", service: Some("mariadb") },
 ];
 
 /// Where Debian asks whether a service may be started.
