@@ -54,8 +54,13 @@ pub fn hold(process: ProcessKey, program: ProgramId) -> Result<ProcessHandle, Ho
     if own != 0 && own != owner {
         return Err(HoldError::Foreign { pid, owner, own });
     }
-    // What may not be seen now was not seen by the search either.
-    let present = census::program(pid).unwrap_or_default();
+    let present = match census::program(pid) {
+        Ok(program) => program,
+        // It has let go of its memory, and is about to be gone.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(HoldError::Gone),
+        // What may not be seen now was not seen by the search either.
+        Err(_) => ProgramId::default(),
+    };
     if handle.has_exited() {
         return Err(HoldError::Gone);
     }

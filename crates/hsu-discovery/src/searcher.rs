@@ -16,8 +16,10 @@ use crate::kin::Kin;
 use crate::query::{Query, Scope};
 use crate::strategy::{InvalidPattern, Scene};
 
-/// Until this age a process is looked at in each pass: between its start and the start
-/// of its program it looks like its parent.
+/// Until this age a process is looked at closely in each pass: between its start and the
+/// start of its program it looks like its parent, and then it has the name of its program
+/// for a moment before it has its command line.
+// Source: linux fs/exec.c, begin_new_exec; fs/binfmt_elf.c, load_elf_binary.
 const YOUNG: Duration = Duration::from_secs(5);
 /// After so many quiet passes everybody is looked at again: a program may have started
 /// another one in its own place long after its start.
@@ -155,8 +157,9 @@ impl Searcher {
         for pid in &pids {
             if let Ok(Some(face)) = census::face(*pid) {
                 let age = uptime.saturating_sub(census::started_after(face.process));
-                self.young |= age < YOUNG;
-                self.meet(face, is_first);
+                let is_young = age < YOUNG;
+                self.young |= is_young;
+                self.meet(face, is_first || is_young);
             }
         }
         self.pids = pids;
@@ -171,8 +174,8 @@ impl Searcher {
         });
     }
 
-    /// Looks closely at a process that is not known as it is.
-    fn meet(&mut self, face: Face, is_first: bool) {
+    /// Looks closely at a process that is not known as it is, or that may not stay so.
+    fn meet(&mut self, face: Face, again: bool) {
         let round = self.round;
         let before = self.known.get_mut(&face.process.pid);
         let is_same = before.is_some_and(|known| {
@@ -188,7 +191,7 @@ impl Searcher {
             }
             false
         });
-        if is_same && !is_first {
+        if is_same && !again {
             return;
         }
         self.queries.values_mut().for_each(|query| query.evaluate(&face));

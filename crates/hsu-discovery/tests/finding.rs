@@ -41,12 +41,21 @@ impl Drop for Started {
     }
 }
 
-pub(crate) fn start(command: &mut Command) -> Started {
+/// Starts a process and comes back in the moment in which its program begins.
+fn begin(command: &mut Command) -> Started {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     // Until its program begins it is a copy of this one.
     let own = hsu_sys::census::program(std::process::id()).unwrap();
     while hsu_sys::census::program(child.id()).is_ok_and(|program| program == own) {}
     Started(child)
+}
+
+pub(crate) fn start(command: &mut Command) -> Started {
+    let process = begin(command);
+    // It has its program for a moment before it has its command line.
+    let line = format!("/proc/{}/cmdline", process.pid());
+    while std::fs::read(&line).is_ok_and(|line| line.is_empty()) {}
+    process
 }
 
 /// Sleeps for a number of seconds that nobody else sleeps for.
@@ -219,6 +228,23 @@ fn what_is_not_valid_is_not_a_candidate_and_says_why() {
                 assert!(sighting.note.contains(says), "{}", sighting.note);
             }
         }
+    }
+}
+
+#[test]
+fn whoever_is_seen_while_its_program_begins_is_found_by_the_next_pass() {
+    let worker = WorkerId::new("web").unwrap();
+    let mut searcher = Searcher::new(Kin::default());
+    searcher.look_for(worker.clone(), &by(&[name("sleep", &["74002"])])).unwrap();
+    let mut pass = || found(&searcher.pass(std::slice::from_ref(&worker)).remove(0).1);
+    for _ in 0..50 {
+        let mut process = begin(Command::new("sleep").arg("74002"));
+        // Whatever this one sees of it.
+        pass();
+        let line = format!("/proc/{}/cmdline", process.pid());
+        while !std::fs::read(&line).unwrap().starts_with(b"sleep\0") {}
+        assert_eq!(pass(), [process.pid()].into());
+        process.end();
     }
 }
 
