@@ -7,7 +7,6 @@
 //! follows is `hsu-core`'s; what may be looked at is `hsu_model::health::probe`.
 
 mod address;
-mod base64;
 mod connection;
 mod database;
 mod exec;

@@ -4,11 +4,12 @@
 
 use std::num::NonZeroU32;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 
 use super::Trouble;
-use crate::base64;
 
 /// More rounds than this are a way to keep us busy.
 const MOST_ROUNDS: u32 = 1_000_000;
@@ -25,7 +26,7 @@ impl Scram {
         let mut random = [0; 18];
         let filled = SystemRandom::new().fill(&mut random);
         filled.map_err(|_| Trouble::Unable("there are no random numbers".to_owned()))?;
-        let nonce = base64::encode(&random);
+        let nonce = STANDARD.encode(random);
         let user = user.replace('=', "=3D").replace(',', "=2C");
         Ok(Self { first: format!("n={user},r={nonce}"), nonce })
     }
@@ -43,7 +44,7 @@ impl Scram {
             fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
         };
         let nonce = field("r").filter(|nonce| nonce.starts_with(&self.nonce)).ok_or_else(odd)?;
-        let salt = field("s").and_then(base64::decode).ok_or_else(odd)?;
+        let salt = field("s").and_then(|salt| STANDARD.decode(salt).ok()).ok_or_else(odd)?;
         let rounds = field("i").and_then(|rounds| rounds.parse::<u32>().ok()).ok_or_else(odd)?;
         let rounds = NonZeroU32::new(rounds).filter(|r| r.get() <= MOST_ROUNDS).ok_or_else(odd)?;
         let mut salted = [0; digest::SHA256_OUTPUT_LEN];
@@ -54,9 +55,9 @@ impl Scram {
         let stored = digest::digest(&digest::SHA256, client.as_ref());
         let signature = sign(stored.as_ref(), all.as_bytes());
         let proof = client.as_ref().iter().zip(signature.as_ref()).map(|(one, two)| one ^ two);
-        let proof = base64::encode(&proof.collect::<Vec<u8>>());
+        let proof = STANDARD.encode(proof.collect::<Vec<u8>>());
         let expected = sign(sign(&salted, b"Server Key").as_ref(), all.as_bytes());
-        let expected = format!("v={}", base64::encode(expected.as_ref()));
+        let expected = format!("v={}", STANDARD.encode(expected.as_ref()));
         Ok((format!("{bare},p={proof}"), expected))
     }
 }
