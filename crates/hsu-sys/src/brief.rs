@@ -12,10 +12,10 @@ use std::time::Duration;
 use crate::tree::Cell;
 use crate::users::Identity;
 
-#[cfg(unix)]
-#[path = "brief/unix.rs"]
+#[cfg(target_os = "linux")]
+#[path = "brief/linux.rs"]
 mod os;
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 #[path = "brief/elsewhere.rs"]
 mod os;
 
