@@ -2,7 +2,7 @@
 //!
 //! One thread looks for the processes of all workers: a pass over the processes of the
 //! host is shared, and what has not changed is not looked at again. Each way of finding
-//! is a [`strategy::Strategy`]. Nothing here decides: a search ends with a
+//! is a `strategy::Strategy`. Nothing here decides: a search ends with a
 //! [`hsu_model::discovery::Sighting`], and which process is taken is `hsu-core`'s. Nor
 //! is anything remembered of a process but its identity: whoever acts on one takes hold
 //! of it first, through [`hold::hold`].
