@@ -59,6 +59,10 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
             "sd_notify, with the sender's word by the kernel; s6's line",
         ),
         Capability::of_linux(
+            "check by programs",
+            "exec and script checks, killed whole at their end",
+        ),
+        Capability::of_linux(
             "pass sockets to workers",
             "LISTEN_FDS; they outlive workers and masters",
         ),

@@ -3,7 +3,7 @@
 //! Where the host has cgroups, a worker with limits has one group for each
 //! controller, below one folder of the master; the keeper's child enters them before
 //! it executes. What only holds for a single process is a limit of the process. What
-//! nothing can hold is watched. Which of these it is, [`Enforcer::mechanism`] tells.
+//! nothing can hold is watched. Which of these it is, [`Survey::mechanism`] tells.
 //! Deliberately absent: any judgement of what is measured (`hsu-core`).
 
 use std::collections::BTreeMap;
