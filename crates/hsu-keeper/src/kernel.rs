@@ -151,6 +151,8 @@ pub(crate) enum Which<'a> {
     Any,
     /// The one behind this hold.
     This(BorrowedFd<'a>),
+    /// The one whose zombie stands: until it is reaped, its number is nobody else's.
+    Zombie(u32),
 }
 
 /// Whether a look leaves the zombie where it is.
@@ -169,6 +171,7 @@ pub(crate) fn wait(which: Which<'_>, reap: Reap) -> io::Result<Option<Waited>> {
         Which::This(handle) => {
             (libc::P_PIDFD, libc::id_t::try_from(handle.as_raw_fd()).unwrap_or(0))
         }
+        Which::Zombie(pid) => (libc::P_PID, pid),
     };
     let keep = if reap == Reap::No { libc::WNOWAIT } else { 0 };
     let options = libc::WEXITED | libc::WNOHANG | keep;

@@ -125,11 +125,9 @@ impl Keeper {
                 Some(place) if is_held => self.see_end(place),
                 // An unknown child may be one that is just being started.
                 _ if self.workshop.under_way > 0 => return,
-                _ => {
-                    if let Ok(handle) = kernel::pidfd_open(waited.pid) {
-                        let _ = kernel::wait(Which::This(handle.as_fd()), Reap::Yes);
-                    }
-                }
+                // Without a hold, for which there may be no descriptor.
+                _ if kernel::wait(Which::Zombie(waited.pid), Reap::Yes).is_err() => return,
+                _ => {}
             }
         }
     }

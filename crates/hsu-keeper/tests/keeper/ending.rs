@@ -1,12 +1,15 @@
 //! Ending: exit statuses, groups, orphans, signals.
 
+use std::ffi::CString;
 use std::fs;
 
 use hsu_keeper::{SignalScope, ToKeeper};
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
 
-use crate::fixture::{Folder, all_pids, eventually, is_alive, kill, run_of, shell, sleeper, state};
+use crate::fixture::{
+    Folder, all_pids, eventually, is_alive, kill, path_text, run_of, shell, sleeper, state,
+};
 use crate::isolation::isolated;
 
 #[test]
@@ -97,6 +100,41 @@ fn orphans_are_reaped_and_never_mistaken_for_workers() {
         assert_eq!(master.inventory(), [(1, pid)]);
         assert!(master.heard.is_empty(), "{:?}", master.heard);
     });
+}
+
+#[test]
+fn an_orphan_is_reaped_when_no_descriptor_is_free() {
+    isolated("ending::an_orphan_is_reaped_when_no_descriptor_is_free", || {
+        let folder = Folder::new();
+        let mut master = folder.master();
+        let [go, gone] = ["go", "gone"].map(|name| folder.0.join(name));
+        let name = CString::new(path_text(&go)).unwrap();
+        // SAFETY: the name is a text with its zero.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let [go_text, gone_text] = [&go, &gone].map(|path| path_text(path));
+        let line = format!(
+            "read line < {go_text}; (setsid sh -c ': > {gone_text}; exit 7' &); exec sleep 1000"
+        );
+        master.spawn(shell(1, &line));
+        let pid = master.started(1);
+        let before = all_pids();
+        limit_descriptors(master.keeper, 0);
+        fs::write(&go, "go\n").unwrap();
+        eventually("the orphan is there", || gone.exists().then_some(()));
+        eventually("the orphan is gone", || (all_pids() == before).then_some(()));
+        limit_descriptors(master.keeper, 1000);
+        assert_eq!(master.inventory(), [(1, pid)]);
+    });
+}
+
+/// Lowers what a process may open, whatever it has open already.
+fn limit_descriptors(pid: u32, most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: 20_000 };
+    let pid = libc::pid_t::try_from(pid).unwrap();
+    // SAFETY: the structure outlives the call, and no other is asked for.
+    let done =
+        unsafe { libc::prlimit(pid, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]
