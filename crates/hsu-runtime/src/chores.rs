@@ -146,7 +146,8 @@ struct Work {
 
 impl Work {
     fn run(mut self, chores: &Receiver<Chore>) {
-        let mut since_trim = 0;
+        // The start of a master is a burst, however few its workers are.
+        let mut since_trim = BURST;
         loop {
             let first = self.next(chores);
             if matches!(first, Err(RecvTimeoutError::Disconnected)) {
@@ -165,7 +166,7 @@ impl Work {
             self.pid_files.tend(Instant::now());
             if since_trim >= BURST && self.is_idle() {
                 since_trim = 0;
-                hsu_sys::heap::give_back();
+                hsu_sys::memory::give_back();
             }
         }
     }

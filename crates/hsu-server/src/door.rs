@@ -16,6 +16,7 @@ use hsu_runtime::control::Control;
 use hsu_sys::descriptors::Spares;
 use hsu_sys::files::private_folder;
 use hsu_sys::local::{AsyncListener, AsyncStream, LocalListener};
+use hsu_sys::presence::Presence;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -42,8 +43,8 @@ const REFUSED_REST: Duration = Duration::from_millis(50);
 /// Descriptors that are kept for the day when there are no others: half of them let
 /// one client in, whose answer may need a few files.
 const SPARES: usize = 8;
-/// How often it is looked whether the socket is still there. It is bound again when
-/// it was missing twice: another master that takes over leaves no gap as long as that.
+/// How often it is looked for a socket that may be gone. It is bound again when it was
+/// missing twice: another master that takes over leaves no gap as long as that.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The door and everybody inside.
@@ -153,7 +154,8 @@ impl Door {
         let mut spares = Spares::take(SPARES);
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut missed = false;
+        let mut presence = Presence::of(&self.path, LOOK_EVERY);
+        let (mut doubted, mut missed) = (false, false);
         // Clients wait in the backlog meanwhile; a keeper that hangs does not hide the master.
         drop(tokio::time::timeout(OPEN_WITHIN, control.opened().wait_for(|opened| *opened)).await);
         let answers = Arc::new(answers::Answers::new(control));
@@ -164,14 +166,22 @@ impl Door {
                 accepted = listener.accept() => accepted,
                 Ok(()) = regained.changed() => {
                     bind_anew(&self.path, &mut listener);
+                    presence = Presence::of(&self.path, LOOK_EVERY);
                     continue;
                 }
-                _ = looks.tick() => {
-                    let is_missing = is_gone(&self.path);
-                    if is_missing && missed && bind_anew(&self.path, &mut listener) {
+                () = presence.may_be_gone(), if !doubted => {
+                    doubted = true;
+                    looks.reset_immediately();
+                    continue;
+                }
+                _ = looks.tick(), if doubted => {
+                    let was_missing = std::mem::replace(&mut missed, is_gone(&self.path));
+                    if was_missing && missed && bind_anew(&self.path, &mut listener) {
                         info!(path = %self.path.display(), "the socket was deleted, and is there again");
+                        missed = false;
                     }
-                    missed = is_missing;
+                    doubted = missed;
+                    presence = Presence::of(&self.path, LOOK_EVERY);
                     continue;
                 }
             };

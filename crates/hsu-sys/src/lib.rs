@@ -17,13 +17,15 @@ pub mod exits;
 pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod heap;
+
 pub mod limits;
 pub mod listening;
 pub mod local;
 pub mod lock;
+pub mod memory;
 pub mod notify;
 pub mod path;
+pub mod presence;
 pub mod process;
 mod procfs;
 pub mod reactor;
