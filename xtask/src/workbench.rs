@@ -24,6 +24,8 @@ pub(crate) fn run(root: &Path, name: &str, arguments: &Arguments) -> Result<bool
     let status = std::process::Command::new(&program)
         .current_dir(root)
         .args(&arguments.rest)
+        // It would build them once more, and not as a release.
+        .env("HSU_BINARIES_BUILT", "1")
         .status()
         .with_context(|| format!("run {}", program.display()))?;
     Ok(status.success())
