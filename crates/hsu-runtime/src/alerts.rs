@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 use hsu_model::id::WorkerId;
 use hsu_model::limits::Alert;
 use hsu_model::time::WallTime;
+use hsu_sys::brief::{self, Brief, Ending};
+use hsu_sys::tree::Cell;
 
 use crate::request::Requests;
 use crate::warden::Message;
 
 /// Alerts that wait: a storm of more tells nothing new.
 const WAITING: usize = 64;
+/// How much of what a program says is kept: its first line is told when it fails.
+const KEPT: usize = 1024;
 
 /// One alert.
 #[derive(Debug)]
@@ -71,19 +75,49 @@ fn tell(notice: &Notice) -> Vec<String> {
     let Notice { worker, limit, text, at, alert } = notice;
     let body = hsu_api::alert(worker, limit, text, *at);
     let mut failures = Vec::new();
-    if !alert.command.is_empty() {
+    if let Some((program, args)) = alert.command.split_first() {
         let variables = [
             ("HSU_ALERT_WORKER", worker.as_str()),
             ("HSU_ALERT_LIMIT", limit.as_str()),
             ("HSU_ALERT_TEXT", text.as_str()),
         ];
-        let done = hsu_sys::errand::run(&alert.command, &variables, body.as_bytes(), alert.timeout);
-        failures.extend(done.err().map(|error| error.to_string()));
+        let told = variables.map(|(name, value)| (name.into(), value.into()));
+        let brief = Brief {
+            program: program.into(),
+            args: args.to_vec(),
+            environment: std::env::vars_os().chain(told).collect(),
+            folder: None,
+            identity: None,
+            input: Some(body.clone().into_bytes()),
+            timeout: alert.timeout,
+            keep: KEPT,
+        };
+        failures.extend(run_program(&brief).err());
     }
     if let Some(address) = &alert.webhook {
         failures.extend(post(address, &body, alert.timeout).err());
     }
     failures
+}
+
+/// Runs the program of an alert; any end but success is a failure.
+fn run_program(brief: &Brief) -> Result<(), String> {
+    let program = brief.program.display();
+    let answer = brief::run(brief, &Cell::none(), &|| true)
+        .map_err(|error| format!("`{program}` cannot be run: {error}"))?;
+    let ending = match answer.ending {
+        Ending::Code(0) => return Ok(()),
+        Ending::Code(code) => format!("failed with exit code {code}"),
+        Ending::Signal(signal) => format!("was ended by signal {signal}"),
+        Ending::Overdue | Ending::Unwanted => {
+            format!("took longer than {:?} and was killed", brief.timeout)
+        }
+    };
+    let output = String::from_utf8_lossy(&answer.output);
+    Err(match output.lines().next() {
+        Some(line) => format!("`{program}` {ending}: {line}"),
+        None => format!("`{program}` {ending}"),
+    })
 }
 
 /// Posts JSON to an `http://` address; any answer but 2xx is a failure.

@@ -59,7 +59,7 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
             "sd_notify, with the sender's word by the kernel; s6's line",
         ),
         Capability::of_linux(
-            "check by programs",
+            "run programs for checks and alerts",
             "exec and script checks, killed whole at their end",
         ),
         Capability::of_linux(

@@ -12,7 +12,6 @@ pub mod clock;
 pub mod datagram;
 pub mod descriptors;
 pub mod ears;
-pub mod errand;
 pub mod exits;
 pub mod files;
 #[doc(hidden)]

@@ -25,7 +25,6 @@ mod settings;
 mod slowing;
 mod storage;
 
-pub(crate) use slowing::end_family;
 pub use storage::Storage;
 
 use places::{Controller, Places, Touch, Version, write};

@@ -21,7 +21,6 @@ use crate::process::{ProcessHandle, identify};
 
 const STILL: Duration = Duration::from_millis(80);
 const FREE: Duration = Duration::from_millis(20);
-const SIGKILL: i32 = 9;
 const SIGSTOP: i32 = 19;
 const SIGCONT: i32 = 18;
 
@@ -169,13 +168,6 @@ fn freeze(version: Version, folder: &std::path::Path, still: bool) -> std::io::R
 pub(super) fn thaw(group: &Group) {
     if let Some((version, folder)) = group.folders.get(&Controller::Freezer) {
         drop(freeze(*version, folder, false));
-    }
-}
-
-/// Kills what descends from a process of ours that took too long, and not itself.
-pub(crate) fn end_family(pid: u32) {
-    for child in children(pid).into_iter().filter_map(|pid| identify(pid).ok()) {
-        signal_all(child, SIGKILL);
     }
 }
 

@@ -150,12 +150,8 @@ struct PidfdInfo {
 const INFO_EXIT: u64 = 1 << 3;
 
 /// Reaps the children of this very process that have ended and that nobody waits for:
-/// keepers that the master has started. While an errand is under way, its status is left
-/// to it, and what else has ended is reaped after it.
+/// keepers that the master has started.
 pub fn reap_children() {
-    if crate::errand::is_under_way() {
-        return;
-    }
     // Somebody is starting a child, and comes here after it.
     let Some(waited) = super::waited::present() else { return };
     while let Some(pid) = first_ended() {
