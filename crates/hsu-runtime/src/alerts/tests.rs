@@ -44,7 +44,6 @@ fn a_peer_that_never_answers_is_not_waited_for_without_end() {
 }
 
 /// Tells an alert to a shell's line; what could not be told.
-#[cfg(target_os = "linux")]
 fn told_to(line: &str, timeout: Duration) -> Vec<String> {
     let command = ["sh", "-c", line].map(str::to_owned).to_vec();
     let alert = Alert { command, webhook: None, timeout };
@@ -53,7 +52,6 @@ fn told_to(line: &str, timeout: Duration) -> Vec<String> {
     tell(&Notice { worker, limit: "memory.rss".to_owned(), text, at: WallTime(0), alert })
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_program_gets_the_alert_by_its_variables_and_as_its_input() {
     let line = "read -r line; case $line in *memory.rss*) ;; *) exit 1;; esac; \
@@ -62,7 +60,6 @@ fn a_program_gets_the_alert_by_its_variables_and_as_its_input() {
     assert_eq!(told_to(line, LIMIT), Vec::<String>::new());
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_program_that_fails_or_is_not_there_or_takes_too_long_is_told_apart() {
     let failed = told_to("echo no route >&2; exit 3", LIMIT);
