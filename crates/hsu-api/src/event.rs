@@ -123,6 +123,8 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::CheckChanged { .. } | EventKind::HealthChanged { .. } => checks(kind),
         EventKind::Signalled { .. }
         | EventKind::Told { .. }
+        | EventKind::MainProcess { .. }
+        | EventKind::MainProcessRefused { .. }
         | EventKind::Killed { .. }
         | EventKind::Survived { .. }
         | EventKind::Breaker { .. }
@@ -207,6 +209,24 @@ fn health(
     )
 }
 
+/// What workers say of themselves.
+fn words(kind: &EventKind) -> (&'static str, String, Value) {
+    if let EventKind::MainProcess { run, pid } = kind {
+        let text = format!("run {run} goes on as PID {pid}, which it has named (MAINPID)");
+        return ("main_process", text, json!({"run": run.0, "pid": pid}));
+    }
+    if let EventKind::MainProcessRefused { run, pid, reason } = kind {
+        let text = format!("MAINPID={pid} of run {run} is refused: {reason}");
+        let fields = json!({"run": run.0, "pid": pid, "reason": reason});
+        return ("main_process_refused", text, fields);
+    }
+    let EventKind::Told { run, phase } = kind else {
+        return ("other", String::new(), json!({}));
+    };
+    let phase = phase.as_str();
+    ("told", format!("run {run} says: {phase}"), json!({"run": run.0, "phase": phase}))
+}
+
 fn operations(kind: &EventKind) -> (&'static str, String, Value) {
     match kind {
         EventKind::Signalled { run, signal } => {
@@ -214,10 +234,9 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             let fields = json!({"run": run.0, "signal": signal});
             ("signalled", format!("{name} ({signal}) sent to run {run}"), fields)
         }
-        EventKind::Told { run, phase } => {
-            let phase = phase.as_str();
-            ("told", format!("run {run} says: {phase}"), json!({"run": run.0, "phase": phase}))
-        }
+        EventKind::Told { .. }
+        | EventKind::MainProcess { .. }
+        | EventKind::MainProcessRefused { .. } => words(kind),
         EventKind::Killed { run } => {
             ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
         }
@@ -323,6 +342,8 @@ fn limits(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::Adopted { .. }
         | EventKind::Released { .. }
         | EventKind::Told { .. }
+        | EventKind::MainProcess { .. }
+        | EventKind::MainProcessRefused { .. }
         | EventKind::NotFound { .. }
         | EventKind::SpawnFailed { .. }
         | EventKind::Exited { .. }

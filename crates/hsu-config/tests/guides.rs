@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use hsu_config::{LoadOptions, Os, Source, Surroundings};
+use hsu_model::master::FleetSpec;
+use hsu_model::worker::Unit;
 
 /// The YAML snippets of a page, with the line that each begins on.
 fn snippets(page: &str) -> Vec<(usize, String)> {
@@ -22,12 +24,10 @@ fn snippets(page: &str) -> Vec<(usize, String)> {
     all
 }
 
-#[test]
-fn every_snippet_about_limits_is_taken_without_a_warning() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/limits.md");
-    let all = snippets(&std::fs::read_to_string(path).unwrap());
-    assert!(all.len() > 2, "{all:?}");
-    for (line, text) in all {
+/// A page of the guide whose snippets are loaded, and the fleet of each, with its line.
+fn fleets(page: &str) -> Vec<(usize, FleetSpec)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide").join(page);
+    let load = |(line, text): (usize, String)| {
         let surroundings = Surroundings {
             os: Os::Linux,
             environment: Default::default(),
@@ -37,11 +37,34 @@ fn every_snippet_about_limits_is_taken_without_a_warning() {
             current: "/srv".to_owned(),
             exists: |_| true,
         };
-        let source = Source { name: format!("limits.md, line {line}"), text: text.into_bytes() };
+        let source = Source { name: format!("{page}, line {line}"), text: text.into_bytes() };
         let outcome = hsu_config::load(&source, &surroundings, &LoadOptions::default());
         let shown = outcome.diagnostics.render(&source, false);
-        let fleet = outcome.fleet.unwrap_or_else(|| panic!("{shown}"));
         assert_eq!(outcome.diagnostics.warnings().count(), 0, "{shown}");
+        assert!(outcome.fleet.is_some(), "{shown}");
+        (line, outcome.fleet.expect("a fleet"))
+    };
+    snippets(&std::fs::read_to_string(path).expect("a page")).into_iter().map(load).collect()
+}
+
+#[test]
+fn every_snippet_about_limits_is_taken_without_a_warning() {
+    let all = fleets("limits.md");
+    assert!(all.len() > 2, "{all:?}");
+    for (line, fleet) in all {
         assert!(fleet.workers.iter().all(|worker| worker.limits().is_some()), "line {line}");
+    }
+}
+
+#[test]
+fn every_snippet_about_notices_is_taken_and_its_worker_is_heard_or_given_sockets() {
+    let all = fleets("notices.md");
+    assert!(all.len() > 4, "{all:?}");
+    for (line, fleet) in all {
+        let is_about_it = fleet.workers.iter().all(|worker| match &worker.unit {
+            Unit::Managed(managed) => managed.notify.is_on() || !managed.sockets.is_empty(),
+            Unit::Unmanaged(_) | Unit::Departed(_) | _ => false,
+        });
+        assert!(is_about_it, "line {line}");
     }
 }

@@ -103,6 +103,16 @@ pub enum Effect {
         /// What to ask for.
         verb: ServiceVerb,
     },
+    /// Have the keeper hold another process of a run in place of the one it holds, so that
+    /// its end is the end of the run, and answer with `Input::Followed`.
+    Follow {
+        /// Of this worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+    },
     /// Take a look, and report with `Input::Checked`; exactly one report for each.
     Check {
         /// At this worker.

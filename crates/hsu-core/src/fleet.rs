@@ -166,10 +166,7 @@ impl Fleet {
             Input::Adopted { worker, run, process, started } => {
                 self.adopted(now, entropy, (worker, run), (process, started), out);
             }
-            Input::Pending { worker, run } => {
-                self.meet(&worker);
-                self.with(now, entropy, &worker, Actor::Master, out, |w, c| w.on_pending(c, run));
-            }
+            Input::Pending { worker, run } => self.pending(now, entropy, (worker, run), out),
             Input::Survivors { worker, run, pids } => {
                 self.with(now, entropy, &worker, Actor::Master, out, |w, c| {
                     w.on_survivors(c, run, pids);
@@ -195,6 +192,11 @@ impl Fleet {
                 self.with_run(now, entropy, run, out, |w, c| {
                     c.actor = Actor::Worker;
                     w.on_told(c, run, said);
+                });
+            }
+            Input::Followed { worker, run, process, error } => {
+                self.with(now, entropy, &worker, Actor::Worker, out, |w, c| {
+                    w.on_followed(c, run, process, error);
                 });
             }
             Input::Used { run, usage } => self.on_used(now, entropy, (run, usage), out),
@@ -240,6 +242,7 @@ impl Fleet {
             | Input::Checked { .. }
             | Input::ResourceViolation { .. }
             | Input::Told { .. }
+            | Input::Followed { .. }
             | Input::Used { .. }
             | Input::OutOfMemory { .. }
             | Input::LimitFailed { .. }
@@ -247,6 +250,17 @@ impl Fleet {
             | Input::Shutdown { .. }
             | Input::ForceShutdown => true,
         }
+    }
+
+    fn pending(
+        &mut self,
+        now: Now,
+        entropy: u64,
+        (worker, run): (WorkerId, RunId),
+        out: &mut Vec<Effect>,
+    ) {
+        self.meet(&worker);
+        self.with(now, entropy, &worker, Actor::Master, out, |w, c| w.on_pending(c, run));
     }
 
     fn adopted(

@@ -59,6 +59,7 @@ impl Gate {
             Effect::Spawn { worker, .. } => self.wishes.get(worker),
             Effect::Signal { .. }
             | Effect::KillTree { .. }
+            | Effect::Follow { .. }
             | Effect::Check { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
@@ -120,6 +121,7 @@ impl Effect {
             | Self::Search { .. }
             | Self::Attach { .. }
             | Self::Release { .. }
+            | Self::Follow { .. }
             | Self::Service { .. }
             | Self::Measure { .. }
             | Self::Throttle { .. }

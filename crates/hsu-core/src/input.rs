@@ -217,6 +217,18 @@ pub enum Input {
         /// What.
         said: Said,
     },
+    /// The keeper holds the process that a worker has named, as
+    /// [`crate::effect::Effect::Follow`] asked; or not.
+    Followed {
+        /// Of this worker.
+        worker: WorkerId,
+        /// Its run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+        /// Why not.
+        error: Option<String>,
+    },
     /// A deadline is due.
     Wake,
     /// The master shall end.

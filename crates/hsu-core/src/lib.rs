@@ -23,6 +23,7 @@ mod health;
 pub mod input;
 pub mod limits;
 pub mod mass_stop;
+pub mod parting;
 pub mod rate;
 pub mod reason;
 pub mod record;

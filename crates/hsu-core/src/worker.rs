@@ -35,6 +35,7 @@ mod exit;
 mod health;
 mod start;
 mod stop;
+mod succession;
 mod told;
 
 /// Changes of state that are remembered. The journal holds all of them.

@@ -97,6 +97,9 @@ enum Kin {
     Child,
     /// An earlier keeper was its parent.
     Stranger,
+    /// Its worker has named it: another of its processes is its parent, or we are, since
+    /// that one has ended.
+    Named,
 }
 
 /// The keeper at work.

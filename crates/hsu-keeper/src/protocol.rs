@@ -20,7 +20,7 @@ use crate::wire::{Malformed, Reader, Writer};
 mod codec;
 
 /// Rises when a message changes its meaning; both ends refuse another number.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,16 @@ pub enum ToKeeper {
         /// Of this run.
         run: RunId,
     },
+    /// Hold another process of a run in place of the one that is held, so that its end is
+    /// the end of the run.
+    Follow {
+        /// The run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+        /// A hold on it.
+        handle: Option<Descriptor>,
+    },
     /// Tell everything that is held.
     Inventory,
     /// Keep a descriptor for a worker; it comes beside.
@@ -264,6 +274,8 @@ pub enum FromKeeper {
         run: RunId,
         /// Its worker.
         worker: WorkerId,
+        /// The process that was held for it.
+        process: ProcessKey,
         /// How it ended.
         exit: Exit,
         /// When.
@@ -306,6 +318,15 @@ pub enum FromKeeper {
         worker: WorkerId,
         /// Its label.
         label: String,
+    },
+    /// The answer to [`ToKeeper::Follow`].
+    Followed {
+        /// The run.
+        run: RunId,
+        /// The process.
+        process: ProcessKey,
+        /// Whether it is held for the run now.
+        is_held: bool,
     },
     /// Where a run writes a line when it is ready.
     Ready {
@@ -360,6 +381,7 @@ impl FromKeeper {
             | Self::Pending { .. }
             | Self::Kept { .. }
             | Self::NotKept { .. }
+            | Self::Followed { .. }
             | Self::Ready { .. }
             | Self::InventoryEnd
             | Self::PumpLost => true,

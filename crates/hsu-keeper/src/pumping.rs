@@ -165,6 +165,7 @@ impl Pumping {
             | FromKeeper::Pending { .. }
             | FromKeeper::Kept { .. }
             | FromKeeper::NotKept { .. }
+            | FromKeeper::Followed { .. }
             | FromKeeper::Ready { .. }
             | FromKeeper::InventoryEnd
             | FromKeeper::Ping

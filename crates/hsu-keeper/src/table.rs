@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::process::ProcessKey;
 use hsu_model::time::Now;
 
 use crate::protocol::{FromKeeper, Stage};
@@ -133,6 +134,22 @@ impl<S: AsRef<[Slot]>> Table<S> {
         }
     }
 
+    /// Another process counts for a run; the place of the run, when it can have one. What
+    /// was noted of an end is forgotten with the process that it was of.
+    pub fn follow(&mut self, run: RunId, process: ProcessKey) -> Option<usize> {
+        let place = self.place(run)?;
+        let is_others = self.place_of_process(process.pid).is_some_and(|other| other != place);
+        let slot = self.slots.as_ref().get(place)?;
+        let is_possible = match slot.held() {
+            Held::Live => true,
+            // What was noted is the end of this very process.
+            Held::Ended => slot.failure().is_none() && slot.process() != process,
+            Held::Free | Held::Spawning => false,
+        };
+        (is_possible && !is_others).then(|| slot.follow(process))?;
+        Some(place)
+    }
+
     /// What is told of an end that is noted, once its process is reaped.
     pub fn tell_end(&mut self, place: usize) -> Option<FromKeeper> {
         let slot = self.slots.as_ref().get(place)?;
@@ -205,7 +222,7 @@ fn find<H>(slot: &Slot, open: &mut impl FnMut(u32) -> Option<(H, u64)>) -> Optio
 fn exited(slot: &Slot) -> Option<FromKeeper> {
     let (at, wall) = slot.ended();
     let (run, worker, exit) = (slot.run(), slot.worker()?, slot.exit());
-    Some(FromKeeper::Exited { run, worker, exit, at, wall })
+    Some(FromKeeper::Exited { run, worker, process: slot.process(), exit, at, wall })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 mod ending;
 #[path = "keeper/fixture.rs"]
 mod fixture;
+#[path = "keeper/following.rs"]
+mod following;
 #[path = "keeper/giving.rs"]
 mod giving;
 #[path = "keeper/isolation.rs"]

@@ -256,8 +256,8 @@ count = int(os.environ.get("LISTEN_FDS", "0"))
 if count == 0:
     r, w = os.pipe()
     os.write(w, b"left by the run before")
-    say("FDSTORE=1\nFDNAME=memory", r)
-    say("FDSTORE=1\nFDNAME=memory", r)
+    say("FDSTORE=1\nFDNAME=memory\nFDPOLL=0", r)
+    say("FDSTORE=1\nFDNAME=memory\nFDPOLL=0", r)
     say("READY=1")
 else:
     print(count, os.environ["LISTEN_FDNAMES"], os.read(3, 100).decode(), flush=True)
@@ -287,5 +287,49 @@ fn what_a_worker_stores_is_passed_to_its_next_run_whatever_is_killed() {
     wait_until_ready(&fleet, "web");
     let output = fleet.tell(&["logs", "web", "--raw"]).unwrap();
     assert_eq!(output.lines().count(), 1, "it was removed, and is not passed again: {output}");
+    fleet.stop(SOON).unwrap();
+}
+
+/// Leaves two pipes whose other ends are gone a moment later, and wants one of them back.
+const LEAVER: &str = r#"
+import array, os, socket, time
+def say(text, *fds):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.connect(os.environ["NOTIFY_SOCKET"])
+    beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    s.sendmsg([text.encode()], beside)
+if "LISTEN_FDS" not in os.environ:
+    for name, more in [("gone", ""), ("kept", "\nFDPOLL=0")]:
+        r, w = os.pipe()
+        say("FDSTORE=1\nFDNAME=" + name + more, r)
+        os.close(w)
+else:
+    print(os.environ["LISTEN_FDNAMES"], flush=True)
+say("READY=1")
+time.sleep(1000)
+"#;
+
+#[test]
+fn a_stored_descriptor_whose_other_end_is_gone_is_dropped_unless_it_shall_be_kept() {
+    let sandbox = Sandbox::new().unwrap();
+    let worker = Worker::new("web", "python3")
+        .arguments(["-c".to_owned(), LEAVER.to_owned()])
+        .set("notify", json!({"store": 4}));
+    let builder = FleetBuilder::new(&sandbox).argument("--enable-log");
+    let mut fleet = builder.worker(worker).start().unwrap();
+    wait_until_ready(&fleet, "web");
+    eventually("one is dropped", SOON, || {
+        let words = fleet.own_words();
+        let dropped = words.matches("the other end of a stored descriptor is gone").count();
+        if dropped == 1 { Ok(()) } else { Err(words) }
+    })
+    .unwrap();
+    // The next master keeps what is left, and drops nothing of it.
+    fleet.kill(Role::Master).unwrap();
+    wait_until_ready(&fleet, "web");
+    fleet.tell(&["restart", "web"]).unwrap();
+    wait_until_ready(&fleet, "web");
+    let output = fleet.tell(&["logs", "web", "--raw"]).unwrap();
+    assert_eq!(output.trim(), "kept");
     fleet.stop(SOON).unwrap();
 }

@@ -142,6 +142,22 @@ pub enum EventKind {
         /// How far.
         phase: ToldPhase,
     },
+    /// A worker goes on as another of its processes, which it has named.
+    MainProcess {
+        /// The run, which stays the same.
+        run: RunId,
+        /// The PID of the process that counts from now on.
+        pid: u32,
+    },
+    /// A worker has named a process that is not taken for the one that counts.
+    MainProcessRefused {
+        /// Its run.
+        run: RunId,
+        /// The PID that it named.
+        pid: u32,
+        /// Why not.
+        reason: String,
+    },
     /// A grace period ended and the whole tree was killed.
     Killed {
         /// Which run.

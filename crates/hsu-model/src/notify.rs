@@ -77,6 +77,29 @@ pub enum Said {
     AliveEvery(Duration),
     /// It needs this much longer, from now on, to become ready or to end.
     NeedsLonger(Duration),
-    /// Another process of its tree is the one that counts.
-    MainProcess(ProcessKey),
+    /// Another process is the one that counts: the worker ends with it.
+    MainProcess(Named),
+}
+
+/// A process that a worker names, and what is known of it. Whether it is believed is decided
+/// by whoever hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// By this number.
+    pub pid: u32,
+    /// Which process that is; none when there is none, or it has ended.
+    pub process: Option<ProcessKey>,
+    /// How it is known to be one of the worker's; none when it is not.
+    pub bond: Option<Bond>,
+}
+
+/// How a process is known to be one of a worker's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// It is in the cgroup of the worker, where nothing else is.
+    Cgroup,
+    /// It descends from the process of the run.
+    Descent,
+    /// It descends from the keeper, as an orphan, and its environment names the run.
+    Mark,
 }

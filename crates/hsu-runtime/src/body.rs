@@ -15,6 +15,7 @@ use hsu_core::effect::Effect;
 use hsu_core::fleet::Fleet;
 use hsu_core::gate::Gate;
 use hsu_core::input::{Input, ShutdownMode, Ticket};
+use hsu_core::parting::Parting;
 use hsu_core::roll::Roll;
 use hsu_logs::plan::LogPlan;
 use hsu_model::event::{Actor, EventKind};
@@ -52,6 +53,7 @@ mod perform;
 mod replacement;
 mod requests;
 mod shelf;
+mod succession;
 mod telling;
 mod told;
 mod watchdog;
@@ -111,6 +113,11 @@ pub struct Body {
     pub(crate) batch: Batch,
     /// What waits until a batch is durable.
     pub(crate) gate: Gate,
+    /// Ends of processes that may not be the ends of their runs.
+    pub(crate) parting: Parting,
+    succession: succession::Succession,
+    /// What this master is called in the environment of its workers.
+    name: String,
     /// Kills under way, and the starts that wait for them.
     pub(crate) clearing: clearing::Clearing,
     /// Starts that the keeper has not answered, and what its inventory says of them.
@@ -201,6 +208,9 @@ impl Body {
             changed: BTreeSet::new(),
             batch: Batch::default(),
             gate: Gate::default(),
+            parting: Parting::default(),
+            succession: succession::Succession::default(),
+            name: parts.name.clone(),
             clearing: clearing::Clearing::new(parts.birthplaces),
             roll: Roll::default(),
             contain_at: VecDeque::new(),
@@ -284,6 +294,7 @@ impl Body {
                 self.shut_down(now, ShutdownMode::StopWorkers, false, Actor::Master);
             }
             self.contain_due(now);
+            self.part_due(now);
             self.watchdog.tend(now);
             match self.holding.tend(now) {
                 Tended::Same => {}
@@ -319,7 +330,7 @@ impl Body {
 
     fn next_deadline(&self) -> Option<Tick> {
         let contain = self.contain_at.front().map(|(due, _)| *due);
-        let own = [self.deadline, contain, self.watchdog.next_deadline()];
+        let own = [self.deadline, contain, self.parting.deadline(), self.watchdog.next_deadline()];
         let rooms = [self.fleet.next_deadline(), self.holding.next_deadline()];
         own.into_iter().chain(rooms).flatten().min()
     }

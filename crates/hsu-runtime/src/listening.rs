@@ -27,6 +27,8 @@ pub(crate) enum Speaker {
     Worker(WorkerId),
     /// A run, at its descriptor.
     Run(RunId),
+    /// Nobody: what a worker has left here is dropped when its other end is gone.
+    Stored(WorkerId, String),
 }
 
 /// Something that was heard, and whom to tell that it is done.
@@ -68,9 +70,20 @@ impl Listening {
         let ears = self.ears()?;
         let number = self.next;
         self.next += 1;
+        match &speaker {
+            Speaker::Worker(_) | Speaker::Run(_) => ears.listen(number, ear),
+            Speaker::Stored(..) => ears.watch(number, ear),
+        }
         self.speakers.insert(number, speaker);
-        ears.listen(number, ear);
         Ok(())
+    }
+
+    /// Asks somebody to be heard out, which [`Heard::Silence`] tells; whether they are
+    /// listened to at all.
+    pub(crate) fn ask(&self, speaker: &Speaker) -> bool {
+        let known = self.speakers.iter().find(|(_, known)| *known == speaker);
+        let asked = known.zip(self.thread.as_ref());
+        asked.map(|((number, _), (ears, _))| ears.ask(*number)).is_some()
     }
 
     /// Listens to somebody no more.

@@ -17,6 +17,8 @@ pub(crate) struct Notice {
     pub(crate) main_pid: Option<u32>,
     /// Keep the descriptors that came beside.
     pub(crate) store: bool,
+    /// Keep them although their other ends are gone.
+    pub(crate) unwatched: bool,
     /// Let go of those with the name.
     pub(crate) remove: bool,
     /// The name of those descriptors.
@@ -53,6 +55,7 @@ impl Notice {
         match (name, value) {
             ("MAINPID", _) => self.main_pid = value.parse().ok().filter(|pid| *pid > 1),
             ("FDSTORE", "1") => self.store = true,
+            ("FDPOLL", "0") => self.unwatched = true,
             ("FDSTOREREMOVE", "1") => self.remove = true,
             ("FDNAME", _) if is_name(value) => self.name = Some(value.to_owned()),
             _ => {}
@@ -95,7 +98,9 @@ mod tests {
     #[test]
     fn descriptors_are_named_and_a_name_that_cannot_be_passed_on_is_none() {
         let notice = Notice::parse(b"FDSTORE=1\nFDNAME=cache");
-        assert!(notice.store && notice.name.as_deref() == Some("cache"));
+        assert!(notice.store && notice.name.as_deref() == Some("cache") && !notice.unwatched);
+        assert!(Notice::parse(b"FDSTORE=1\nFDPOLL=0").unwatched);
+        assert!(!Notice::parse(b"FDSTORE=1\nFDPOLL=1").unwatched);
         for bad in ["a:b", "a\tb", "\u{e9}", &"x".repeat(256)] {
             let notice = Notice::parse(format!("FDSTORE=1\nFDNAME={bad}").as_bytes());
             assert_eq!(notice.name, None, "{bad}");

@@ -63,8 +63,17 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
             "exec and script checks, killed whole at their end",
         ),
         Capability::of_linux(
+            "follow workers into the background",
+            "MAINPID, proven by cgroup, descent or mark; held by pidfd",
+        ),
+        Capability::of_linux(
             "pass sockets to workers",
             "LISTEN_FDS; they outlive workers and masters",
+        ),
+        Capability::new(
+            "start workers at the first connection",
+            false,
+            "not built; they are started with their master, and clients wait in the backlog",
         ),
     ];
     all.extend(limits.capabilities());

@@ -23,6 +23,10 @@ pub enum Heard {
     Line,
     /// A pipe was closed, or cannot be read any more.
     Closed,
+    /// Nothing more: everything that was there when it was asked has been taken.
+    Silence,
+    /// The other end of a descriptor is gone that is only watched.
+    HungUp,
 }
 
 /// One datagram.

@@ -13,12 +13,14 @@ use hsu_model::process::ProcessKey;
 
 use crate::process::ProcessHandle;
 
+mod bond;
 mod cell;
 mod cgroup;
 mod family;
 pub(crate) mod fuzzing;
 pub(crate) mod hierarchy;
 
+pub use bond::Kinship;
 pub use cell::{Cell, Cells};
 use cgroup::Cgroups;
 pub use cgroup::{Birthplaces, Enclosure};

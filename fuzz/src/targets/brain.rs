@@ -151,6 +151,7 @@ impl Life {
             Effect::Search { .. }
             | Effect::Attach { .. }
             | Effect::Release { .. }
+            | Effect::Follow { .. }
             | Effect::Service { .. } => unreachable!("no worker of these is somebody else's"),
         }
     }
@@ -213,7 +214,8 @@ impl Life {
             2 => {
                 let exit = if bytes.flag() { Exit::Code(1) } else { Exit::Code(0) };
                 let worker = worker(bytes);
-                FromKeeper::Exited { run, worker, exit, at: self.now.tick, wall: self.now.wall }
+                let (at, wall) = (self.now.tick, self.now.wall);
+                FromKeeper::Exited { run, worker, process, exit, at, wall }
             }
             3 => {
                 let (worker, started) = (worker(bytes), (self.now.tick, self.now.wall));
@@ -235,7 +237,7 @@ impl Life {
                 let error = format!("error {errno}");
                 self.step(Input::SpawnFailed { run, error, transient: errno == 11 });
             }
-            FromKeeper::Exited { run, worker, exit, at, wall } => {
+            FromKeeper::Exited { run, worker, exit, at, wall, .. } => {
                 self.named.insert(run);
                 self.ended.insert(run);
                 self.step(Input::Exited { worker, run, exit, at, wall });
@@ -262,6 +264,7 @@ impl Life {
             | FromKeeper::UpgradeFailed { .. }
             | FromKeeper::Kept { .. }
             | FromKeeper::NotKept { .. }
+            | FromKeeper::Followed { .. }
             | FromKeeper::Ready { .. }
             | FromKeeper::Stream { .. }
             | FromKeeper::Finish => {}

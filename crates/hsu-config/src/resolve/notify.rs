@@ -130,6 +130,12 @@ fn socket(
                 .see(address.place, "the address is set here");
         }
     }
+    if let Some(wish) = raw.on_demand.as_deref().filter(|wish| wish.value) {
+        let message = "a worker cannot be started by its first connection";
+        let hint = "leave it out: the worker is started with its master, and clients wait in \
+                    the backlog until it accepts them";
+        context.findings.error("unsupported", wish.place, message).hint(hint);
+    }
     if let Some(name) = raw.name.as_deref().filter(|name| !is_name(&name.value.0)) {
         context
             .findings

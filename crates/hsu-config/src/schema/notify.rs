@@ -58,6 +58,10 @@ section! {
         listen: Where { default: "required", means: "Where: `ADDRESS:PORT`, such as `127.0.0.1:8080` or `[::]:80`, or an absolute path." }
         name: Filled { default: "the worker's `id`", means: "Its name in `LISTEN_FDNAMES`." }
         kind: SocketKind { also: &["type"], default: "stream", means: "TCP or a stream at a path, UDP or datagrams at a path, or `seqpacket` at a path." }
+        on_demand: bool {
+            default: "false",
+            means: "Start the worker at the first connection: `true` is refused, because a worker is started with its master and while it starts its clients wait in the backlog.",
+        }
         backlog: Whole<1, 65_535> { default: "4096", means: "Connections that may wait to be accepted." }
         mode: Umask { default: "0666", means: "Mode of a socket at a path." }
         user: Account { default: "the worker's", means: "User of a socket at a path. Only root can give it away." }

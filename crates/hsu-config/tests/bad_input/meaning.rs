@@ -51,6 +51,13 @@ fn a_folder_in_which_no_socket_can_be_is_refused() {
 }
 
 #[test]
+fn a_worker_that_its_first_connection_shall_start_is_refused() {
+    let line = "sockets: [{ listen: \"127.0.0.1:80\", on_demand: true }]";
+    // Row 19: a wish that nobody would carry out.
+    refuse(&[bad(19, control(line), "unsupported", LINE, "clients wait in the backlog")]);
+}
+
+#[test]
 fn a_key_that_nobody_reads_is_refused_with_what_was_meant() {
     let unknown = |row, text: String, line, says| bad(row, text, "unknown-key", line, says);
     refuse(&[

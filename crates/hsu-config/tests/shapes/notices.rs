@@ -75,7 +75,7 @@ pub(crate) fn shapes() -> Vec<Shape> {
         ),
         built(
             Control,
-            "sockets: [{ listen: \"127.0.0.1:80\" }, { listen: \"[::]:53\", kind: datagram, name: dns, backlog: 7 }]",
+            "sockets: [{ listen: \"127.0.0.1:80\" }, { listen: \"[::]:53\", kind: datagram, name: dns, backlog: 7, on_demand: false }]",
             sockets,
             "w: stream 127.0.0.1:80 backlog 4096 mode 666 of None None; \
              dns: datagram [::]:53 backlog 7 mode 666 of None None",

@@ -16,6 +16,7 @@ use hsu_model::status::{ToldPhase, ToldStatus};
 use hsu_model::time::Tick;
 use hsu_model::worker::Unit;
 
+use super::succession::Refused;
 use super::{Context, Ladder, State, Then, Worker};
 use crate::input::Severity;
 use crate::reason::Reason;
@@ -33,6 +34,8 @@ pub(crate) struct Told {
     ready_by: Option<Tick>,
     /// How often it must say that it lives, and until when next.
     alive: Option<(Duration, Tick)>,
+    /// The process that it has named last and that was refused, with the reason.
+    refused: Option<(u32, Refused)>,
 }
 
 impl Told {
@@ -49,6 +52,7 @@ impl Told {
             text: String::new(),
             ready_by: waits.then(|| now.after(notify.startup_timeout)),
             alive,
+            refused: None,
         }
     }
 
@@ -89,6 +93,9 @@ impl Worker {
 
     /// The process of a run says something.
     pub(crate) fn on_told(&mut self, context: &mut Context<'_>, run: RunId, said: Said) {
+        if let Said::MainProcess(named) = said {
+            return self.on_named(context, run, named);
+        }
         let longer = match (&mut self.state, &said) {
             (State::Running(running), _) if running.run == run => None,
             (State::Stopping(stopping), Said::NeedsLonger(span)) if stopping.run == run => {
@@ -143,13 +150,16 @@ impl Worker {
                 told.ready_by = told.ready_by.map(|due| due.max(now.after(span)));
             }
             Said::Broken => self.give_up_on(context, Reason::SaidBroken),
-            Said::MainProcess(process) => {
-                if let State::Running(running) = &mut self.state {
-                    running.process = process;
-                }
-                self.persist(context);
-            }
+            // It is told apart from the others, because it counts in other states too.
+            Said::MainProcess(_) => {}
         }
+    }
+
+    /// Whether a refusal is another one than the last of this run: a worker may say the same
+    /// for ever.
+    pub(super) fn is_news(&mut self, pid: u32, refused: Refused) -> bool {
+        let last = self.told.as_mut().map(|told| told.refused.replace((pid, refused)));
+        last.is_none_or(|last| last != Some((pid, refused)))
     }
 
     fn enter_phase(&mut self, context: &mut Context<'_>, run: RunId, phase: ToldPhase) {

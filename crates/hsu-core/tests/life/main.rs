@@ -9,4 +9,5 @@ mod masters;
 mod restarts;
 mod schedules;
 mod stopping;
+mod words;
 mod world;

@@ -209,6 +209,7 @@ impl World {
                 | Effect::Search { .. }
                 | Effect::Attach { .. }
                 | Effect::Release { .. }
+                | Effect::Follow { .. }
                 | Effect::Service { .. }
                 | Effect::Measure { .. }
                 | Effect::Throttle { .. }

@@ -1,9 +1,10 @@
 //! Holding: processes, their ends, and what of them is told.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use hsu_model::exit::{Exit, UnknownExit};
+use hsu_model::process::ProcessKey;
 
 use super::{Hold, Keeper, Kin, Token};
 use crate::descriptor::Descriptor;
@@ -39,6 +40,7 @@ impl Keeper {
         let exit = match hold.kin {
             Kin::Child => self.end_of_child(place, &hold),
             Kin::Stranger => self.end_of_stranger(&mut hold),
+            Kin::Named => self.end_of_named(place, &mut hold),
         };
         match exit {
             Some(exit) => self.note_end(place, &hold, exit),
@@ -62,6 +64,18 @@ impl Keeper {
                 Some(exit)
             }
             Err(_) => Some(told_by(hold)),
+        }
+    }
+
+    /// We are its parent by now, or somebody else is.
+    fn end_of_named(&mut self, place: usize, hold: &mut Hold) -> Option<Exit> {
+        match kernel::wait(Which::This(hold.handle.as_fd()), Reap::No) {
+            Ok(Some(_)) => {
+                hold.kin = Kin::Child;
+                self.end_of_child(place, hold)
+            }
+            Ok(None) => None,
+            Err(_) => self.end_of_stranger(hold),
         }
     }
 
@@ -143,13 +157,55 @@ impl Keeper {
         let group = scope == SignalScope::Group;
         let sent = kernel::pidfd_signal(hold.handle.as_fd(), signal, group);
         let is_old_kernel = sent.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL));
-        if group
-            && is_old_kernel
-            && hold.kin == Kin::Child
-            && let Some(slot) = self.table.slot(place)
-        {
-            // Not reaped yet, so the group is still its own.
-            let _ = kernel::signal_group(slot.process().pid, signal);
+        if !group || !is_old_kernel {
+            return;
+        }
+        match (hold.kin, self.table.slot(place)) {
+            (Kin::Child, Some(slot)) => {
+                // Not reaped yet, so the group is still its own.
+                let _ = kernel::signal_group(slot.process().pid, signal);
+            }
+            // Whoever leads its group may be gone, and the number another's.
+            (Kin::Named, Some(_)) => {
+                let _ = kernel::pidfd_signal(hold.handle.as_fd(), signal, false);
+            }
+            (Kin::Child | Kin::Named | Kin::Stranger, _) => {}
+        }
+    }
+
+    /// Holds the process that a worker has named in place of the one that is held.
+    pub(super) fn follow(
+        &mut self,
+        role: Role,
+        run: RunId,
+        process: ProcessKey,
+        handle: Option<Descriptor>,
+    ) {
+        // The hold came first: if it has this start time, it has been this process all along.
+        let is_it = kernel::started_at(process.pid).is_none_or(|at| at == process.started_at);
+        let place = handle.filter(|_| is_it).and_then(|handle| {
+            let place = self.table.follow(run, process)?;
+            self.swap(place, handle.into_inner());
+            Some(place)
+        });
+        let is_held = place.is_some();
+        self.connections.tell(role, FromKeeper::Followed { run, process, is_held });
+        // The one before it may have ended already, and so may this one.
+        self.reap_strangers();
+        if let Some(place) = place {
+            self.see_end(place);
+        }
+    }
+
+    fn swap(&mut self, place: usize, handle: OwnedFd) {
+        let Some(hold) = self.holds.get_mut(place) else { return };
+        let before = hold.replace(Hold { handle, kin: Kin::Named, overdue: None });
+        if let Some(before) = before {
+            self.epoll.remove(before.handle.as_fd());
+        }
+        if let Some(hold) = hold {
+            // Without this its end is seen when it is reaped.
+            let _ = self.epoll.add_process(hold.handle.as_fd(), Token::Slot(place).number());
         }
     }
 
@@ -176,6 +232,9 @@ impl Keeper {
 
 /// What the kernel tells of a process that somebody else has reaped.
 fn told_by(hold: &Hold) -> Exit {
-    let told = kernel::exit_of_gone(hold.handle.as_fd());
-    told.unwrap_or(Exit::Unknown(UnknownExit::KeeperLost))
+    let unknown = match hold.kin {
+        Kin::Child | Kin::Stranger => UnknownExit::KeeperLost,
+        Kin::Named => UnknownExit::NotOurChild,
+    };
+    kernel::exit_of_gone(hold.handle.as_fd()).unwrap_or(Exit::Unknown(unknown))
 }

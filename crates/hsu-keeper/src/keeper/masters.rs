@@ -139,6 +139,7 @@ impl Keeper {
             ToKeeper::Spawn(request) => self.queue_start(request),
             ToKeeper::Signal { run, signal, scope } => self.signal(run, signal, scope),
             ToKeeper::Acknowledge { run } => self.table.forget(run),
+            ToKeeper::Follow { run, process, handle } => self.follow(role, run, process, handle),
             ToKeeper::Inventory => self.tell_inventory(role),
             ToKeeper::Keep { worker, keep, descriptor } => self.keep(worker, keep, descriptor),
             ToKeeper::Discard { worker, label } => self.discard(&worker, label.as_deref()),

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::ffi::CString;
 
+use hsu_model::id::{RunId, WorkerId};
+use hsu_model::logs::Stream;
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Tick, WallTime};
 
@@ -61,19 +63,9 @@ impl Message for ToKeeper {
             }
             Self::Have { run, worker, stream, pipe } => {
                 out.u8(12);
-                out.run(*run);
-                out.worker(worker);
-                put_stream(&mut out, *stream);
-                out.u8(u8::from(pipe.is_some()));
-                return pipe.take();
+                return put_pipe(&mut out, (*run, worker, *stream), pipe);
             }
-            Self::Keep { worker, keep, descriptor } => {
-                out.u8(13);
-                out.worker(worker);
-                put_keep(&mut out, keep);
-                out.u8(u8::from(descriptor.is_some()));
-                return descriptor.take();
-            }
+            Self::Keep { .. } | Self::Follow { .. } => return put_given(&mut out, self),
             Self::Discard { worker, label } => {
                 out.u8(14);
                 out.worker(worker);
@@ -126,6 +118,11 @@ impl Message for ToKeeper {
                 let (worker, is_one, label) = (from.worker()?, from.flag()?, from.text()?);
                 Self::Discard { worker, label: is_one.then_some(label) }
             }
+            15 => Self::Follow {
+                run: from.run()?,
+                process: take_process(from)?,
+                handle: take_descriptor(from, beside)?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -162,10 +159,11 @@ impl Message for FromKeeper {
                 out.u8(*stage as u8);
                 out.i32(*errno);
             }
-            Self::Exited { run, worker, exit, at, wall } => {
+            Self::Exited { run, worker, process, exit, at, wall } => {
                 out.u8(4);
                 out.run(*run);
                 out.worker(worker);
+                put_process(&mut out, *process);
                 put_exit(&mut out, *exit);
                 put_times(&mut out, (*at, *wall));
             }
@@ -189,15 +187,12 @@ impl Message for FromKeeper {
             }
             Self::Stream { run, worker, stream, pipe } => {
                 out.u8(15);
-                out.run(*run);
-                out.worker(worker);
-                put_stream(&mut out, *stream);
-                out.u8(u8::from(pipe.is_some()));
-                return pipe.take();
+                return put_pipe(&mut out, (*run, worker, *stream), pipe);
             }
-            Self::Kept { .. } | Self::NotKept { .. } | Self::Ready { .. } => {
-                return put_shelf(&mut out, self);
-            }
+            Self::Kept { .. }
+            | Self::NotKept { .. }
+            | Self::Ready { .. }
+            | Self::Followed { .. } => return put_shelf(&mut out, self),
         }
         None
     }
@@ -215,9 +210,10 @@ impl Message for FromKeeper {
                 Self::SpawnFailed { run: from.run()?, stage: take_stage(from)?, errno: from.i32()? }
             }
             4 => {
-                let (run, worker, exit) = (from.run()?, from.worker()?, take_exit(from)?);
+                let (run, worker) = (from.run()?, from.worker()?);
+                let (process, exit) = (take_process(from)?, take_exit(from)?);
                 let (at, wall) = take_times(from)?;
-                Self::Exited { run, worker, exit, at, wall }
+                Self::Exited { run, worker, process, exit, at, wall }
             }
             5 => Self::Held {
                 run: from.run()?,
@@ -243,6 +239,11 @@ impl Message for FromKeeper {
             },
             18 => Self::NotKept { worker: from.worker()?, label: from.text()? },
             19 => Self::Ready { run: from.run()?, pipe: take_descriptor(from, beside)? },
+            20 => Self::Followed {
+                run: from.run()?,
+                process: take_process(from)?,
+                is_held: from.flag()?,
+            },
             _ => return Err(Malformed),
         })
     }
@@ -255,7 +256,38 @@ fn take_descriptor(
     if from.flag()? { beside.pop_front().map(Some).ok_or(Malformed) } else { Ok(None) }
 }
 
-/// What concerns descriptors that are kept; nothing else is put.
+fn put_pipe(
+    out: &mut Writer<'_>,
+    (run, worker, stream): (RunId, &WorkerId, Stream),
+    pipe: &mut Option<Descriptor>,
+) -> Option<Descriptor> {
+    out.run(run);
+    out.worker(worker);
+    put_stream(out, stream);
+    out.u8(u8::from(pipe.is_some()));
+    pipe.take()
+}
+
+/// What gives the keeper something to hold; nothing else is put.
+fn put_given(out: &mut Writer<'_>, message: &mut ToKeeper) -> Option<Descriptor> {
+    if let ToKeeper::Keep { worker, keep, descriptor } = message {
+        out.u8(13);
+        out.worker(worker);
+        put_keep(out, keep);
+        out.u8(u8::from(descriptor.is_some()));
+        return descriptor.take();
+    }
+    if let ToKeeper::Follow { run, process, handle } = message {
+        out.u8(15);
+        out.run(*run);
+        put_process(out, *process);
+        out.u8(u8::from(handle.is_some()));
+        return handle.take();
+    }
+    None
+}
+
+/// What concerns descriptors that are kept and processes that are named; nothing else is put.
 fn put_shelf(out: &mut Writer<'_>, message: &mut FromKeeper) -> Option<Descriptor> {
     if let FromKeeper::Kept { worker, keep, descriptor } = message {
         out.u8(17);
@@ -268,6 +300,12 @@ fn put_shelf(out: &mut Writer<'_>, message: &mut FromKeeper) -> Option<Descripto
         out.u8(18);
         out.worker(worker);
         out.bytes(label.as_bytes());
+    }
+    if let FromKeeper::Followed { run, process, is_held } = message {
+        out.u8(20);
+        out.run(*run);
+        put_process(out, *process);
+        out.u8(u8::from(*is_held));
     }
     if let FromKeeper::Ready { run, pipe } = message {
         out.u8(19);
@@ -422,6 +460,7 @@ fn bare_kind(message: &FromKeeper) -> u8 {
         | FromKeeper::Pending { .. }
         | FromKeeper::Kept { .. }
         | FromKeeper::NotKept { .. }
+        | FromKeeper::Followed { .. }
         | FromKeeper::Ready { .. }
         | FromKeeper::UpgradeFailed { .. }
         | FromKeeper::Stream { .. } => 0,

@@ -30,6 +30,11 @@ fn a_batch_of_messages_comes_out_as_it_went_in() {
         ToKeeper::Spawn(Box::new(request())),
         ToKeeper::Signal { run: RunId(7), signal: 15, scope: SignalScope::Group },
         ToKeeper::Acknowledge { run: RunId(1) },
+        ToKeeper::Follow {
+            run: RunId(7),
+            process: ProcessKey { pid: 9, started_at: 90 },
+            handle: None,
+        },
         ToKeeper::Inventory,
         ToKeeper::Keep {
             worker: WorkerId::new("web").unwrap(),

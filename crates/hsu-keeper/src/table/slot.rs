@@ -190,6 +190,7 @@ impl Slot {
             1 => Exit::Code(number),
             2 => Exit::Signal { number, core: false },
             3 => Exit::Signal { number, core: true },
+            4 => Exit::Unknown(UnknownExit::NotOurChild),
             _ => Exit::Unknown(UnknownExit::KeeperLost),
         }
     }
@@ -216,12 +217,22 @@ impl Slot {
         self.held.store(2, Ordering::Release);
     }
 
+    /// Another process counts from now on. Whoever looks in between, after the end of this
+    /// keeper, finds the one or the other: a start time that is not noted is that of the claim.
+    pub fn follow(&self, process: ProcessKey) {
+        let claim = self.claim().by(process.pid, process.started_at);
+        self.started_at.store(0, Ordering::Release);
+        self.claim.store(claim.0, Ordering::Release);
+        self.occupy(process.started_at);
+    }
+
     /// The process has ended.
     pub fn end(&self, exit: Exit, now: Now) {
         let (kind, number) = match exit {
             Exit::Code(code) => (1, code),
             Exit::Signal { number, core: false } => (2, number),
             Exit::Signal { number, core: true } => (3, number),
+            Exit::Unknown(UnknownExit::NotOurChild) => (4, 0),
             Exit::Unknown(_) => (0, 0),
         };
         self.exit_kind.store(kind, Ordering::Relaxed);

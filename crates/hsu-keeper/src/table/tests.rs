@@ -78,3 +78,56 @@ fn a_place_that_is_free_again_is_taken_before_those_behind_it() {
     assert_eq!(table.reserve(RunId(6), &web(), NOW), Reserved::Place(3));
     assert_eq!(table.reserve(RunId(7), &web(), NOW), Reserved::Full);
 }
+
+#[test]
+fn a_process_that_is_named_takes_the_place_of_the_one_before_it_dead_or_alive() {
+    let named = ProcessKey { pid: 50, started_at: 90 };
+    for has_ended in [false, true] {
+        let shared = slots(2);
+        let mut table = Table::new(std::rc::Rc::clone(&shared));
+        let place = begin(&mut table, 1, 40);
+        if has_ended {
+            table.slot(place).unwrap().end(Exit::Code(0), NOW);
+        }
+        assert_eq!(table.follow(RunId(1), named), Some(place));
+        let told = |table: &Table<_>| table.inventory().map(|(_, told)| told).next();
+        let is_it =
+            |told| matches!(told, Some(FromKeeper::Held { process, .. }) if process == named);
+        assert!(is_it(told(&table)), "{has_ended}");
+        // The next keeper finds that one, and nobody else with its number.
+        let mut next = Table::new(std::rc::Rc::clone(&shared));
+        assert_eq!(next.adopt(NOW, |pid| Some((pid, 90))), [(place, 50)]);
+        assert!(is_it(told(&next)));
+        let mut late = Table::new(shared);
+        assert_eq!(late.adopt(NOW, |pid| Some((pid, 91))), []);
+    }
+}
+
+#[test]
+fn a_keeper_that_is_lost_between_the_halves_of_a_change_leaves_one_of_the_two() {
+    let shared = slots(1);
+    begin(&mut Table::new(std::rc::Rc::clone(&shared)), 1, 40);
+    // As `follow` leaves it before the claim, and after it.
+    for (pid, started_at) in [(40, 70), (50, 90)] {
+        let slot = shared.first().unwrap();
+        slot.follow(ProcessKey { pid, started_at });
+        slot.occupy(0);
+        let mut next = Table::new(std::rc::Rc::clone(&shared));
+        assert_eq!(next.adopt(NOW, |found| Some((found, started_at))), [(0, pid)]);
+    }
+}
+
+#[test]
+fn nobody_is_held_for_a_run_that_is_not_there_or_in_two_places() {
+    let named = ProcessKey { pid: 50, started_at: 90 };
+    let mut table = Table::new(slots(3));
+    assert_eq!(table.follow(RunId(1), named), None);
+    let place = begin(&mut table, 1, 50);
+    begin(&mut table, 2, 60);
+    assert_eq!(table.follow(RunId(2), named), None, "it is the process of another run");
+    table.reserve(RunId(3), &web(), NOW);
+    assert_eq!(table.follow(RunId(3), ProcessKey { pid: 70, started_at: 90 }), None);
+    let same = table.slot(place).unwrap().process();
+    table.slot(place).unwrap().end(Exit::Code(1), NOW);
+    assert_eq!(table.follow(RunId(1), same), None, "its own end is noted");
+}

@@ -5,7 +5,7 @@
 //! cgroup of a run that is in it as a whole tells that there are none.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hsu_core::effect::Effect;
 use hsu_model::id::{RunId, WorkerId};
@@ -69,6 +69,11 @@ impl Clearing {
     /// Whether nothing is left of an ended run, as far as one look tells.
     pub(super) fn is_clear(&self, worker: &WorkerId, run: RunId) -> bool {
         self.enclosure(worker, run).is_some_and(Enclosure::is_empty)
+    }
+
+    /// The cgroup in which a run is as a whole, when that is known.
+    pub(super) fn folder(&self, worker: &WorkerId, run: RunId) -> Option<&Path> {
+        self.enclosure(worker, run).map(Enclosure::folder)
     }
 
     /// A kill is over, and the cgroup may be gone with what was in it.

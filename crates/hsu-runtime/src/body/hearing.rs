@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::atomic::Ordering;
 
 use hsu_core::input::Input;
+use hsu_core::parting::End;
 use hsu_keeper::{Descriptor, FromKeeper, Link, Stage, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
@@ -78,9 +79,12 @@ impl Body {
                 self.clearing.not_born(run);
                 self.on_refused(now, run, stage, errno);
             }
-            FromKeeper::Exited { run, worker, exit, at, wall } => {
+            FromKeeper::Exited { run, worker, process, exit, at, wall } => {
                 self.roll.name(run);
-                self.on_exited(now, worker, run, exit, at, wall);
+                self.on_end(now, End { worker, run, process, exit, at, wall });
+            }
+            FromKeeper::Followed { run, process, is_held } => {
+                self.on_followed(now, run, process, is_held);
             }
             FromKeeper::Held { run, worker, process, started, handle } => {
                 self.roll.name(run);
@@ -127,15 +131,8 @@ impl Body {
         self.live.insert(run, Live { worker, process, handle });
     }
 
-    fn on_exited(
-        &mut self,
-        now: Now,
-        worker: WorkerId,
-        run: RunId,
-        exit: Exit,
-        at: Tick,
-        wall: WallTime,
-    ) {
+    pub(super) fn on_exited(&mut self, now: Now, end: End) {
+        let End { worker, run, exit, at, wall, .. } = end;
         let live = self.live.remove(&run);
         let own = || live?.handle?.exit_status();
         // What the keeper could not see, our own hold may still tell.
@@ -156,15 +153,24 @@ impl Body {
         started: (Tick, WallTime),
         handle: Option<Descriptor>,
     ) {
+        if self.is_followed(run, process) {
+            // The answer was lost with the keeper that held it first.
+            return self.on_followed(now, run, process, true);
+        }
         if !self.live.contains_key(&run) {
             self.hold(run, worker.clone(), process, handle);
-            self.take_up_limits(&worker);
-            self.contain_at.push_back((contain_after(now.tick), run));
+            self.take_over(now, &worker, run);
         }
         // An answer that was lost with its keeper would have told where it was born.
         self.clearing.born(run, false);
         self.adopted += 1;
         self.step(now, Input::Adopted { worker, run, process, started });
+    }
+
+    /// Takes up what an earlier master did for a process that it held.
+    pub(super) fn take_over(&mut self, now: Now, worker: &WorkerId, run: RunId) {
+        self.take_up_limits(worker);
+        self.contain_at.push_back((contain_after(now.tick), run));
     }
 
     /// A spawn is under way that may be an earlier master's: its answer is awaited.
@@ -176,6 +182,7 @@ impl Body {
     /// Everything that is held is known: what is missing is gone.
     fn on_inventory_end(&mut self, now: Now) {
         self.restock();
+        self.ask_again(now);
         let missing = self.roll.complete(self.live.keys());
         for run in missing.ended {
             let Some(live) = self.live.get(&run) else {
@@ -183,14 +190,23 @@ impl Body {
             };
             // Our own hold may still tell; it is asked there.
             let exit = Exit::Unknown(UnknownExit::KeeperLost);
-            let worker = live.worker.clone();
-            self.on_exited(now, worker, run, exit, now.tick, now.wall);
+            let (worker, process) = (live.worker.clone(), live.process);
+            let (at, wall) = (now.tick, now.wall);
+            self.on_exited(now, End { worker, run, process, exit, at, wall });
         }
         for run in missing.never_began {
             let error = "the keeper was lost before it could start the process".to_owned();
             self.clearing.not_born(run);
             self.step(now, Input::SpawnFailed { run, error, transient: true });
         }
+        // A worker that may go on as another process is not missing before that is known.
+        self.succession.settles_later = !self.settled && !self.parting.is_empty();
+        if !self.succession.settles_later {
+            self.finish_inventory(now);
+        }
+    }
+
+    pub(super) fn finish_inventory(&mut self, now: Now) {
         self.step(now, Input::Settled { unknown: self.unknown });
         self.settle_boot(now);
     }

@@ -82,6 +82,7 @@ impl Body {
             }
             Effect::Release { run } => self.discovery.release(run),
             Effect::Service { worker, verb } => self.ask_manager(worker, verb),
+            Effect::Follow { worker, run, process } => self.follow(worker, run, process),
             Effect::Signal { run, signal, scope } if self.discovery.holds(run) => {
                 self.signal_attached(run, signal, scope);
             }
@@ -208,7 +209,10 @@ impl Body {
         });
         let Some(path) = path.filter(|path| !path.is_empty()).map(PathBuf::from) else { return };
         // Nothing else changes the process.
-        if let EventKind::Spawned { pid, .. } | EventKind::Adopted { pid, .. } = kind {
+        if let EventKind::Spawned { pid, .. }
+        | EventKind::Adopted { pid, .. }
+        | EventKind::MainProcess { pid, .. } = kind
+        {
             self.chores.add(Chore::PidFile { path, pid: Some(*pid) });
         } else if let EventKind::Exited { .. } = kind {
             self.chores.add(Chore::PidFile { path, pid: None });
@@ -259,6 +263,7 @@ fn is_order(effect: &Effect) -> bool {
         | Effect::Search { .. }
         | Effect::Attach { .. }
         | Effect::Release { .. }
+        | Effect::Follow { .. }
         | Effect::Service { .. } => true,
         Effect::Reply { .. }
         | Effect::Check { .. }

@@ -15,15 +15,19 @@ use hsu_model::socket::SocketOwner;
 use hsu_model::status::WorkerState;
 use hsu_model::worker::{Managed, Unit};
 use hsu_sys::listening::Owned;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Body;
 use crate::listening::Speaker;
+use crate::notice::Notice;
 
 /// What the socket is known by at which a worker is heard.
 const NOTIFY: &str = "notify";
 /// How descriptors are known that a worker has left here.
 const STORED: &str = "stored ";
+/// How those among them are known that stay although their other ends are gone.
+// Source: sd_notify(3), `FDPOLL=0`.
+const UNWATCHED: &str = " unwatched";
 /// The name of a descriptor that its worker did not name.
 // Source: sd_notify(3), `FDNAME`.
 const UNNAMED: &str = "stored";
@@ -75,6 +79,15 @@ fn hint(error: &io::Error) -> &'static str {
     } else {
         ""
     }
+}
+
+/// Who is heard at a descriptor, or watched there.
+fn speaker(worker: &WorkerId, label: &str) -> Option<Speaker> {
+    if label == NOTIFY {
+        return Some(Speaker::Worker(worker.clone()));
+    }
+    let is_watched = label.starts_with(STORED) && !label.ends_with(UNWATCHED);
+    is_watched.then(|| Speaker::Stored(worker.clone(), label.to_owned()))
 }
 
 impl Shelf {
@@ -152,12 +165,10 @@ impl Body {
 
     /// Has a copy from now on, and listens to a worker whose socket it is.
     fn take_up(&mut self, worker: WorkerId, keep: Keep, descriptor: Owned) {
-        if keep.label == NOTIFY {
-            let heard = descriptor
-                .try_clone()
-                .and_then(|ear| self.listening.listen(Speaker::Worker(worker.clone()), ear));
+        if let Some(speaker) = speaker(&worker, &keep.label) {
+            let heard = descriptor.try_clone().and_then(|ear| self.listening.listen(speaker, ear));
             if let Err(error) = heard {
-                warn!(%worker, %error, "the notices of a worker cannot be heard");
+                warn!(%worker, label = keep.label, %error, "what is said or ends there is not heard");
             }
         }
         self.shelf.put(worker, keep, descriptor);
@@ -206,7 +217,7 @@ impl Body {
     }
 
     /// A worker leaves descriptors here, for its next run.
-    pub(super) fn store(&mut self, worker: &WorkerId, name: Option<String>, came: Vec<Owned>) {
+    pub(super) fn store(&mut self, worker: &WorkerId, notice: &Notice, came: Vec<Owned>) {
         let most = self.fleet.spec(worker).map_or(0, |spec| match &spec.unit {
             Unit::Managed(managed) => managed.notify.store,
             Unit::Departed(_) | _ => 0,
@@ -226,15 +237,19 @@ impl Body {
                 continue;
             }
             self.shelf.stored = self.next_stored();
-            let label = format!("{STORED}{}", self.shelf.stored);
-            let name = name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+            let unwatched = if notice.unwatched { UNWATCHED } else { "" };
+            let label = format!("{STORED}{}{unwatched}", self.shelf.stored);
+            let name = notice.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
             self.keep(worker, Keep { passed: true, name, label }, descriptor);
         }
     }
 
     /// A number that no label of an earlier master has.
     fn next_stored(&self) -> u64 {
-        let number = |item: &Item| item.keep.label.strip_prefix(STORED)?.parse::<u64>().ok();
+        let number = |item: &Item| {
+            let label = item.keep.label.strip_prefix(STORED)?;
+            label.strip_suffix(UNWATCHED).unwrap_or(label).parse::<u64>().ok()
+        };
         self.shelf.items.iter().filter_map(number).max().unwrap_or(0).max(self.shelf.stored) + 1
     }
 
@@ -243,12 +258,24 @@ impl Body {
         let is_meant = |item: &Item| {
             item.worker == *worker && item.keep.label.starts_with(STORED) && item.keep.name == name
         };
+        self.discard(is_meant);
+    }
+
+    /// The other end of something that a worker has left here is gone.
+    pub(super) fn on_hung_up(&mut self, worker: &WorkerId, label: &str) {
+        info!(%worker, label, "the other end of a stored descriptor is gone, and so is it");
+        self.discard(|item| item.worker == *worker && item.keep.label == label);
+    }
+
+    fn discard(&mut self, is_meant: impl FnMut(&Item) -> bool) {
         let (gone, kept): (Vec<Item>, Vec<Item>) =
             std::mem::take(&mut self.shelf.items).into_iter().partition(is_meant);
         self.shelf.items = kept;
-        for item in gone {
-            let label = Some(item.keep.label);
-            self.holding.queue(ToKeeper::Discard { worker: worker.clone(), label });
+        for Item { worker, keep, .. } in gone {
+            if let Some(speaker) = speaker(&worker, &keep.label) {
+                self.listening.forget(&speaker);
+            }
+            self.holding.queue(ToKeeper::Discard { worker, label: Some(keep.label) });
         }
     }
 
@@ -267,12 +294,14 @@ impl Body {
         if !rests || !self.shelf.items.iter().any(|item| item.worker == *worker) {
             return;
         }
-        self.listening.forget(&Speaker::Worker(worker.clone()));
         let (gone, kept): (Vec<Item>, Vec<Item>) = std::mem::take(&mut self.shelf.items)
             .into_iter()
             .partition(|item| item.worker == *worker);
         self.shelf.items = kept;
         for item in gone {
+            if let Some(speaker) = speaker(worker, &item.keep.label) {
+                self.listening.forget(&speaker);
+            }
             hsu_sys::listening::forget(&item.keep.label);
         }
         // Whatever listens there later has a socket of its own.

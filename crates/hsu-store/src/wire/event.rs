@@ -92,6 +92,15 @@ enum KindText {
         run: u64,
         phase: String,
     },
+    MainProcess {
+        run: u64,
+        pid: u32,
+    },
+    MainProcessRefused {
+        run: u64,
+        pid: u32,
+        reason: String,
+    },
     Killed {
         run: u64,
     },
@@ -204,6 +213,10 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::Told { run, phase } => {
             KindText::Told { run: run.0, phase: phase.as_str().to_owned() }
         }
+        EventKind::MainProcess { run, pid } => KindText::MainProcess { run: run.0, pid },
+        EventKind::MainProcessRefused { run, pid, reason } => {
+            KindText::MainProcessRefused { run: run.0, pid, reason }
+        }
         EventKind::Killed { run } => KindText::Killed { run: run.0 },
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
         EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
@@ -289,6 +302,10 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::Signalled { run, signal } => EventKind::Signalled { run: RunId(run), signal },
         KindText::Told { run, phase } => {
             EventKind::Told { run: RunId(run), phase: told_phase(&phase)? }
+        }
+        KindText::MainProcess { run, pid } => EventKind::MainProcess { run: RunId(run), pid },
+        KindText::MainProcessRefused { run, pid, reason } => {
+            EventKind::MainProcessRefused { run: RunId(run), pid, reason }
         }
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },

@@ -81,6 +81,8 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::RestartRefused { reason: text() },
         EventKind::Signalled { run, signal: 15 },
         EventKind::Told { run, phase: ToldPhase::Reloading },
+        EventKind::MainProcess { run, pid: 9 },
+        EventKind::MainProcessRefused { run, pid: 9, reason: text() },
         EventKind::Killed { run },
         EventKind::Survived { run, count: 2 },
         EventKind::Breaker { to: BreakerState::HalfOpen },

@@ -24,6 +24,12 @@ impl Ears {
     /// Nothing to listen to.
     pub fn listen(&self, _: u64, _: Owned) {}
 
+    /// Nothing to watch.
+    pub fn watch(&self, _: u64, _: Owned) {}
+
+    /// Nobody to ask.
+    pub fn ask(&self, _: u64) {}
+
     /// Nothing to forget.
     pub fn forget(&self, _: u64) {}
 

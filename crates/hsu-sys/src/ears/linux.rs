@@ -1,6 +1,6 @@
 //! Ears of Linux: one thread waits for many sockets and pipes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hsu_model::socket::SocketOwner;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketFlags,
     SocketType, recvmsg, socket_with, sockopt,
@@ -40,8 +40,34 @@ pub struct Ears {
 
 #[derive(Debug, Default)]
 struct Known {
-    ears: BTreeMap<u64, Arc<OwnedFd>>,
+    ears: BTreeMap<u64, Ear>,
+    /// Those that are asked whether anything is left to be heard.
+    asked: BTreeSet<u64>,
     is_closed: bool,
+}
+
+/// One descriptor, and what is waited for at it.
+#[derive(Clone, Debug)]
+struct Ear {
+    descriptor: Arc<OwnedFd>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What is said there.
+    Heard,
+    /// The end of whatever is at its other end.
+    Watched,
+}
+
+/// What a look at all of them came to.
+enum Seen {
+    Nothing,
+    /// Something is to be heard at this one.
+    Ready(u64, Ear),
+    /// Nothing is left of what it was asked for.
+    Silent(u64),
 }
 
 impl Ears {
@@ -66,13 +92,33 @@ impl Ears {
 
     /// Listens to a socket or a pipe from now on; any thread may say so.
     pub fn listen(&self, number: u64, ear: Owned) {
-        self.known().ears.insert(number, Arc::new(ear));
+        self.add(number, ear, Kind::Heard);
+    }
+
+    /// Waits for the end of whatever is at the other end of a descriptor. One that has no
+    /// other end, such as a file, never hangs up.
+    pub fn watch(&self, number: u64, descriptor: Owned) {
+        self.add(number, descriptor, Kind::Watched);
+    }
+
+    fn add(&self, number: u64, descriptor: Owned, kind: Kind) {
+        let ear = Ear { descriptor: Arc::new(descriptor), kind };
+        self.known().ears.insert(number, ear);
+        self.poke();
+    }
+
+    /// Asks for [`Heard::Silence`] once everything is taken that is there now.
+    pub fn ask(&self, number: u64) {
+        self.known().asked.insert(number);
         self.poke();
     }
 
     /// Listens to it no more.
     pub fn forget(&self, number: u64) {
-        self.known().ears.remove(&number);
+        let mut known = self.known();
+        known.ears.remove(&number);
+        known.asked.remove(&number);
+        drop(known);
         self.poke();
     }
 
@@ -86,34 +132,49 @@ impl Ears {
     #[must_use]
     pub fn wait(&self) -> Option<(u64, Heard)> {
         loop {
-            let ears: Vec<(u64, Arc<OwnedFd>)> = {
+            let (ears, asked) = {
                 let known = self.known();
                 if known.is_closed {
                     return None;
                 }
-                known.ears.iter().map(|(number, ear)| (*number, Arc::clone(ear))).collect()
+                (known.ears.clone(), known.asked.clone())
             };
-            for (number, ear) in self.readable(&ears)? {
-                if let Some(heard) = self.hear(ear) {
-                    if matches!(heard, Heard::Line | Heard::Closed) {
-                        // It says one thing only.
-                        self.known().ears.remove(&number);
-                    }
-                    return Some((number, heard));
+            let (number, heard) = match self.look(&ears, &asked)? {
+                Seen::Nothing => continue,
+                Seen::Silent(number) => {
+                    self.known().asked.remove(&number);
+                    return Some((number, Heard::Silence));
                 }
+                Seen::Ready(number, Ear { kind: Kind::Watched, .. }) => (number, Heard::HungUp),
+                Seen::Ready(number, Ear { descriptor, .. }) => match self.hear(&descriptor) {
+                    Some(heard) => (number, heard),
+                    None => continue,
+                },
+            };
+            if !matches!(heard, Heard::Datagram(_)) {
+                // It says one thing only.
+                self.known().ears.remove(&number);
             }
+            return Some((number, heard));
         }
     }
 
-    /// Those at which something is to be heard; none when the kernel does not wait.
-    fn readable<'e>(
-        &self,
-        ears: &'e [(u64, Arc<OwnedFd>)],
-    ) -> Option<impl Iterator<Item = (u64, &'e OwnedFd)> + 'e> {
+    /// Waits until something is to be heard at one of them; none when the kernel does not
+    /// wait. Whoever is asked and says nothing is told before the others.
+    fn look(&self, ears: &BTreeMap<u64, Ear>, asked: &BTreeSet<u64>) -> Option<Seen> {
         let changed = PollFd::new(&self.changed, PollFlags::IN);
-        let each = ears.iter().map(|(_, ear)| PollFd::new(ear, PollFlags::IN));
+        let each = ears.values().map(|ear| {
+            let flags = match ear.kind {
+                Kind::Heard => PollFlags::IN,
+                // The kernel tells of a hang-up unasked.
+                Kind::Watched => PollFlags::empty(),
+            };
+            PollFd::new(&ear.descriptor, flags)
+        });
         let mut waits: Vec<PollFd<'_>> = each.chain([changed]).collect();
-        while let Err(error) = poll(&mut waits, None) {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = (!asked.is_empty()).then_some(&at_once);
+        while let Err(error) = poll(&mut waits, timeout) {
             if error != rustix::io::Errno::INTR {
                 return None;
             }
@@ -124,8 +185,19 @@ impl Ears {
             // It only had to end the wait.
             let _ = rustix::io::read(&self.changed, &mut count);
         }
-        let ready = ears.iter().zip(seen).filter(|(_, seen)| *seen);
-        Some(ready.map(|((number, ear), _)| (*number, &**ear)))
+        let ready: BTreeMap<u64, &Ear> = ears
+            .iter()
+            .zip(seen)
+            .filter_map(|((number, ear), seen)| seen.then_some((*number, ear)))
+            .collect();
+        // One that is not known any more has nothing to say either.
+        if let Some(silent) = asked.iter().find(|number| !ready.contains_key(number)) {
+            return Some(Seen::Silent(*silent));
+        }
+        // Whoever is asked comes first: somebody waits for it.
+        let first = asked.iter().find_map(|number| ready.get_key_value(number));
+        let next = first.or_else(|| ready.first_key_value());
+        Some(next.map_or(Seen::Nothing, |(number, ear)| Seen::Ready(*number, (*ear).clone())))
     }
 
     /// What one of them says; none when it is nothing yet.
@@ -163,7 +235,7 @@ impl Ears {
         let ear = self.known().ears.get(&number).cloned();
         if let Some(ear) = ear {
             // What it carries was copied when it was heard.
-            drop(receive(&ear, RecvFlags::empty()));
+            drop(receive(&ear.descriptor, RecvFlags::empty()));
         }
     }
 }
@@ -308,6 +380,37 @@ mod tests {
         ears.listen(1, read);
         std::fs::File::from(write).write_all(b"no line").unwrap();
         assert!(matches!(ears.wait(), Some((1, Heard::Closed))));
+    }
+
+    #[test]
+    fn whoever_is_asked_is_heard_out_before_its_silence_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n");
+        let ears = Ears::new().unwrap();
+        ears.listen(7, bind(&path, &open()).unwrap());
+        let worker = UnixDatagram::unbound().unwrap();
+        worker.send_to(b"MAINPID=5", &path).unwrap();
+        ears.ask(7);
+        assert!(matches!(ears.wait(), Some((7, Heard::Datagram(_)))));
+        ears.take(7);
+        assert!(matches!(ears.wait(), Some((7, Heard::Silence))));
+        worker.send_to(b"READY=1", &path).unwrap();
+        assert!(matches!(ears.wait(), Some((7, Heard::Datagram(_)))), "silence is told once");
+        ears.ask(9);
+        assert!(matches!(ears.wait(), Some((9, Heard::Silence))), "nobody says nothing");
+    }
+
+    #[test]
+    fn a_descriptor_that_is_watched_tells_of_its_other_end_and_a_file_never_does() {
+        let ears = Ears::new().unwrap();
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        ears.watch(1, tempfile::tempfile().unwrap().into());
+        ears.watch(2, read);
+        std::fs::File::from(write).write_all(b"what it has left is there still").unwrap();
+        // The file that was dropped was the only writer.
+        assert!(matches!(ears.wait(), Some((2, Heard::HungUp))));
+        ears.ask(2);
+        assert!(matches!(ears.wait(), Some((2, Heard::Silence))), "it hangs up once");
     }
 
     #[test]

@@ -39,6 +39,14 @@ impl ProcessHandle {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Always refused here.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`].
+    pub fn copy(&self) -> io::Result<Owned> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Not told on this platform.
     #[must_use]
     pub fn has_exited(&self) -> bool {

@@ -61,6 +61,14 @@ impl ProcessHandle {
         }
     }
 
+    /// Another hold on the same process, to be given away.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no descriptors.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
     /// Sends a signal to this process and to no other.
     ///
     /// # Errors

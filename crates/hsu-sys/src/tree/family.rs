@@ -26,7 +26,7 @@ const MOST_READINGS: u32 = 4;
 /// busy host, with memory to give back.
 const BETWEEN: Duration = Duration::from_millis(500);
 /// How far up the line of parents is followed.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// Who is looked for, and among whom.
 #[derive(Debug)]
@@ -263,7 +263,7 @@ impl Look<'_> {
 /// is on its way out: nobody can tell whose it was, and it may still hold what the
 /// next run needs. That an environment is empty is believed when the same program
 /// had been there before.
-fn environ_of(pid: u32) -> Option<Vec<u8>> {
+pub(super) fn environ_of(pid: u32) -> Option<Vec<u8>> {
     let begin = Instant::now();
     let mut program = None;
     loop {

@@ -73,6 +73,7 @@ fn place(input: &Input) -> Option<usize> {
         | Input::AttachFailed { .. }
         | Input::Serviced { .. }
         | Input::Told { .. }
+        | Input::Followed { .. }
         | Input::Checked { .. }
         | Input::Used { .. }
         | Input::OutOfMemory { .. }
@@ -106,6 +107,7 @@ impl Coverage {
             | Input::AttachFailed { .. }
             | Input::Serviced { .. }
             | Input::Told { .. }
+            | Input::Followed { .. }
             | Input::Checked { .. }
             | Input::Used { .. }
             | Input::OutOfMemory { .. }

@@ -319,7 +319,9 @@ impl Keeper {
             | ToKeeper::Drained { .. }
             | ToKeeper::Have { .. }
             | ToKeeper::Keep { .. }
-            | ToKeeper::Discard { .. } => {}
+            | ToKeeper::Discard { .. }
+            // No worker of the simulation names a process.
+            | ToKeeper::Follow { .. } => {}
         }
     }
 }

@@ -221,6 +221,7 @@ impl Master {
             Effect::Search { .. }
             | Effect::Attach { .. }
             | Effect::Release { .. }
+            | Effect::Follow { .. }
             | Effect::Service { .. }
             | Effect::Check { .. }
             | Effect::Measure { .. }

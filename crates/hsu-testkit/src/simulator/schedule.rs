@@ -116,6 +116,7 @@ pub(crate) fn source(input: &Input) -> &'static str {
         | Input::Serviced { .. } => "crates/hsu-core/tests/attachment",
         // Nor are words of workers, looks at them, and what they use.
         Input::Told { .. }
+        | Input::Followed { .. }
         | Input::Checked { .. }
         | Input::Used { .. }
         | Input::OutOfMemory { .. }

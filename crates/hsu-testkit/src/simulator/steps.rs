@@ -382,7 +382,7 @@ impl World {
                 let transient = stage == Stage::Resources;
                 self.tell(Input::SpawnFailed { run, error, transient });
             }
-            FromKeeper::Exited { run, worker, exit, at, wall } => {
+            FromKeeper::Exited { run, worker, exit, at, wall, .. } => {
                 master.roll.name(run);
                 let exit = self.own_sight(run, exit);
                 self.tell(Input::Exited { worker, run, exit, at, wall });
@@ -414,6 +414,7 @@ impl World {
             | FromKeeper::Stream { .. }
             | FromKeeper::Kept { .. }
             | FromKeeper::NotKept { .. }
+            | FromKeeper::Followed { .. }
             | FromKeeper::Ready { .. }
             | FromKeeper::Finish => {}
         }

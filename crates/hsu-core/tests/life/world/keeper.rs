@@ -101,9 +101,10 @@ impl Keeper {
                 self.kills.push_back(Kill { worker, run, whole });
             }
             Effect::AllStopped => self.all_stopped += 1,
-            Effect::Spawn { .. } | Effect::Signal { .. } | Effect::Acknowledge { .. } => {
-                self.orders.push_back(effect);
-            }
+            Effect::Spawn { .. }
+            | Effect::Signal { .. }
+            | Effect::Acknowledge { .. }
+            | Effect::Follow { .. } => self.orders.push_back(effect),
             Effect::Reply { .. }
             | Effect::Event { .. }
             | Effect::Persist { .. }
@@ -134,6 +135,10 @@ impl Keeper {
             self.signal(run, signal, now);
         } else if let Effect::Acknowledge { run } = order {
             self.ended.remove(&run);
+        } else if let Effect::Follow { worker, run, process } = order {
+            let held = self.processes.get_mut(&run).map(|held| held.key = process);
+            let error = held.is_none().then(|| "it has ended".to_owned());
+            self.tell(Input::Followed { worker, run, process, error });
         }
         true
     }

@@ -161,6 +161,7 @@ impl Witness {
                 | Effect::Throttle { .. }
                 | Effect::Alert { .. }
                 | Effect::Check { .. }
+                | Effect::Follow { .. }
                 | Effect::Acknowledge { .. } => {}
                 Effect::Search { .. }
                 | Effect::Attach { .. }

@@ -333,6 +333,7 @@ impl Judge {
             | Input::AttachFailed { .. }
             | Input::Serviced { .. }
             | Input::Told { .. }
+            | Input::Followed { .. }
             | Input::Checked { .. }
             | Input::Used { .. }
             | Input::OutOfMemory { .. }
