@@ -16,6 +16,7 @@ mod http;
 mod log;
 mod look;
 mod md5;
+mod names;
 mod network;
 mod pattern;
 mod prober;

@@ -10,30 +10,28 @@ use std::time::Duration;
 use hsu_model::health::probe::{Endpoint, Place, Reach, Tls};
 use hsu_sys::local::connect_async;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 use crate::address::refusal;
 use crate::connection::{Connection, Plain};
 use crate::look::{Trouble, trouble};
+use crate::names::Names;
 use crate::tls::Tlses;
 
 /// Addresses of one name that are tried.
 const MOST_TRIED: usize = 4;
 /// How long one address of several may take.
 const EACH: Duration = Duration::from_secs(2);
-/// Names that are looked up at once. Each takes a thread, for as long as the resolver takes.
-const LOOKUPS: usize = 16;
 
 /// What connects.
 #[derive(Debug)]
 pub(crate) struct Network {
-    lookups: Semaphore,
+    names: Names,
     pub(crate) tls: Tlses,
 }
 
 impl Network {
     pub(crate) fn new() -> Self {
-        Self { lookups: Semaphore::new(LOOKUPS), tls: Tlses::default() }
+        Self { names: Names::of_the_host(), tls: Tlses::default() }
     }
 
     /// Connects, protected when the endpoint says so; `protocols` are offered by ALPN.
@@ -152,10 +150,8 @@ impl Network {
             let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
             return Ok(both.map(|address| SocketAddr::new(address, port)).into());
         }
-        let _turn = self.lookups.acquire().await;
-        let found = tokio::net::lookup_host((bare, port)).await;
-        match found {
-            Ok(found) => Ok(found.take(MOST_TRIED * 4).collect()),
+        match self.names.find(bare).await {
+            Ok(found) => Ok(found.into_iter().map(|found| SocketAddr::new(found, port)).collect()),
             Err(error) => Err(Trouble::Bad(format!("cannot resolve {bare}: {error}"))),
         }
     }
