@@ -33,6 +33,7 @@ const NEEDED: &[Needed] = &[
         service: None,
     },
     Needed { package: "faketime", reason: "a wall clock that jumps", service: None },
+    Needed { package: "openssl", reason: "certificates, good ones and bad ones", service: None },
     Needed { package: "strace", reason: "what the store asks of the kernel", service: None },
     Needed { package: "nginx", reason: "examples/web-stack", service: Some("nginx") },
     Needed { package: "redis-server", reason: "examples/web-stack", service: Some("redis-server") },
@@ -42,6 +43,7 @@ const NEEDED: &[Needed] = &[
         service: Some("etcd"),
     },
     Needed { package: "python3", reason: "two owners of one port", service: None },
+    Needed { package: "python3-venv", reason: "gRPC's own health server", service: None },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },
     Needed { package: "mariadb-server", reason: "health checks", service: Some("mariadb") },
 ];

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::command::{self, cargo};
-use crate::{check_all_os, debian, deny, fuzz, simulation, tidy};
+use crate::{check_all_os, debian, deny, fuzz, python, simulation, tidy};
 
 /// Tells the tests that every binary is built; see `hsu_testkit::binaries`.
 const ALREADY_BUILT: &str = "HSU_BINARIES_BUILT";
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 /// The steps, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// Install the Debian packages that tests need.
+    /// Install the packages of Debian and Python that tests need.
     Packages,
     /// The rules of the house.
     Tidy,
@@ -82,7 +82,10 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
 
 fn take(root: &Path, step: Step) -> Result<bool> {
     match step {
-        Step::Packages => debian::install()?,
+        Step::Packages => {
+            debian::install()?;
+            python::install(root)?;
+        }
         Step::Tidy => return tidy::run(root),
         Step::Fmt => cargo_step(root, &["fmt", "--all", "--check"], &[])?,
         Step::Clippy => {

@@ -23,6 +23,7 @@ mod deny;
 mod fuzz;
 mod gate;
 mod mutants;
+mod python;
 mod simulation;
 mod store_faults;
 mod tidy;

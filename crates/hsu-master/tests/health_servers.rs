@@ -3,9 +3,25 @@
 
 use std::time::Duration;
 
+use hsu_testkit::binaries::python;
 use hsu_testkit::ports::free_port;
 use hsu_testkit::{Fleet, FleetBuilder, Sandbox, Worker, eventually};
 use serde_json::{Value, json};
+
+// The same certificates as where bad ones are shown to the prober alone.
+#[path = "../../hsu-probe/tests/hostile/authority.rs"]
+mod authority;
+
+use authority::{Certified, authority, server as certificate};
+
+/// An authority and a server of its; what a check is told of it.
+fn certified(folder: &std::path::Path) -> (Certified, Certified, Value) {
+    let ours = authority(folder, "authority");
+    let server = certificate(folder, "server", ("localhost", "2025-01-01"), Some(&ours));
+    let tls =
+        json!({"ca_file": ours.certificate.display().to_string(), "server_name": "localhost"});
+    (ours, server, tls)
+}
 
 /// Servers of others take their time to come up.
 const SOON: Duration = Duration::from_secs(90);
@@ -58,8 +74,22 @@ fn a_redis_is_asked_with_and_without_its_password() {
     let port = free_port().expect("a port");
     let number = port.to_string();
     let folder = sandbox.folder().display().to_string();
-    let words =
+    let (ours, certified, tls) = certified(sandbox.folder());
+    let private = free_port().expect("a port");
+    let mut words =
         texts(&["--port", &number, "--dir", &folder, "--requirepass", "s3cret", "--save", ""]);
+    words.extend([
+        "--tls-port".to_owned(),
+        private.to_string(),
+        "--tls-cert-file".to_owned(),
+        certified.certificate.display().to_string(),
+        "--tls-key-file".to_owned(),
+        certified.key.display().to_string(),
+        "--tls-ca-cert-file".to_owned(),
+        ours.certificate.display().to_string(),
+        "--tls-auth-clients".to_owned(),
+        "no".to_owned(),
+    ]);
     let with = |password: &str, more: &Value| {
         let mut database = json!({"engine": "redis", "port": port, "password": password});
         for (key, value) in more.as_object().into_iter().flatten() {
@@ -71,6 +101,8 @@ fn a_redis_is_asked_with_and_without_its_password() {
     let good = json!([
         {"type": "template", "template": {"service": "redis", "port": port}},
         {"name": "asked", "type": "database", "database": with("s3cret", &asked)},
+        {"name": "protected", "type": "database",
+            "database": with("s3cret", &json!({"port": private, "tls": tls}))},
         {"name": "said", "type": "protocol", "protocol": {"address": "localhost", "port": port,
             "exchange": [{"send": "AUTH s3cret\r\nPING\r\n", "expect": "\\+PONG"}]}},
         {"name": "told", "type": "log", "log": {"pattern": "Ready to accept connections"}},
@@ -84,8 +116,12 @@ fn a_redis_is_asked_with_and_without_its_password() {
         .start()
         .expect("a fleet");
     passes(&fleet, "redis");
-    let why = complaint(&fleet, "other", "wrong");
-    assert!(why.contains("WRONGPASS"), "{why}");
+    // Before it was up the check could only say that nobody was there.
+    eventually("a wrong password is told", SOON, || {
+        let why = complaint(&fleet, "other", "wrong");
+        if why.contains("WRONGPASS") { Ok(()) } else { Err(why) }
+    })
+    .expect("it is told");
     fleet.stop(SOON).expect("an end");
 }
 
@@ -181,13 +217,16 @@ fn a_postgresql_is_logged_in_to_and_asked() {
     let sandbox = Sandbox::new().expect("a sandbox");
     let port = free_port().expect("a port");
     let data = sandbox.folder().join("data");
+    let (_, certified, tls) = certified(sandbox.folder());
     // PostgreSQL refuses to run as root.
     let line = format!(
         "set -e; bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1); mkdir -p {data}; \
-         printf s3cret > {data}.password; chown postgres {data} {data}.password; cd /; \
+         printf s3cret > {data}.password; chmod 600 {key}; \
+         chown postgres {data} {data}.password {key}; cd /; \
          setpriv --reuid=postgres --regid=postgres --clear-groups \
          $bin/initdb -D {data} -A scram-sha-256 --pwfile={data}.password > /dev/null; echo $bin",
         data = data.display(),
+        key = certified.key.display(),
     );
     let output = sandbox.command("/bin/sh").args(["-c", &line]).output().expect("a shell");
     assert!(output.status.success(), "{output:?}");
@@ -201,14 +240,25 @@ fn a_postgresql_is_logged_in_to_and_asked() {
         "",
         "-h",
         "127.0.0.1",
+        "-c",
+        "ssl=on",
+        "-c",
+        &format!("ssl_cert_file={}", certified.certificate.display()),
+        "-c",
+        &format!("ssl_key_file={}", certified.key.display()),
     ]);
     let database = |password: &str, query: &str| {
         json!({"engine": "postgresql", "address": "127.0.0.1", "port": port, "user": "postgres",
             "password": password, "query": query, "expected_result": "^42$"})
     };
+    let is_private =
+        "select case when ssl then 42 end from pg_stat_ssl where pid = pg_backend_pid()";
+    let mut protected = database("s3cret", is_private);
+    protected["tls"] = tls;
     let checks = json!([
         {"type": "template", "template": {"service": "postgresql", "address": "127.0.0.1", "port": port}},
         {"name": "asked", "type": "database", "database": database("s3cret", "select 6 * 7")},
+        {"name": "protected", "type": "database", "database": protected},
     ]);
     let wrong = json!([
         {"name": "password", "type": "database", "database": database("other", "select 42")},
@@ -236,6 +286,7 @@ fn a_mariadb_is_logged_in_to_and_asked() {
     let sandbox = Sandbox::new().expect("a sandbox");
     let port = free_port().expect("a port");
     let folder = sandbox.folder().to_owned();
+    let (_, certified, tls) = certified(&folder);
     let (data, first) = (folder.join("data"), folder.join("first.sql"));
     let grant = "CREATE USER monitor@'%' IDENTIFIED BY 's3cret';\n";
     std::fs::write(&first, grant).expect("a file");
@@ -256,14 +307,23 @@ fn a_mariadb_is_logged_in_to_and_asked() {
         option("port", &port.to_string()),
         option("bind-address", "127.0.0.1"),
         option("init-file", &first.display().to_string()),
+        option("ssl-cert", &certified.certificate.display().to_string()),
+        option("ssl-key", &certified.key.display().to_string()),
     ];
     let database = |password: &str| {
         json!({"engine": "mariadb", "address": "127.0.0.1", "port": port, "user": "monitor",
             "password": password, "query": "select 6 * 7", "expected_result": "^42$"})
     };
+    let mut protected = database("s3cret");
+    protected["tls"] = tls;
+    protected["query"] = "select variable_value from information_schema.session_status \
+                          where variable_name = 'Ssl_version'"
+        .into();
+    protected["expected_result"] = "^TLS".into();
     let checks = json!([
         {"type": "template", "template": {"service": "mariadb", "address": "127.0.0.1", "port": port}},
         {"name": "asked", "type": "database", "database": database("s3cret")},
+        {"name": "protected", "type": "database", "database": protected},
     ]);
     let wrong = json!([{"name": "wrong", "type": "database", "database": database("other")}]);
     let mut fleet = FleetBuilder::new(&sandbox)
@@ -277,5 +337,70 @@ fn a_mariadb_is_logged_in_to_and_asked() {
         if why.contains("1045") { Ok(()) } else { Err(why) }
     })
     .expect("it is told");
+    fleet.stop(SOON).expect("an end");
+}
+
+/// A server that serves `shop`, does not serve `closed`, and answers as gRPC's own package
+/// for Python does; `toggle` serves or does not, by a file.
+const GRPC: &str = r#"
+import os, sys, time
+from concurrent import futures
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+port, folder = sys.argv[1], sys.argv[2]
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+servicer = health.HealthServicer()
+health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+states = health_pb2.HealthCheckResponse
+servicer.set("", states.SERVING)
+servicer.set("shop", states.SERVING)
+servicer.set("closed", states.NOT_SERVING)
+assert server.add_insecure_port("127.0.0.1:" + port) == int(port)
+server.start()
+while True:
+    good = os.path.exists(folder + "/good")
+    servicer.set("toggle", states.SERVING if good else states.NOT_SERVING)
+    time.sleep(0.05)
+"#;
+
+#[test]
+fn a_grpc_health_server_of_pythons_is_asked_about_each_of_its_services() {
+    let sandbox = Sandbox::new().expect("a sandbox");
+    let port = free_port().expect("a port");
+    let folder = sandbox.folder().to_owned();
+    let python = python().expect("gRPC for Python");
+    let address = format!("127.0.0.1:{port}");
+    let about = |name: &str, service: &str| json!({"name": name, "type": "grpc", "grpc": {"address": address, "service": service}});
+    let good = json!([
+        {"name": "whole", "type": "grpc", "grpc": {"address": address}},
+        about("shop", "shop"),
+        about("toggle", "toggle"),
+    ]);
+    let bad = json!([
+        about("closed", "closed"),
+        about("unknown", "no.such.Service"),
+        {"name": "ping", "type": "grpc",
+            "grpc": {"address": address, "service": "CoreService", "method": "Ping"}},
+    ]);
+    let words = texts(&["-c", GRPC, &port.to_string(), &folder.display().to_string()]);
+    let server_of = server("grpc", python.to_str().expect("a path"), &words, &good);
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(server_of)
+        .worker(server("other", "/bin/sleep", &texts(&["1000"]), &bad))
+        .start()
+        .expect("a fleet");
+    for (check, says) in
+        [("closed", "NOT_SERVING"), ("unknown", "NOT_FOUND"), ("ping", "UNIMPLEMENTED")]
+    {
+        eventually(&format!("{check} is told"), SOON, || {
+            let why = complaint(&fleet, "other", check);
+            if why.contains(says) { Ok(()) } else { Err(why) }
+        })
+        .expect("it is told");
+    }
+    let why = complaint(&fleet, "grpc", "toggle");
+    assert!(why.contains("NOT_SERVING") || why.contains("refused"), "{why}");
+    std::fs::write(folder.join("good"), "").expect("a file");
+    passes(&fleet, "grpc");
     fleet.stop(SOON).expect("an end");
 }

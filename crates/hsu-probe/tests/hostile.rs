@@ -4,74 +4,32 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use hsu_logs::query::Spools;
 use hsu_model::health::Finding;
 use hsu_model::health::probe::{
     Database, Endpoint, Engine, Exchange, Grpc, GrpcQuestion, Http, Pattern, Place, Probe,
     Protocol, Reach, Tls, Transport,
 };
-use hsu_model::id::{RunId, WorkerId};
-use hsu_model::time::WallTime;
-use hsu_probe::{Options, Order, Prober, Report, Subject};
+use hsu_model::socket::{ListenAddress, ListeningSocket, SocketKind, SocketOwner};
+use hsu_probe::Order;
 
-/// How long a look may take; a server that hangs takes all of it.
-const TIMEOUT: Duration = Duration::from_millis(700);
-const SOON: Duration = Duration::from_secs(60);
+#[path = "hostile/authority.rs"]
+mod authority;
+#[path = "hostile/certificates.rs"]
+mod certificates;
+#[path = "hostile/grpc.rs"]
+mod grpc;
+#[path = "hostile/programs.rs"]
+mod programs;
+#[path = "hostile/scripted.rs"]
+mod scripted;
+#[path = "hostile/taking.rs"]
+mod taking;
 
-type Behaviour = fn(TcpStream);
-
-/// Starts a server; its port.
-fn serve(behaviour: Behaviour) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let port = listener.local_addr().expect("its address").port();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            std::thread::spawn(move || behaviour(client));
-        }
-    });
-    port
-}
-
-fn prober() -> (Prober, Receiver<Report>) {
-    let (sender, reports) = channel();
-    let report = Box::new(move |report| drop(sender.send(report)));
-    let (name, spools) = ("hostile".to_owned(), Spools::new(Path::new("/nonexistent")));
-    (Prober::start(Options { name, spools, report }).expect("a thread"), reports)
-}
-
-fn order(check: usize, probe: Probe) -> Order {
-    let worker = WorkerId::new("w").expect("an id");
-    Order {
-        subject: Subject::new(worker, RunId(1), None, WallTime(0)),
-        check,
-        sequence: 1,
-        probe: Arc::new(probe),
-        timeout: TIMEOUT,
-        shared_for: Duration::ZERO,
-    }
-}
-
-/// Takes all looks at once; what each came to, in their order.
-fn look(probes: Vec<Probe>) -> Vec<Finding> {
-    let (prober, reports) = prober();
-    let count = probes.len();
-    for (check, probe) in probes.into_iter().enumerate() {
-        prober.take(order(check, probe)).expect("room");
-    }
-    let mut all: Vec<Report> =
-        (0..count).map(|_| reports.recv_timeout(SOON).expect("a report")).collect();
-    all.sort_by_key(|report| report.check);
-    all.into_iter().map(|report| report.finding).collect()
-}
-
-fn place(port: u16) -> Place {
-    Place::Port { host: "127.0.0.1".to_owned(), port, reach: Reach::Usual }
-}
+use taking::{
+    Behaviour, SOON, TIMEOUT, hear, look, look_each, look_within, order, place, prober, say, serve,
+};
 
 fn http(port: u16) -> Http {
     Http {
@@ -85,17 +43,6 @@ fn http(port: u16) -> Http {
         expect: None,
         redirects: 0,
     }
-}
-
-/// Reads the question, so that the answer is not cut by a reset.
-fn hear(client: &mut TcpStream) {
-    let mut block = [0; 4096];
-    drop(client.read(&mut block));
-}
-
-fn say(mut client: TcpStream, words: &[u8]) {
-    hear(&mut client);
-    drop(client.write_all(words));
 }
 
 /// Says the same for ever, or until nobody hears it.
@@ -202,8 +149,12 @@ const HTTP: [(&str, Behaviour, Result<&str, &str>); 19] = [
 #[test]
 fn every_kind_of_bad_answer_is_told_apart_from_a_good_one_in_time() {
     let begin = Instant::now();
-    let probes = HTTP.iter().map(|(_, behaviour, _)| Probe::Http(http(serve(*behaviour))));
-    let findings = look(probes.collect());
+    let looks = HTTP.iter().map(|(_, behaviour, expected)| {
+        // Whoever hangs takes all of it; the others get what a busy host needs.
+        let hangs = expected.is_err_and(|why| why.starts_with("no answer"));
+        (if hangs { TIMEOUT } else { SOON }, Probe::Http(http(serve(*behaviour))))
+    });
+    let findings = look_each(looks.collect());
     for ((name, _, expected), finding) in HTTP.iter().zip(findings) {
         match (expected, &finding) {
             (Ok(note), Finding::Passed { note: seen, .. }) => {
@@ -239,7 +190,7 @@ fn redirects_are_followed_to_the_same_host_only_and_no_further_than_allowed() {
         drop(c.write_all(answer));
     });
     let to = |path: &str| Probe::Http(Http { path: path.to_owned(), redirects: 2, ..http(port) });
-    let findings = look(vec![to("/once"), to("/file"), to("/away"), to("/loop")]);
+    let findings = look_within(SOON, vec![to("/once"), to("/file"), to("/away"), to("/loop")]);
     let told: Vec<String> = findings
         .into_iter()
         .map(|finding| match finding {
@@ -262,7 +213,7 @@ fn a_body_must_match_and_a_pattern_takes_time_linear_in_it() {
     let with = |pattern: &str| {
         Probe::Http(Http { expect: Some(Pattern(pattern.to_owned())), ..http(port) })
     };
-    let findings = look(vec![with("^a+$"), with("(a*)*b"), with("up")]);
+    let findings = look_within(SOON, vec![with("^a+$"), with("(a*)*b"), with("up")]);
     assert!(matches!(&findings[0], Finding::Passed { .. }), "{findings:?}");
     for finding in &findings[1..] {
         assert!(
@@ -310,7 +261,7 @@ fn a_server_without_tls_or_that_hangs_in_the_handshake_fails_a_protected_look() 
     let hangs = serve(|mut c| while matches!(c.read(&mut [0; 64]), Ok(1..)) {});
     let tls = Some(Tls { trust: hsu_model::health::probe::Trust::Anybody, ..Tls::default() });
     let probe = |port| Probe::Tcp(Endpoint { place: place(port), tls: tls.clone() });
-    let findings = look(vec![probe(plain), probe(hangs)]);
+    let findings = look_each(vec![(SOON, probe(plain)), (TIMEOUT, probe(hangs))]);
     assert!(matches!(&findings[0], Finding::Failed { why } if why.contains("TLS")), "{findings:?}");
     assert!(
         matches!(&findings[1], Finding::Failed { why } if why.contains("no answer")),
@@ -358,7 +309,8 @@ fn a_conversation_is_heard_to_its_expected_word_and_no_endless_one_is() {
         Probe::Protocol(Protocol { endpoint, transport, exchanges })
     };
     let polite = vec![turn("", "^220"), turn("QUIT\r\n", "^221")];
-    let findings = look(vec![probe(speaks, polite), probe(floods, vec![turn("", "never")])]);
+    let findings =
+        look_within(SOON, vec![probe(speaks, polite), probe(floods, vec![turn("", "never")])]);
     assert!(
         matches!(&findings[0], Finding::Passed { note, .. } if note.contains("221 bye")),
         "{findings:?}"
@@ -388,4 +340,31 @@ fn equal_looks_are_shared_and_different_ones_are_not() {
         assert!(matches!(report.finding, Finding::Passed { .. }), "{report:?}");
     }
     assert_eq!(ASKED.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_port_whose_backlog_is_full_is_not_there_in_time() {
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let owner = SocketOwner { mode: 0o600, user: None, group: None };
+    let socket = ListeningSocket {
+        name: "full".to_owned(),
+        address: ListenAddress::Network(address),
+        kind: SocketKind::Stream,
+        backlog: 1,
+        owner,
+    };
+    let listener = TcpListener::from(hsu_sys::listening::listen(&socket).expect("a socket"));
+    let address = listener.local_addr().expect("its address");
+    let mut waiting = Vec::new();
+    // Nobody accepts: the kernel answers a few, and then drops what else comes.
+    while let Ok(client) = TcpStream::connect_timeout(&address, TIMEOUT) {
+        waiting.push(client);
+        assert!(waiting.len() < 100, "it is never full");
+    }
+    let probe = Probe::Tcp(Endpoint { place: place(address.port()), tls: None });
+    let finding = look(vec![probe]).remove(0);
+    assert!(
+        matches!(&finding, Finding::Failed { why } if why.contains("no answer")),
+        "{finding:?}"
+    );
 }

@@ -38,6 +38,17 @@ pub fn binary(name: &str) -> Result<PathBuf, TestError> {
     if path.is_file() { Ok(path) } else { Err(TestError::NoBinary { path }) }
 }
 
+/// Python with gRPC's own health server, as `cargo xtask test` installs it.
+///
+/// # Errors
+/// [`TestError::NoBinary`] when it is not there (`cargo xtask test --only packages`).
+pub fn python() -> Result<PathBuf, TestError> {
+    let profile = folder()?;
+    let target = profile.parent().unwrap_or(&profile);
+    let path = target.join("python/bin/python3");
+    if path.exists() { Ok(path) } else { Err(TestError::NoBinary { path }) }
+}
+
 /// The folder of the profile: the parent of the test's own `deps` folder.
 fn folder() -> Result<PathBuf, TestError> {
     let this = env::current_exe().map_err(TestError::io("find the running test"))?;
