@@ -62,6 +62,11 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
             "run programs for checks and alerts",
             "exec and script checks, killed whole at their end",
         ),
+        Capability::new(
+            "ask databases",
+            true,
+            "PostgreSQL, MySQL and MariaDB, Redis and Valkey, MongoDB; with a login, and over TLS",
+        ),
         Capability::of_linux(
             "follow workers into the background",
             "MAINPID, proven by cgroup, descent or mark; held by pidfd",
