@@ -274,7 +274,7 @@ pub(crate) struct Logs {
     /// Only what arrived since then: `10m`, `2h`, or an RFC 3339 time.
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// The latest lines only.
+    /// So many of the latest lines; 100 without it and without `--since`.
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) tail: Option<usize>,
     /// Only this stream; both without it.

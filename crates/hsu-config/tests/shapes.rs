@@ -307,3 +307,27 @@ fn no_spelling_of_the_reference_page_is_without_a_case() {
         keys.into_iter().filter(|key| !is_used(key) && !is_refused(key)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn a_bare_program_is_looked_for_where_its_worker_will_look() {
+    let here = Surroundings {
+        os: Os::Linux,
+        environment: [("PATH".to_owned(), "/bin".to_owned())].into(),
+        home: None,
+        uid: Some(1000),
+        temp: "/tmp".to_owned(),
+        current: "/srv".to_owned(),
+        exists: |path| path == std::path::Path::new("/opt/web/serve"),
+    };
+    let warnings = |environment: &str| {
+        let file = format!(
+            "workers:\n- id: web\n  type: managed\n  unit:\n    managed:\n      control:\n        \
+             execution: {{executable_path: serve, environment: {environment}}}\n"
+        );
+        let options = LoadOptions { check_files: true, ..LoadOptions::default() };
+        hsu_config::load(&source(&file), &here, &options).diagnostics.warnings().count()
+    };
+    assert_eq!(warnings("{A: b}"), 1);
+    assert_eq!(warnings("{PATH: \"/usr/bin:/opt/web\"}"), 0);
+    assert_eq!(warnings("[PATH=/usr/bin]"), 1);
+}

@@ -119,10 +119,36 @@ pub(crate) fn started_at(pid: u32) -> Option<u64> {
 /// The start time in the text of `/proc/PID/stat`. Allocates nothing.
 // Source: proc_pid_stat(5), field 22; the name in field 2 may hold anything.
 pub(crate) fn started_in(stat: &[u8]) -> Option<u64> {
+    field(stat, 22)?.parse().ok()
+}
+
+/// A field behind the name, by its number in proc_pid_stat(5).
+fn field(stat: &[u8], number: usize) -> Option<&str> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let fields = stat.get(name_end + 1..)?.split(u8::is_ascii_whitespace);
-    let digits = fields.filter(|field| !field.is_empty()).nth(19)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let found = fields.filter(|field| !field.is_empty()).nth(number.checked_sub(3)?)?;
+    std::str::from_utf8(found).ok()
+}
+
+/// The exit status of a process that has ended, while the zombie waits for its own parent.
+/// None when it is another process by now, or the kernel does not tell us.
+// Source: proc_pid_stat(5), fields 3, 22 and 52. Linux fs/proc/array.c: the last is 0 for
+// whoever may not trace the process, and fs/proc/base.c: such a one may not read `io` either.
+pub(crate) fn exit_of_zombie(pid: u32, started_at: u64) -> Option<Exit> {
+    std::fs::read(format!("/proc/{pid}/io")).ok()?;
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let is_it = field(&stat, 3)? == "Z" && started_in(&stat)? == started_at;
+    let status = field(&stat, 52)?.parse().ok()?;
+    is_it.then(|| exit_of_status(status))
+}
+
+/// What the status of wait(2) says.
+fn exit_of_status(status: libc::c_int) -> Exit {
+    if libc::WIFEXITED(status) {
+        Exit::Code(libc::WEXITSTATUS(status))
+    } else {
+        Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
+    }
 }
 
 /// Whether the process behind a hold has ended; its zombie may still stand.
@@ -216,12 +242,7 @@ pub(crate) fn exit_of_gone(handle: BorrowedFd<'_>) -> Option<Exit> {
     if done < 0 || info.mask & PIDFD_INFO_EXIT == 0 {
         return None;
     }
-    let status = info.exit_code;
-    Some(if libc::WIFEXITED(status) {
-        Exit::Code(libc::WEXITSTATUS(status))
-    } else {
-        Exit::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
-    })
+    Some(exit_of_status(info.exit_code))
 }
 
 /// Waits for many descriptors at once.

@@ -12,6 +12,12 @@ use crate::exit::Exit;
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "hsu-master", &mut text);
+    if shell == clap_complete::Shell::Bash {
+        // `clap_complete` 4.6 takes a hyphen in the name of a program for a verb, in its labels.
+        let mended =
+            String::from_utf8_lossy(&text).replace("hsu__subcmd__master__", "hsu__master__");
+        text = mended.into_bytes();
+    }
     stdout().lock().write_all(&text)?;
     Ok(Exit::Success)
 }

@@ -20,6 +20,11 @@ use exit::Exit;
 fn main() -> ExitCode {
     let done = Arguments::try_parse().map_or_else(|error| usage::explain(&error), |a| obey(&a));
     done.unwrap_or_else(|error| {
+        // Whoever read what was printed has seen enough.
+        let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        if error.downcast_ref().is_some_and(broken) {
+            return Exit::Success;
+        }
         // Nobody is left to hear that standard error is closed.
         drop(writeln!(std::io::stderr(), "error: {error:#}"));
         Exit::Failure

@@ -120,7 +120,12 @@ fn refuse_long(args: &[At<String>], context: &mut Context<'_>) {
 /// Warns of what a start would not find. Not an error: it may be there by then.
 fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
     let paths = context.paths();
-    let found = paths.finds_program(&program.path.value.0);
+    let own = program.environment.and_then(|list| {
+        let mut names = list.value.0.iter().rev();
+        names.find(|(name, _)| name == "PATH").map(|(_, value)| value)
+    });
+    let folders = own.or_else(|| context.surroundings.environment.get("PATH"));
+    let found = paths.finds_program(&program.path.value.0, folders.map_or("", String::as_str));
     let bare = paths.is_bare(&program.path.value.0);
     let directory = program.working_directory.filter(|directory| {
         let path = paths.absolute(&directory.value.0);

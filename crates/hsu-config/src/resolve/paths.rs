@@ -53,13 +53,12 @@ impl Paths<'_> {
         !program.contains(separators)
     }
 
-    /// Whether a program can be found.
-    pub(crate) fn finds_program(&self, program: &str) -> bool {
+    /// Whether a program can be found; a bare name in the folders of this list.
+    pub(crate) fn finds_program(&self, program: &str, list: &str) -> bool {
         let exists = |path: &str| (self.surroundings.exists)(Path::new(path));
         if !self.is_bare(program) {
             return exists(&self.absolute(program));
         }
-        let list = self.surroundings.environment.get("PATH").map_or("", String::as_str);
         let between = match self.surroundings.os {
             Os::Linux | Os::MacOs => ':',
             Os::Windows => ';',

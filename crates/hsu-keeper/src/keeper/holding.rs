@@ -39,7 +39,7 @@ impl Keeper {
         };
         let exit = match hold.kin {
             Kin::Child => self.end_of_child(place, &hold),
-            Kin::Stranger => self.end_of_stranger(&mut hold),
+            Kin::Stranger => self.end_of_stranger(place, &mut hold),
             Kin::Named => self.end_of_named(place, &mut hold),
         };
         match exit {
@@ -75,18 +75,23 @@ impl Keeper {
                 self.end_of_child(place, hold)
             }
             Ok(None) => None,
-            Err(_) => self.end_of_stranger(hold),
+            Err(_) => self.end_of_stranger(place, hold),
         }
     }
 
-    /// The kernel tells the status of a stranger once its own parent has reaped it.
-    fn end_of_stranger(&mut self, hold: &mut Hold) -> Option<Exit> {
+    /// The kernel tells the status of a stranger by its zombie, or once its own parent has
+    /// reaped it.
+    fn end_of_stranger(&mut self, place: usize, hold: &mut Hold) -> Option<Exit> {
         let handle = hold.handle.as_fd();
         if !kernel::has_ended(handle) {
             return None;
         }
         // A hold keeps the number from being another group's.
         let _ = kernel::pidfd_signal(handle, libc::SIGKILL, true);
+        let process = self.table.slot(place)?.process();
+        if let Some(exit) = kernel::exit_of_zombie(process.pid, process.started_at) {
+            return Some(exit);
+        }
         let now = Instant::now();
         let overdue = *hold.overdue.get_or_insert(now + REAPED_WITHIN);
         if !kernel::is_reaped(handle) && now < overdue {

@@ -1,6 +1,7 @@
 //! Isolation: a PID namespace for each test, made by `unshare` of util-linux.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Set inside the namespace.
@@ -56,15 +57,30 @@ fn is_allowed(is_root: bool) -> bool {
     tried.is_ok_and(|output| output.status.success())
 }
 
+/// Whether the init leaves zombies where they are.
+static IS_BUSY: AtomicBool = AtomicBool::new(false);
+
+/// Lets the init of the namespace reap nobody from now on, as one that is busy.
+pub(crate) fn reap_nobody() {
+    IS_BUSY.store(true, Ordering::SeqCst);
+}
+
 /// An init reaps whoever has lost its parent.
 fn reap_in_background() {
     std::thread::spawn(|| {
         loop {
-            // SAFETY: no memory is passed.
-            if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
-                // No child at present.
+            // SAFETY: all zeroes is a valid siginfo_t.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            let look = libc::WEXITED | libc::WNOWAIT;
+            // SAFETY: the structure outlives the call.
+            let found = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, look) };
+            if found < 0 || IS_BUSY.load(Ordering::SeqCst) {
+                // No child at present, or no time for it.
                 std::thread::sleep(Duration::from_millis(1));
+                continue;
             }
+            // SAFETY: no memory is passed.
+            unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
         }
     });
 }
