@@ -194,4 +194,15 @@ mod tests {
         assert!(!spawn("web", 1).is_bookkeeping());
         assert!(!Effect::AllStopped.is_bookkeeping());
     }
+
+    #[test]
+    fn the_oldest_batch_is_waited_for_first() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.first(), None);
+        gate.hold(3, spawn("web", 2));
+        gate.acknowledge_after(5, RunId(1));
+        assert_eq!(gate.first(), Some(3));
+        gate.release(3);
+        assert_eq!((gate.first(), gate.is_empty()), (Some(5), false));
+    }
 }

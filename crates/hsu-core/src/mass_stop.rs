@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(guard(&two(running(), record(2, None)), &[]), all);
         // One is at rest, or was removed: a single worker may leave.
         assert_eq!(guard(&two(running(), record(2, Some(2))), &[]), Ok(()));
+        // What somebody else started is not stopped.
+        let theirs = WorkerRecord { attached: Some([].into()), ..running() };
+        assert_eq!(guard(&two(running(), theirs), &[]), Ok(()));
         let removed = WorkerRecord { removed: true, ..running() };
         assert_eq!(guard(&two(running(), removed), &[]), Ok(()));
     }

@@ -72,4 +72,12 @@ mod tests {
         let mut limiter = Limiter::new(StartRate { per_second: f64::INFINITY, burst: 1 });
         assert!((0..1000).all(|_| limiter.reserve(second(1)) == second(1)));
     }
+
+    #[test]
+    fn a_rate_of_nothing_or_less_is_no_limit() {
+        for per_second in [0.0, -1.0, f64::NAN] {
+            let mut limiter = Limiter::new(StartRate { per_second, burst: 1 });
+            assert!((0..1000).all(|_| limiter.reserve(second(1)) == second(1)));
+        }
+    }
 }

@@ -99,4 +99,13 @@ mod tests {
         assert_eq!(missing, Missing { ended: [RunId(1)].into(), never_began: [RunId(4)].into() });
         assert_eq!(roll.complete([]), Missing::default());
     }
+
+    #[test]
+    fn another_inventory_begins_with_nobody_named() {
+        let mut roll = Roll::default();
+        roll.name(RunId(1));
+        roll.lose();
+        let ended = [RunId(1)].into();
+        assert_eq!(roll.complete(&[RunId(1)]), Missing { ended, never_began: Vec::new() });
+    }
 }

@@ -23,6 +23,9 @@ use hsu_model::status::{WorkerState, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::{Metadata, Profile, Unit, WorkerSpec};
 
+#[path = "attachment/edges.rs"]
+mod edges;
+
 const SECOND: u64 = 1_000_000_000;
 
 fn id(name: &str) -> WorkerId {

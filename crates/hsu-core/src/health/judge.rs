@@ -154,4 +154,47 @@ mod tests {
         let numbers = [(0, f64::NAN), (1, f64::INFINITY), (2, 1.0), (3, 1.0)];
         assert_eq!(judged(Statistic::Greatest, &numbers), None);
     }
+
+    #[test]
+    fn a_number_is_kept_as_long_as_the_window_and_the_oldest_of_too_many_goes() {
+        assert_eq!(judged(Statistic::Greatest, &[(0, 9.0), (30, 1.0), (60, 1.0)]), Some(9.0));
+        let many: Vec<(u64, f64)> =
+            (0..=1024).map(|at| (1, if at == 0 { 9.0 } else { 1.0 })).collect();
+        assert_eq!(judged(Statistic::Greatest, &many[..1024]), Some(9.0));
+        assert_eq!(judged(Statistic::Greatest, &many), Some(1.0));
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_does_not_grow() {
+        let numbers = [(0, 100.0), (10, 100.0), (20, 100.0)];
+        assert_eq!(judged(Statistic::Rate, &numbers), Some(0.0));
+    }
+
+    #[test]
+    fn a_bound_that_is_just_met_is_met_and_a_complaint_names_what_was_measured() {
+        let judgement = |measure, statistic| Judgement {
+            measure,
+            statistic,
+            window: Duration::from_secs(60),
+            samples: 1,
+            at_least: Some(1.0),
+            at_most: Some(2.0),
+        };
+        let value = |statistic, number| complaint(&judgement(Measure::Value, statistic), number);
+        assert_eq!(value(Statistic::Average, 1.0), None);
+        assert_eq!(value(Statistic::Average, 2.0), None);
+        for (statistic, name) in [
+            (Statistic::Percentile(95), "percentile 95 of the value"),
+            (Statistic::Average, "the average of the value"),
+            (Statistic::Least, "the least of the value"),
+            (Statistic::Greatest, "the greatest of the value"),
+            (Statistic::Rate, "the rate of the value"),
+        ] {
+            let wanted = alloc::format!("{name} is 0.500, and must be at least 1.000");
+            assert_eq!(value(statistic, 0.5), Some(wanted));
+        }
+        let latency = complaint(&judgement(Measure::Latency, Statistic::Average), 3.0);
+        let wanted = "the average of the latency is 3.000, and may be at most 2.000";
+        assert_eq!(latency.as_deref(), Some(wanted));
+    }
 }

@@ -17,6 +17,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod edges;
+
 const RUN: RunId = RunId(7);
 
 /// A check with a fixed rhythm: every 10 s, three failures, one success, no chance.

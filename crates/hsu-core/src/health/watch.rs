@@ -398,3 +398,15 @@ fn shortened(text: &str) -> String {
     }
     alloc::format!("{}...", text.get(..end).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_that_fail_and_pass_in_a_row_at_once_are_unsound() {
+        let watch = |failures, successes| Watch { failures, successes, ..Watch::default() };
+        assert!(watch(0, 2).is_sound() && watch(2, 0).is_sound());
+        assert!(!watch(1, 1).is_sound());
+    }
+}

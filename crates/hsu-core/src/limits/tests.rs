@@ -198,3 +198,143 @@ fn an_alert_says_who_exceeds_what_and_by_how_much() {
         .collect();
     assert_eq!(text, ["web exceeds memory.max_rss: 3.0 MiB of 1.0 MiB"]);
 }
+
+#[test]
+fn a_look_that_nobody_asked_for_leads_to_no_second_one() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[])]);
+    let mut watches = watch(&all);
+    let first = watches.next();
+    see(&mut watches, 1, &[50]);
+    assert_eq!(watches.next(), first);
+    // Nor does a run that is begun again.
+    begin(&mut watches, &all, RUN);
+    watches.end(RUN);
+    assert_eq!(watches.next(), None);
+}
+
+#[test]
+fn the_first_look_is_never_at_once_and_often_enough_it_has_no_grid() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[])]);
+    for (run, quarters) in [(40, 1), (1, 2), (39, 40)] {
+        let mut watches = Watches::default();
+        begin(&mut watches, &all, RunId(run));
+        assert_eq!(watches.next(), Some(Tick(quarters * QUARTER)), "run {run}");
+    }
+    for (millis, first) in [(250, 250_000_001), (251, 500_000_000), (100, 100_000_001)] {
+        let interval = Duration::from_millis(millis);
+        assert_eq!(super::first(Tick(1), interval, RUN), Tick(first), "every {millis} ms");
+    }
+}
+
+#[test]
+fn a_look_comes_early_where_a_step_or_the_end_of_a_spike_is_due() {
+    let mut patient = rule(LimitKind::Resident, 100, &[(3, Action::Log)]);
+    let mut watches = watch(&limits(vec![patient.clone()]));
+    watches.wake(Tick(SECOND * 10), &mut Vec::new());
+    see(&mut watches, 10, &[200]);
+    assert_eq!(watches.next(), Some(Tick(13 * SECOND)));
+    // Not so soon that nothing can have changed.
+    patient.spike_tolerance = Duration::from_millis(1);
+    let mut watches = watch(&limits(vec![patient]));
+    watches.wake(Tick(SECOND * 10), &mut Vec::new());
+    see(&mut watches, 10, &[200]);
+    assert_eq!(watches.next(), Some(Tick(10 * SECOND).after(SHORTEST_RATE)));
+}
+
+#[test]
+fn two_looks_within_a_moment_are_no_rate() {
+    let all = vec![rule(LimitKind::Cpu, 500, &[(0, Action::Restart)])];
+    for (apart, judged) in [(SHORTEST_RATE - Duration::from_nanos(1), false), (SHORTEST_RATE, true)]
+    {
+        let mut watches = watch(&limits(all.clone()));
+        let mut sentence = None;
+        for (at, value) in [(Tick(SECOND), 0), (Tick(SECOND).after(apart), 1000)] {
+            let usage = Usage { at, ..usage(0, &[value]) };
+            sentence = watches.see(at, RUN, Some(usage), &mut Vec::new());
+        }
+        assert_eq!(sentence.is_some(), judged, "{apart:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_the_kernel_has_held_back_since_the_last_look_wants_more() {
+    let mut watches = watch(&limits(vec![rule(LimitKind::Processes, 100, &[])]));
+    let exceeded: Vec<bool> = [(1, 5), (2, 5), (3, 6)]
+        .map(|(second, held)| {
+            let readings = vec![Reading { value: Some(1), held }];
+            let usage = Usage { readings, ..usage(second, &[]) };
+            let mut out = Vec::new();
+            watches.see(Tick(second * SECOND), RUN, Some(usage), &mut out);
+            !out.is_empty()
+        })
+        .into();
+    assert_eq!(exceeded, [false, false, true]);
+}
+
+#[test]
+fn what_is_near_beyond_and_within_its_limit_again_is_told_with_its_severity() {
+    let mut watches =
+        watch(&limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Throttle)])]));
+    let severity = |told: &[EventKind]| match told.first() {
+        Some(EventKind::LimitExceeded { severity, .. }) => Some(*severity),
+        _ => None,
+    };
+    assert_eq!(severity(&see(&mut watches, 1, &[90]).1), Some(Severity::Warning));
+    assert_eq!(severity(&see(&mut watches, 2, &[101]).1), Some(Severity::Critical));
+    let mut out = Vec::new();
+    let seen = watches.see(Tick(40 * SECOND), RUN, Some(usage(40, &[10])), &mut out);
+    assert_eq!(seen, None);
+    let eased = |effect: &Effect| {
+        matches!(effect, Effect::Event { kind: EventKind::LimitEased { lasted, .. }, .. }
+            if *lasted == Duration::from_secs(38))
+    };
+    assert!(out.iter().any(eased), "{out:?}");
+    assert!(out.iter().any(|e| matches!(e, Effect::Throttle { how: Slow::Off, rule: 0, .. })));
+}
+
+#[test]
+fn what_was_not_slowed_down_is_not_let_go() {
+    let mut watches = watch(&limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Log)])]));
+    let mut out = Vec::new();
+    for (second, value) in [(1, 101), (2, 10)] {
+        watches.see(Tick(second * SECOND), RUN, Some(usage(second, &[value])), &mut out);
+    }
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Throttle { .. })), "{out:?}");
+}
+
+#[test]
+fn kills_by_the_kernel_are_seen_in_a_look_too_and_a_second_sentence_is_none() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Restart)])]);
+    let mut watches = watch(&all);
+    let killed = |kills| Usage { oom_kills: kills, ..usage(1, &[50]) };
+    let mut out = Vec::new();
+    let sentence = watches.see(Tick(SECOND), RUN, Some(killed(1)), &mut out);
+    assert_eq!(sentence, Some(Sentence::Restart(Severity::Emergency)));
+    assert_eq!(watches.out_of_memory(RUN, 2, &mut out), None);
+    assert_eq!(watches.out_of_memory(RunId(9), 2, &mut out), None, "nobody watches that run");
+    let counts: Vec<u64> = out
+        .iter()
+        .filter_map(|effect| {
+            if let Effect::Event { kind: EventKind::OomKilled { count, .. }, .. } = effect {
+                Some(*count)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(counts, [1, 1]);
+}
+
+#[test]
+fn the_thresholds_of_a_raised_limit_rise_with_it_and_a_low_cap_lowers_nothing() {
+    let mut one = rule(LimitKind::Resident, 100, &[]);
+    one.raise = Raise { percent: 150, cap: 1000 };
+    let raised = raise(&limits(vec![one.clone(), one.clone()]), 1);
+    let amounts = |rule: &Rule| (rule.most, rule.warning, rule.critical);
+    assert_eq!(
+        raised.rules.iter().map(amounts).collect::<Vec<_>>(),
+        [(100, 80, 100), (150, 120, 150)]
+    );
+    one.raise.cap = 50;
+    assert_eq!(amounts(&raise(&limits(vec![one]), 0).rules[0]), (100, 80, 100));
+}

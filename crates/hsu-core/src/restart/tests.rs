@@ -107,3 +107,14 @@ fn jitter_takes_at_most_its_share_off() {
     assert_eq!(rest(0), Duration::from_secs(5));
     assert_eq!(rest(u64::MAX), Duration::from_millis(2500));
 }
+
+#[test]
+fn a_rest_that_has_come_to_its_cap_stays_there() {
+    let mut restart = restart(RestartPolicy::Always);
+    let cap = Duration::from_secs(8);
+    let falling =
+        RestartContext { retry_delay: cap, max_delay: cap, backoff_rate: 0.5, ..restart.default };
+    restart.default = RestartContext { max_retries: 0, ..falling };
+    let verdict = after_exit(&restart, Exit::Code(1), 3);
+    assert!(matches!(verdict, Verdict::Retry { delay, .. } if delay == cap), "{verdict:?}");
+}

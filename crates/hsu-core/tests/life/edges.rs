@@ -419,3 +419,32 @@ fn workers_that_end_in_the_same_step_do_not_rest_for_the_same_time() {
     let closest = rests.windows(2).map(|pair| pair[1].since(pair[0])).min();
     assert!(closest > Some(Duration::from_millis(10)), "{rests:?}");
 }
+
+#[test]
+fn at_a_glance_each_worker_shows_where_it_is() {
+    let mut bench = Bench::running();
+    let glance = bench.fleet.glance(&id("web")).expect("a known worker");
+    assert_eq!((glance.state, glance.process), (WorkerState::Running, Some(process(1))));
+    assert_eq!(
+        (glance.run, glance.latest, glance.accounted),
+        (Some(RunId(1)), Some(RunId(1)), None)
+    );
+    assert!(glance.enabled && !glance.unsettled && !glance.unkillable);
+    let all: Vec<_> = bench.fleet.glances().map(|(id, glance)| (id.clone(), glance)).collect();
+    assert_eq!(all, [(id("web"), glance)]);
+    assert_eq!(bench.fleet.glance(&id("api")), None);
+    assert!(bench.fleet.is_settled());
+    bench.exited(1, ONE);
+    let glance = bench.fleet.glance(&id("web")).expect("a known worker");
+    assert_eq!((glance.state, glance.run), (WorkerState::BackingOff, None));
+    assert_eq!(glance.next_attempt, bench.fleet.next_deadline());
+    let record = WorkerRecord {
+        state: WorkerState::Running,
+        desired: Desired::Running,
+        run: Some(RunId(7)),
+        ..Bench::record()
+    };
+    let bench = Bench::resumed(Some(&record));
+    assert!(bench.fleet.glance(&id("web")).expect("a known worker").unsettled);
+    assert!(!bench.fleet.is_settled());
+}

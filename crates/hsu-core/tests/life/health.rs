@@ -171,3 +171,11 @@ fn a_worker_that_was_taken_over_is_looked_at_at_once() {
     assert!(world.status("a").ready);
     assert_eq!(world.starts(), 1);
 }
+
+#[test]
+fn a_look_that_is_asked_for_late_is_taken_all_the_same() {
+    let mut world = World::of(checked(at_once(RestartPolicy::Always)));
+    world.now = world.now.after(Duration::from_secs(3));
+    world.step(Input::Wake);
+    assert_eq!(world.looks.len(), 1);
+}

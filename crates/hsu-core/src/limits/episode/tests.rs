@@ -151,6 +151,49 @@ fn a_worker_that_is_slowed_down_stays_so_for_a_while_and_is_let_go_once() {
     assert_eq!(feed(&cpu, 0, &looks), wanted);
 }
 
+#[test]
+fn exactly_the_warning_is_not_near_and_a_limit_that_is_held_is_no_rate() {
+    assert_eq!(feed(&rule(&[]), 0, &[(0, 80)]), []);
+    let held = Rule { hold: Hold::Kernel, ..rule(&[(0, Action::Log)]) };
+    assert_eq!(feed(&held, 0, &[(0, 96)]), [(0, Finding::Near)]);
+}
+
+#[test]
+fn after_a_spike_or_a_violation_a_warning_is_told_only_where_it_was_not() {
+    let near = Finding::Near;
+    let tolerant = Rule { spike_tolerance: seconds(5), ..rule(&[]) };
+    assert_eq!(feed(&tolerant, 0, &[(0, 85), (1, 200), (2, 85), (3, 86)]), [(0, near)]);
+    assert_eq!(feed(&tolerant, 0, &[(1, 200), (2, 85), (3, 86)]), [(3, near)]);
+    let exceeded = (0, Finding::Exceeded);
+    assert_eq!(feed(&rule(&[]), 0, &[(0, 101), (1, 85), (2, 86)]), [exceeded, (1, eased(1))]);
+    let far = [(0, 101), (1, 10), (2, 86)];
+    assert_eq!(feed(&rule(&[]), 0, &far), [exceeded, (1, eased(1)), (2, near)]);
+}
+
+#[test]
+fn who_is_slowed_down_stays_so_for_half_a_minute_and_no_step_is_taken_meanwhile() {
+    let ladder = [(0, Action::Throttle), (10, Action::Log)];
+    let told = feed(&rule(&ladder), 0, &[(0, 150), (20, 40), (29, 40), (30, 40)]);
+    assert_eq!(
+        told[1..],
+        [
+            (0, Finding::Do(Action::Throttle)),
+            (30, Finding::Eased { lasted: seconds(30), slowed: true }),
+        ]
+    );
+}
+
+#[test]
+fn the_end_of_a_spike_is_due_and_only_what_restarts_waits_for_the_grace() {
+    let tolerant = Rule { spike_tolerance: seconds(5), ..rule(&[(10, Action::Log)]) };
+    let mut episode = Episode::default();
+    let level = Level { value: 150, held: false };
+    episode.see(&tolerant, 5, Tick(SECOND), Tick(0), level, &mut Vec::new());
+    assert_eq!((episode.due(&tolerant, Tick(0)), episode.since()), (Some(Tick(6 * SECOND)), None));
+    episode.see(&tolerant, 5, Tick(6 * SECOND), Tick(0), level, &mut Vec::new());
+    assert_eq!(episode.due(&tolerant, Tick(90 * SECOND)), Some(Tick(11 * SECOND)));
+}
+
 fn actions() -> impl Strategy<Value = Action> {
     prop::sample::select(std::vec![
         Action::Log,
