@@ -23,7 +23,7 @@ pub use past::{
     MomentView, Past, PastList, StatusView, WorkerDiff, differences,
 };
 pub use problem::Problem;
-pub use time::{parse_time, rfc3339};
+pub use time::{parse_time, rfc3339, seconds_between};
 pub use usage::{LimitView, UsageList, UsageRecords, UsageView};
 pub use worker::{
     CheckView, CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView,

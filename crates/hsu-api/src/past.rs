@@ -300,6 +300,7 @@ impl Causes {
 
 #[cfg(test)]
 mod tests {
+    use hsu_model::time::WallTime;
     use serde_json::json;
 
     use super::*;
@@ -365,5 +366,21 @@ mod tests {
         let (workers, inexact) = past.into_workers();
         assert_eq!((workers[0].state.as_str(), workers[0].ready), ("stopping", false));
         assert_eq!(inexact, ["web"]);
+    }
+
+    #[test]
+    fn a_worker_at_an_earlier_time_has_run_for_less_and_rests_for_longer() {
+        let mut view: WorkerView = serde_json::from_value(json!({
+            "id": "web", "state": "running", "ready": true, "enabled": true, "desired": "running",
+            "pid": 7, "run": 1, "uptime_seconds": 6.0, "restarts": 0, "attempts": 0,
+            "last_exit": null, "breaker": "closed", "next_attempt_seconds": 1.0, "reason": "",
+            "cpu_seconds": null, "memory_bytes": null
+        }))
+        .unwrap();
+        let (written, asked) = (WallTime(9_000_000_000), WallTime(5_000_000_000));
+        view.pass(crate::seconds_between(written, asked));
+        assert_eq!((view.uptime_seconds, view.next_attempt_seconds), (Some(2.0), Some(5.0)));
+        view.pass(-60.0);
+        assert_eq!(view.uptime_seconds, Some(0.0), "it had not begun");
     }
 }

@@ -1,5 +1,7 @@
 //! Times as texts.
 
+use std::time::Duration;
+
 use hsu_model::time::WallTime;
 use jiff::Timestamp;
 
@@ -9,6 +11,14 @@ pub fn rfc3339(time: WallTime) -> String {
     let milliseconds = time.0.div_euclid(1_000_000);
     let stamp = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{stamp:.3}")
+}
+
+/// The seconds from one time to another; fewer than none when the other is the earlier one.
+#[must_use]
+pub fn seconds_between(from: WallTime, to: WallTime) -> f64 {
+    let nanoseconds = to.0.saturating_sub(from.0);
+    let seconds = Duration::from_nanos(nanoseconds.unsigned_abs()).as_secs_f64();
+    if nanoseconds < 0 { -seconds } else { seconds }
 }
 
 /// Reads an RFC 3339 time, or a span before `now` such as `10m`, `2h` or `90s`.

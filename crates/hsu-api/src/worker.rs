@@ -171,10 +171,10 @@ impl WorkerView {
 }
 
 impl WorkerView {
-    /// The same worker some time later, when nothing but time has passed.
+    /// The same worker some seconds later, or with fewer than none earlier, when nothing but
+    /// time has passed.
     pub fn pass(&mut self, seconds: f64) {
-        let seconds = seconds.max(0.0);
-        self.uptime_seconds = self.uptime_seconds.map(|uptime| uptime + seconds);
+        self.uptime_seconds = self.uptime_seconds.map(|uptime| (uptime + seconds).max(0.0));
         self.next_attempt_seconds = self.next_attempt_seconds.map(|rest| (rest - seconds).max(0.0));
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write, stdout};
 use std::path::Path;
-use std::time::Duration;
 
 use hsu_api::{
     CausedView, Causes, DiffView, HistoryView, JOURNAL_FORM, JournalLine, MomentView, Past,
@@ -259,6 +258,10 @@ impl Player {
                     return false;
                 }
                 self.past.fold(&event);
+                if let ("spawned" | "adopted", Some(worker)) = (event.kind.as_str(), &event.worker)
+                {
+                    self.since.insert(worker.clone(), event.at.clone());
+                }
                 self.moment = Some(MomentView { sequence: event.sequence, at: event.at.clone() });
                 let cause = self.causes.of(&event);
                 self.events.push(CausedView { cause, event });
@@ -287,11 +290,12 @@ impl Player {
         };
         self.events.drain(..self.events.len().saturating_sub(SHOWN));
         let (mut workers, inexact) = self.past.into_workers();
-        let time = |text: &str| hsu_api::parse_time(text, WallTime(0)).map_or(0, |time| time.0);
+        let time = |text: &str| hsu_api::parse_time(text, WallTime(0));
         for worker in &mut workers {
-            let since = self.since.get(&worker.id).map_or(0, |at| time(at));
-            let passed = u64::try_from(time(&moment.at).saturating_sub(since)).unwrap_or(0);
-            worker.pass(Duration::from_nanos(passed).as_secs_f64());
+            let since = self.since.get(&worker.id).and_then(|at| time(at));
+            if let Some((since, asked)) = since.zip(time(&moment.at)) {
+                worker.pass(hsu_api::seconds_between(since, asked));
+            }
         }
         Ok(Replayed { past: PastList { moment, workers, inexact }, events: self.events })
     }

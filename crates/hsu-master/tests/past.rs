@@ -123,3 +123,37 @@ fn a_moment_that_the_journal_does_not_hold_is_refused_with_where_it_begins() {
     }
     fleet.stop(SOON).unwrap();
 }
+
+#[test]
+fn failures_that_are_forgotten_later_are_not_forgotten_in_the_past() {
+    let sandbox = Sandbox::new().unwrap();
+    let flag = sandbox.folder().join("flag");
+    let script = format!("[ -e {0} ] || {{ : > {0}; exit 1; }}; sleep 1000", flag.display());
+    let restart = json!({"max_retries": 3, "retry_delay": "1ms"});
+    let restart = json!({"default": restart, "reset_after": "2s"});
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(shell("web", &script).set("context_aware_restart", restart))
+        .start()
+        .unwrap();
+    fleet
+        .wait_until("web", "restarted", SOON, |web| web.state() == "running" && web.restarts() == 1)
+        .unwrap();
+    let at = last_event(&fleet).to_string();
+    let told = &fleet.ask(&["list", "--at", &at]).unwrap()["workers"][0];
+    assert_eq!(told["attempts"], 1, "{told}");
+    fleet.wait_until("web", "forgiven", SOON, |web| web.field("attempts") == 0).unwrap();
+    // From the next event on the past knows it; the one before says what it said.
+    fleet.tell(&["signal", "web", "CONT"]).unwrap();
+    let later = moment(&fleet).1.remove(0);
+    assert_eq!(later["attempts"], 0, "{later}");
+    let again = &fleet.ask(&["list", "--at", &at]).unwrap()["workers"][0];
+    assert_eq!(again, told);
+
+    let file = sandbox.folder().join("journal.ndjson");
+    let name = file.to_str().unwrap();
+    fleet.tell(&["events", "--export", name]).unwrap();
+    let replayed = &fleet.ask(&["replay", name, "--until", &at]).unwrap()["workers"][0];
+    assert_eq!(replayed["attempts"], 1, "{replayed}");
+    assert_eq!(replayed["uptime_seconds"], told["uptime_seconds"], "{replayed}");
+    fleet.stop(SOON).unwrap();
+}

@@ -101,12 +101,11 @@ fn too_old(past: &Reader, first: u64) -> Box<Problem> {
     gone(format!("the journal begins with event {first}{at}")).into()
 }
 
-/// A worker at its moment, and some time later.
+/// A worker as it was written, at another time.
 fn view(moment: &Moment, until: WallTime) -> Option<WorkerView> {
     let status = moment.status.as_ref()?;
     let mut view = WorkerView::new(status, moment.at);
-    let passed = until.0.saturating_sub(moment.at.wall.0);
-    view.pass(std::time::Duration::from_nanos(u64::try_from(passed).unwrap_or(0)).as_secs_f64());
+    view.pass(hsu_api::seconds_between(moment.at.wall, until));
     Some(view)
 }
 

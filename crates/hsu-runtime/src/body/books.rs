@@ -19,7 +19,8 @@ use super::Body;
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     written: BTreeMap<WorkerId, Arc<WorkerStatus>>,
-    /// Workers that changed before the processes of the earlier life were known.
+    /// Workers that changed before the processes of the earlier life were known, or without
+    /// an event: what was written with the latest event is what they were then.
     unwritten: BTreeSet<WorkerId>,
     /// The event that begins this life.
     begun: Option<u64>,
@@ -42,9 +43,10 @@ impl Books {
         self.written.clear();
     }
 
-    /// What a worker is, as it was written.
+    /// What a worker is, as it was written; none when it has changed since.
     pub(crate) fn status(&self, worker: &WorkerId) -> Option<Arc<WorkerStatus>> {
-        self.written.get(worker).cloned()
+        let written = self.written.get(worker).filter(|_| !self.unwritten.contains(worker));
+        written.cloned()
     }
 
     /// An order whose answer waits for a batch.
@@ -60,12 +62,14 @@ pub(crate) fn not_durable(store: &Store, reason: String, begun: Begun) -> Answer
 }
 
 impl Body {
-    /// Notes what the workers are that changed, each after its latest event.
+    /// Notes what the workers are that changed, each after its latest event of this round, or
+    /// the latest of anybody. Without any it waits: earlier events knew nothing of the change.
     pub(super) fn write_statuses(&mut self, now: Now) {
-        if !self.settled {
+        let last = self.batch.events.last().filter(|_| self.settled);
+        let Some(last) = last.map(|event| event.sequence) else {
             self.books.unwritten.extend(self.changed.iter().cloned());
             return;
-        }
+        };
         if self.changed.is_empty() && self.books.unwritten.is_empty() {
             return;
         }
@@ -75,7 +79,7 @@ impl Body {
                 latest.insert(worker.clone(), event.sequence);
             }
         }
-        let otherwise = self.books.begun.take().unwrap_or_else(|| self.stamper.last());
+        let begun = self.books.begun.take().unwrap_or(0);
         let early = std::mem::take(&mut self.books.unwritten);
         for worker in early.union(&self.changed) {
             let status = self.fleet.status(worker);
@@ -87,7 +91,7 @@ impl Body {
                 Some(status) => self.books.written.insert(worker.clone(), Arc::clone(status)),
                 None => self.books.written.remove(worker),
             };
-            let sequence = latest.get(worker).copied().unwrap_or(otherwise);
+            let sequence = latest.get(worker).copied().unwrap_or(last).max(begun);
             let moment = Moment { sequence, at: now, worker: worker.clone(), status };
             self.batch.statuses.push(moment);
         }
