@@ -227,6 +227,8 @@ fn a_master_and_its_keeper_are_replaced_in_turn() {
         kill(master, libc::SIGKILL);
         let master = wait_for(&folder, "is relaunched", 1);
         assert!(is_alive(master));
+        // One that connects later would take the place of ours.
+        wait_for(&folder, "is welcome", 2);
         // The player does not start keepers: the test does.
         let mut own = folder.connect(player(&folder, "serve"));
         own.kill_keeper();
