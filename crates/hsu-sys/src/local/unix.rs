@@ -29,21 +29,26 @@ pub async fn connect_async(path: &Path) -> io::Result<AsyncStream> {
 }
 
 impl LocalListener {
-    /// Binds a path with mode 0660; a socket that is there belonged to an earlier master.
+    /// Binds a path with mode 0660; a socket that is there belonged to an earlier master, and
+    /// clients find one or the other at every moment.
     ///
     /// # Errors
     /// The kernel's; [`io::ErrorKind::AlreadyExists`] for anything but a socket.
     pub fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+            Ok(found) if found.file_type().is_socket() => {}
             Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
+        // No longer than the path itself, which the kernel keeps short.
+        let new = path.with_extension("new");
+        drop(std::fs::remove_file(&new));
         // The folder is ours alone, so nobody connects before the mode is set.
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+        let listener = UnixListener::bind(&new)?;
+        std::fs::set_permissions(&new, Permissions::from_mode(0o660))?;
         listener.set_nonblocking(true)?;
+        std::fs::rename(&new, path)?;
         Ok(Self(listener))
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::process::ProcessKey;
 
+use crate::procfs::{STAT, Stat};
+
 /// How often, and how far apart, an ended process is asked whether it was reaped.
 const ASKED: u32 = 50;
 const APART: Duration = Duration::from_micros(200);
@@ -91,22 +93,46 @@ impl ProcessHandle {
 
     /// How the process ended; none while it lives.
     ///
-    /// An ended process that is not reaped yet is waited for, at most 10 ms.
-    /// [`Exit::Unknown`] when nobody reaped it then, or the kernel is older than 6.15.
+    /// Told by its zombie to whoever may trace it, and otherwise once it is reaped, which is
+    /// waited for, at most 10 ms. [`Exit::Unknown`] when nobody reaped it then, or it is reaped
+    /// and the kernel is older than 6.15.
     #[must_use]
     pub fn exit_status(&self) -> Option<Exit> {
         if !self.has_exited() {
             return None;
         }
         for _ in 0..ASKED {
-            match self.ask() {
-                Told::Exit(exit) => return Some(exit),
-                Told::Never => break,
-                // Its parent reaps it in a moment; the kernel tells the status only then.
-                Told::NotYet => std::thread::sleep(APART),
+            let told = self.ask();
+            if let Told::Exit(exit) = told {
+                return Some(exit);
             }
+            if let Some(exit) = self.exit_of_zombie() {
+                return Some(exit);
+            }
+            if told == Told::Never {
+                break;
+            }
+            // Its parent reaps it in a moment; the pidfd tells the status only then.
+            std::thread::sleep(APART);
         }
         Some(Exit::Unknown(UnknownExit::NotOurChild))
+    }
+
+    /// The status that a zombie keeps for its parent, when we may see it.
+    // Source: proc_pid_stat(5), field 52, which is 0 for whoever may not trace the process;
+    // Linux fs/proc/base.c: such a one may not read `io` either.
+    fn exit_of_zombie(&self) -> Option<Exit> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0.as_raw_fd()));
+        let info = info.ok()?;
+        // It is -1 once it is reaped.
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+        std::fs::read(format!("/proc/{pid}/io")).ok()?;
+        let mut buffer = [0; STAT];
+        let stat = Stat::read(pid, &mut buffer).ok()?;
+        let status = i32::try_from(stat.number(52)?).ok()?;
+        // Until it is reaped, its PID is nobody else's.
+        let stands = stat.state() == b'Z' && self.signal(0).is_ok();
+        stands.then(|| decode(status))
     }
 
     fn ask(&self) -> Told {

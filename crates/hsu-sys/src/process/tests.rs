@@ -44,6 +44,22 @@ fn a_handle_tells_the_exit_of_a_process_that_somebody_else_reaped() {
 }
 
 #[test]
+fn a_handle_tells_the_exit_of_a_process_that_nobody_has_reaped() {
+    for (script, wanted) in [
+        ("read x; exit 42", Exit::Code(42)),
+        ("read x; kill -KILL $$", Exit::Signal { number: 9, core: false }),
+    ] {
+        let (mut child, handle) = start(script);
+        drop(child.stdin.take());
+        while !handle.has_exited() {
+            std::thread::yield_now();
+        }
+        assert_eq!(handle.exit_status(), Some(wanted), "{script}");
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_pid_that_is_another_process_by_now_is_not_opened() {
     let mut key = identify(std::process::id()).unwrap();
     assert!(ProcessHandle::open(key).is_ok());
