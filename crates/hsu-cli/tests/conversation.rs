@@ -70,6 +70,18 @@ fn a_master_that_was_not_replaced_after_all_is_reached_where_the_other_one_had_l
 }
 
 #[test]
+fn why_tells_of_a_stop_that_has_outlived_its_master() {
+    let mut web = stopped("web");
+    (web.state, web.desired) = (WorkerState::Registered, Desired::Stopped);
+    let fake = Fake::new(vec![web]);
+    fake.happened("web", EventKind::Commanded { verb: "stop".to_owned() });
+    let (code, text, _) = fake.serve().run(&["why", "web"]);
+    assert_eq!(code, 0);
+    let expected = "master asked to stop at 2023-11-14T22:13:20.000Z, and that holds";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn why_tells_the_chain_in_words() {
     let fake = Fake::new(vec![running("web")]);
     let (from, to) = (WorkerState::Starting, WorkerState::Running);

@@ -169,6 +169,7 @@ impl Answers {
         let since = events.iter().rev().find(entered).map(|event| event.at.clone());
         let when = since.as_deref().map_or_else(String::new, |at| format!(" since {at}"));
         let mut chain = vec![format!("{} is {}{when}: {}", worker.id, worker.state, worker.reason)];
+        chain.extend(story::of_an_earlier_stop(&events, &worker));
         if !worker.survivors.is_empty() {
             chain
                 .push(format!("these processes of it survived their kill: {:?}", worker.survivors));

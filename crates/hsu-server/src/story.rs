@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hsu_api::{EventView, ExitView};
+use hsu_api::{EventView, ExitView, WorkerView};
 use hsu_model::exit::signal_name;
 use hsu_model::time::WallTime;
 
@@ -41,6 +41,24 @@ pub(crate) fn of_a_kill(
         format!("its grace of {seconds} s was cut short by {}", killed.actor)
     };
     Some(format!("asked to end with {name} at {}; {grace}; {end}", asked.at))
+}
+
+/// Why a worker that this master has not started stays away: an order outlives a master.
+pub(crate) fn of_an_earlier_stop(events: &[EventView], worker: &WorkerView) -> Option<String> {
+    if worker.state != "registered" || worker.desired != "stopped" {
+        return None;
+    }
+    let stops = |event: &&EventView| {
+        let verb = event.fields.get("verb").and_then(serde_json::Value::as_str);
+        let stops = |verb: &str| verb.starts_with("stop") || verb.starts_with("disable");
+        event.kind == "commanded" && verb.is_some_and(stops)
+    };
+    Some(match events.iter().rev().find(stops) {
+        Some(event) => {
+            format!("{} {} at {}, and that holds", event.actor, event.text, event.at)
+        }
+        None => "it is wanted stopped by an order that the journal does not hold".to_owned(),
+    })
 }
 
 /// What a run and the one before it did with their limits, and what was done about it.
@@ -97,5 +115,24 @@ mod tests {
         let forced = story(3, Actor::Operator { uid: 7 }, 9).unwrap();
         assert!(forced.contains("grace of 1 s was cut short by operator:7"), "{forced}");
         assert_eq!(story(1000, Actor::Master, 15), None);
+    }
+
+    #[test]
+    fn a_stop_that_has_outlived_its_master_is_told_with_who_gave_it() {
+        let mut worker: WorkerView = serde_json::from_value(serde_json::json!({
+            "id": "web", "state": "registered", "ready": false, "enabled": true,
+            "desired": "stopped", "pid": null, "run": null, "uptime_seconds": null,
+            "restarts": 0, "attempts": 0, "last_exit": null, "breaker": "closed",
+            "next_attempt_seconds": null, "reason": "", "cpu_seconds": null,
+            "memory_bytes": null
+        }))
+        .unwrap();
+        let order = EventKind::Commanded { verb: "stop".to_owned() };
+        let events = [event(0, Actor::Operator { uid: 7 }, order)];
+        let told = of_an_earlier_stop(&events, &worker).unwrap();
+        let expected = "operator:7 asked to stop at 2023-11-14T22:13:20.000Z, and that holds";
+        assert_eq!(told, expected);
+        worker.desired = "running".to_owned();
+        assert_eq!(of_an_earlier_stop(&events, &worker), None);
     }
 }
