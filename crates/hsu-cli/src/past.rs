@@ -245,6 +245,7 @@ struct Player {
     /// When each worker was what it is.
     since: BTreeMap<String, String>,
     first: Option<u64>,
+    last: Option<u64>,
     moment: Option<MomentView>,
 }
 
@@ -252,7 +253,7 @@ impl Player {
     /// Takes one line; whether more are wanted.
     fn take(&mut self, line: JournalLine, until: Option<u64>) -> bool {
         match line {
-            JournalLine::Journal(head) => self.first = head.first,
+            JournalLine::Journal(head) => (self.first, self.last) = (head.first, head.last),
             JournalLine::Event(event) => {
                 if until.is_some_and(|until| event.sequence > until) {
                     return false;
@@ -280,6 +281,9 @@ impl Player {
     }
 
     fn end(mut self, until: Option<u64>) -> Result<Replayed, String> {
+        if let Some((last, until)) = self.last.zip(until).filter(|(last, until)| until > last) {
+            return Err(format!("event {until} is later than it: it ends with event {last}"));
+        }
         let Some(moment) = self.moment else {
             return Err(match self.first.zip(until) {
                 Some((first, until)) => {
@@ -298,5 +302,22 @@ impl Player {
             }
         }
         Ok(Replayed { past: PastList { moment, workers, inexact }, events: self.events })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hsu_api::JournalHead;
+
+    use super::*;
+
+    #[test]
+    fn a_replay_until_an_event_that_the_journal_does_not_hold_says_where_it_ends() {
+        let mut player = Player::default();
+        let (first, last) = (Some(1), Some(23));
+        let head = JournalHead { form: JOURNAL_FORM, version: String::new(), first, last };
+        player.take(JournalLine::Journal(head), Some(9999));
+        let refused = player.end(Some(9999)).unwrap_err();
+        assert_eq!(refused, "event 9999 is later than it: it ends with event 23");
     }
 }
