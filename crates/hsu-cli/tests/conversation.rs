@@ -58,6 +58,8 @@ web    running  yes    -       4194305  1m05s   1         SIGKILL    closed   - 
 #[test]
 fn a_master_that_was_not_replaced_after_all_is_reached_where_the_other_one_had_listened() {
     let served = Fake::new(vec![running("web")]).serve();
+    // Whoever answers listens for its place, too.
+    assert_eq!(served.run(&["list"]).0, 0);
     let place = served.fake.folder.path().join("s");
     drop(hsu_sys::local::LocalListener::bind(&place).unwrap());
     let (code, _, _) = served.run(&["list"]);
