@@ -42,9 +42,9 @@ fn main() -> ExitCode {
         Err(failure) => {
             let mut err = std::io::stderr().lock();
             // Nobody is left to hear that standard error is closed.
-            drop(writeln!(err, "error: {}", screen::escaped(failure.to_string().as_bytes())));
+            drop(writeln!(err, "error: {}", screen::escaped_lines(&failure.to_string())));
             if let Some(hint) = failure.hint() {
-                drop(writeln!(err, "hint: {}", screen::escaped(hint.as_bytes())));
+                drop(writeln!(err, "hint: {}", screen::escaped_lines(&hint)));
             }
             failure.exit().into()
         }

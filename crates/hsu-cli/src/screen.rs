@@ -47,6 +47,11 @@ pub(crate) fn complaint(text: &str, arguments: impl Iterator<Item = OsString>) -
             text = text.replace(&*repeated, &shown);
         }
     }
+    escaped_lines(&text)
+}
+
+/// Text of several lines, each of them escaped.
+pub(crate) fn escaped_lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(|line| escaped(line.as_bytes())).collect();
     lines.join("\n")
 }

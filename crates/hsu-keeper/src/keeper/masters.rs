@@ -9,6 +9,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
+use hsu_model::exit::Exit;
+
 use super::upgrade::Upgrade;
 use super::{DRAIN_LIMIT, Keeper, Token};
 use crate::kernel;
@@ -26,6 +28,9 @@ const CORE_WITHIN: Duration = Duration::from_secs(5);
 const QUICK_STARTS: usize = 100;
 /// What "lately" is.
 const LATELY: Duration = Duration::from_secs(10);
+/// The rest after a master that could not be started, or that ended by itself: another one
+/// finds what it has found, such as a mistake in its configuration.
+const FIRST_REST: Duration = Duration::from_millis(100);
 /// The longest rest between two starts of a master.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -41,6 +46,8 @@ pub(super) struct Masters {
     rest: Duration,
     /// When masters were lost lately.
     lost_at: VecDeque<Instant>,
+    /// Since when the serving one is there.
+    since: Option<Instant>,
     watch: Watch,
 }
 
@@ -58,6 +65,25 @@ pub(super) enum Which {
     Serving,
     /// The one that shall take over.
     Candidate,
+}
+
+/// How a master was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// By a signal, or nobody knows.
+    Killed,
+    /// It ended with an exit code and without a goodbye.
+    ByItself,
+}
+
+impl Loss {
+    /// Of a process that has ended and, when it is ours, is not reaped yet.
+    pub(super) fn of(process: &Process) -> Self {
+        let handle = process.handle.as_fd();
+        let waited = kernel::wait(kernel::Which::This(handle), kernel::Reap::No).ok().flatten();
+        let exit = waited.map(|waited| waited.exit).or_else(|| kernel::exit_of_gone(handle));
+        if matches!(exit, Some(Exit::Code(_))) { Self::ByItself } else { Self::Killed }
+    }
 }
 
 /// What is expected of the serving master's loop.
@@ -89,6 +115,7 @@ impl Masters {
     /// Somebody serves: nobody has to be started.
     pub(super) fn serve(&mut self, process: Process) {
         self.serving = Some(process);
+        self.since.get_or_insert_with(Instant::now);
         self.start_at = None;
         self.watch = Watch::begin();
     }
@@ -116,7 +143,7 @@ impl Keeper {
         }
         let Some(handle) = handle else {
             // It said hello and was lost.
-            return self.lose_master();
+            return self.lose_master(Loss::Killed);
         };
         self.masters.serve(Process { pid, handle });
         self.watch_process(Which::Serving);
@@ -180,6 +207,7 @@ impl Keeper {
                 let has_ended = |process: &mut Process| kernel::has_ended(process.handle.as_fd());
                 let Some(process) = self.masters.serving.take_if(has_ended) else { return };
                 self.epoll.remove(process.handle.as_fd());
+                let loss = Loss::of(&process);
                 self.masters.watch = Watch::Nobody;
                 self.hear_last_words(process.pid);
                 if self.masters.serving.is_some() {
@@ -190,7 +218,7 @@ impl Keeper {
                     // What it held is free by its death.
                     return self.proceed();
                 }
-                self.lose_master();
+                self.lose_master(loss);
             }
         }
     }
@@ -208,8 +236,9 @@ impl Keeper {
     }
 
     /// Nobody serves: the last one that did is started again.
-    pub(super) fn lose_master(&mut self) {
+    pub(super) fn lose_master(&mut self, loss: Loss) {
         self.masters.watch = Watch::Nobody;
+        let since = self.masters.since.take();
         if self.masters.relaunch.is_none() {
             return;
         }
@@ -217,11 +246,22 @@ impl Keeper {
         let lost_at = &mut self.masters.lost_at;
         lost_at.retain(|lost| now - *lost < LATELY);
         lost_at.push_back(now);
-        self.masters.rest = if lost_at.len() <= QUICK_STARTS {
-            Duration::ZERO
-        } else {
-            (self.masters.rest * 2).clamp(Duration::from_millis(10), LONGEST_REST)
-        };
+        if loss == Loss::ByItself {
+            if since.is_some_and(|since| now - since >= LATELY) {
+                self.masters.rest = Duration::ZERO;
+            }
+            return self.rest(now, FIRST_REST);
+        }
+        if lost_at.len() > QUICK_STARTS {
+            return self.rest(now, Duration::from_millis(10));
+        }
+        self.masters.rest = Duration::ZERO;
+        self.masters.start_at = Some(now);
+    }
+
+    /// The next master is started after twice the last rest.
+    fn rest(&mut self, now: Instant, least: Duration) {
+        self.masters.rest = (self.masters.rest * 2).clamp(least, LONGEST_REST);
         self.masters.start_at = Some(now + self.masters.rest);
     }
 
@@ -265,11 +305,7 @@ impl Keeper {
                 self.masters.serve(process);
                 self.watch_process(Which::Serving);
             }
-            Err(_) => {
-                self.masters.rest =
-                    (self.masters.rest * 2).clamp(Duration::from_millis(100), LONGEST_REST);
-                self.masters.start_at = Some(now + self.masters.rest);
-            }
+            Err(_) => self.rest(now, FIRST_REST),
         }
     }
 

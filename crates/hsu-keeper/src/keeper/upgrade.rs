@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::Keeper;
-use super::masters::{Process, Which};
+use super::masters::{Loss, Process, Which};
 use crate::kernel;
 use crate::protocol::{FromKeeper, Program, Role};
 
@@ -115,11 +115,12 @@ impl Keeper {
         let has_ended = |upgrade: &mut Upgrade| kernel::has_ended(upgrade.candidate.handle.as_fd());
         let Some(upgrade) = self.masters.upgrade.take_if(has_ended) else { return };
         self.epoll.remove(upgrade.candidate.handle.as_fd());
+        let loss = Loss::of(&upgrade.candidate);
         if let Some(place) = self.connections.find(Role::Candidate) {
             self.hang_up(place);
         }
         if self.masters.serving.is_none() {
-            return self.lose_master();
+            return self.lose_master(loss);
         }
         self.connections.tell(Role::Master, FromKeeper::Resume);
         self.refuse_upgrade(match upgrade.ready_by {

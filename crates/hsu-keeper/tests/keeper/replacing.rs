@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hsu_keeper::{FromKeeper, GoodbyeMode, Link, Program, Role, ToKeeper, VERSION};
 use hsu_model::id::RunId;
@@ -79,6 +79,9 @@ fn plays_a_master() {
     let is_deaf = play == "deaf" && !is_relaunched;
     if play == "crash" && is_candidate {
         std::process::exit(1);
+    }
+    if play == "broken" && is_relaunched {
+        std::process::exit(2);
     }
     if play == "starter" && !is_relaunched {
         hsu_keeper::start(&folder.plan(), &relaunch).unwrap();
@@ -221,6 +224,23 @@ fn a_goodbye_that_is_not_heard_before_its_master_has_ended_counts() {
 }
 
 #[test]
+fn a_master_that_ends_by_itself_again_and_again_is_started_less_and_less_often() {
+    let name =
+        "replacing::a_master_that_ends_by_itself_again_and_again_is_started_less_and_less_often";
+    isolated(name, || {
+        let (folder, master) = staged("broken");
+        let begin = Instant::now();
+        kill(master, libc::SIGKILL);
+        wait_for(&folder, "is relaunched", 4);
+        // 100, 200 and 400 ms lie between the four.
+        assert!(begin.elapsed() >= Duration::from_millis(700), "{:?}", begin.elapsed());
+        // It is still looked after: whoever comes is the master.
+        let mut own = folder.connect(player(&folder, "serve"));
+        assert_eq!(own.inventory().len(), 1);
+    });
+}
+
+#[test]
 fn a_master_and_its_keeper_are_replaced_in_turn() {
     isolated("replacing::a_master_and_its_keeper_are_replaced_in_turn", || {
         let (folder, master) = staged("serve");
@@ -350,7 +370,7 @@ fn a_candidate_whose_old_master_is_killed_proceeds_and_nobody_else_is_started() 
 fn a_master_whose_loop_stands_still_is_ended_and_replaced() {
     isolated("replacing::a_master_whose_loop_stands_still_is_ended_and_replaced", || {
         let (folder, master) = staged("deaf");
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let patient = (0..4)
             .find_map(|_| std::panic::catch_unwind(|| wait_for(&folder, "is relaunched", 1)).ok());
         println!("replaced after {:?}", begin.elapsed());
