@@ -20,11 +20,6 @@ use exit::Exit;
 fn main() -> ExitCode {
     let done = Arguments::try_parse().map_or_else(|error| usage::explain(&error), |a| obey(&a));
     done.unwrap_or_else(|error| {
-        // Whoever read what was printed has seen enough.
-        let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
-        if error.downcast_ref().is_some_and(broken) {
-            return Exit::Success;
-        }
         // Nobody is left to hear that standard error is closed.
         drop(writeln!(std::io::stderr(), "error: {error:#}"));
         Exit::Failure
@@ -33,15 +28,26 @@ fn main() -> ExitCode {
 }
 
 fn obey(arguments: &Arguments) -> anyhow::Result<Exit> {
-    match &arguments.verb {
-        None => run::run(&arguments.run),
-        Some(Verb::Validate { file, output, enable_log }) => {
+    let Some(verb) = &arguments.verb else {
+        return run::run(&arguments.run);
+    };
+    // Whoever read what was printed has seen enough.
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    print(verb).or_else(|error| match error.downcast_ref().is_some_and(broken) {
+        true => Ok(Exit::Success),
+        false => Err(error),
+    })
+}
+
+fn print(verb: &Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Validate { file, output, enable_log } => {
             validate::validate(file, *output, *enable_log)
         }
-        Some(Verb::Capabilities { output }) => capabilities::capabilities(*output),
-        Some(Verb::Version) => version(),
-        Some(Verb::Completions { shell }) => documents::completions(*shell),
-        Some(Verb::Man { folder }) => documents::man(folder),
+        Verb::Capabilities { output } => capabilities::capabilities(*output),
+        Verb::Version => version(),
+        Verb::Completions { shell } => documents::completions(*shell),
+        Verb::Man { folder } => documents::man(folder),
     }
 }
 

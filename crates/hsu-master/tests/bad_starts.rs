@@ -382,3 +382,15 @@ fn a_master_that_cannot_start_leaves_nothing_behind() {
     assert_eq!(store.status.code(), Some(1), "{store:?}");
     sandbox.empty_within(SOON).unwrap();
 }
+
+#[test]
+fn whoever_stops_reading_what_is_printed_has_seen_enough() {
+    for verb in ["capabilities", "version"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(binary("hsu-master").unwrap());
+        let output = command.arg(verb).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{verb}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{verb}");
+    }
+}
