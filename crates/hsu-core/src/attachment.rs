@@ -276,6 +276,7 @@ impl Watched {
         });
         WorkerRecord {
             ready_run: None,
+            raised: Vec::new(),
             desired: self.desired,
             enabled: self.enabled,
             removed: false,

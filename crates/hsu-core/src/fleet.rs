@@ -125,6 +125,9 @@ impl Fleet {
             worker.import(record, resume);
         }
         let id = worker.id().clone();
+        if let (Some(record), Some(limits)) = (record, worker.spec.limits()) {
+            self.watches.recall(&id, limits, &record.raised);
+        }
         self.workers.insert(id.clone(), worker);
         self.index(&id, None, None);
     }
@@ -395,7 +398,11 @@ impl Fleet {
     #[must_use]
     pub fn export(&self, id: &WorkerId) -> Option<WorkerRecord> {
         let watched = self.watched.get(id).map(Watched::export);
-        watched.or_else(|| self.workers.get(id).map(Worker::export))
+        let mut record = watched.or_else(|| self.workers.get(id).map(Worker::export))?;
+        if let Some(limits) = self.spec(id).and_then(|spec| spec.limits()) {
+            record.raised = self.watches.keep(id, limits);
+        }
+        Some(record)
     }
 
     /// What a worker is to be.
@@ -579,7 +586,7 @@ impl Fleet {
             return self.remove(ticket, actor, id, out);
         }
         if matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker) {
-            self.watches.lower(&id);
+            self.lower_limits(&id, out);
         }
         self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
     }

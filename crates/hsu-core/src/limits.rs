@@ -21,6 +21,7 @@ use hsu_model::time::Tick;
 use hsu_model::usage::{Reading, Usage};
 
 use crate::effect::{Effect, Slow};
+use crate::record::Raised;
 
 pub mod episode;
 
@@ -106,9 +107,37 @@ impl Watches {
         }
     }
 
-    /// Forgets what was raised for a worker.
-    pub(crate) fn lower(&mut self, worker: &WorkerId) {
-        self.raised.remove(worker);
+    /// Forgets what was raised for a worker; whether anything was.
+    pub(crate) fn lower(&mut self, worker: &WorkerId) -> bool {
+        self.raised.remove(worker).is_some()
+    }
+
+    /// What was raised for a worker, to be kept.
+    pub(crate) fn keep(&self, worker: &WorkerId, declared: &Limits) -> Vec<Raised> {
+        let Some(raised) = self.raised.get(worker) else { return Vec::new() };
+        let both = raised.rules.iter().zip(&declared.rules);
+        let higher = both.filter(|(raised, declared)| raised.most > declared.most);
+        let kept = higher.map(|(rule, _)| Raised {
+            limit: rule.kind.as_str().to_string(),
+            paths: rule.paths.clone(),
+            most: rule.most,
+        });
+        kept.collect()
+    }
+
+    /// Takes up what an earlier master has raised, as far as it is declared still, and no
+    /// further than is declared by now.
+    pub(crate) fn recall(&mut self, worker: &WorkerId, declared: &Arc<Limits>, kept: &[Raised]) {
+        let mut limits = Limits::clone(declared);
+        for Raised { limit, paths, most } in kept {
+            let is_it = |rule: &&mut Rule| rule.kind.as_str() == limit && rule.paths == *paths;
+            if let Some(rule) = limits.rules.iter_mut().find(is_it) {
+                lift(rule, *most);
+            }
+        }
+        if limits != **declared {
+            self.raised.insert(worker.clone(), Arc::new(limits));
+        }
     }
 
     /// The limits of a worker, when they were raised.
@@ -156,7 +185,7 @@ impl Watches {
             watch.due = Some(due);
             self.due.insert((due, run));
         }
-        self.pass(run, sentence)
+        self.pass(run, sentence, out)
     }
 
     /// The kernel has killed processes of a run: what is to become of its worker.
@@ -167,7 +196,7 @@ impl Watches {
         out: &mut Vec<Effect>,
     ) -> Option<Sentence> {
         let sentence = self.runs.get_mut(&run)?.count_kills(run, kills, out);
-        self.pass(run, sentence)
+        self.pass(run, sentence, out)
     }
 
     /// Once a run was sentenced, nothing more is asked of it.
@@ -175,6 +204,7 @@ impl Watches {
         &mut self,
         run: RunId,
         sentence: Option<(usize, Action, Severity)>,
+        out: &mut Vec<Effect>,
     ) -> Option<Sentence> {
         let (place, action, severity) = sentence?;
         let watch = self.runs.get_mut(&run)?;
@@ -189,6 +219,7 @@ impl Watches {
             Action::RestartAdjusted => {
                 let raised = raise(&watch.limits, place);
                 self.raised.insert(watch.worker.clone(), Arc::new(raised));
+                out.push(Effect::Persist { workers: alloc::vec![watch.worker.clone()] });
                 Some(Sentence::Restart(severity))
             }
             Action::Log | Action::Alert | Action::Throttle => None,
@@ -360,19 +391,21 @@ fn level(rule: &Rule, place: usize, usage: &Usage, last: Option<&Usage>) -> Opti
 fn raise(limits: &Limits, place: usize) -> Limits {
     let mut raised = limits.clone();
     if let Some(rule) = raised.rules.get_mut(place) {
-        let by = |amount: u64| {
-            let more = u128::from(amount) * u128::from(rule.raise.percent) / 100;
-            u64::try_from(more).unwrap_or(u64::MAX)
-        };
-        let most = by(rule.most).min(rule.raise.cap.max(rule.most));
-        let scaled = |amount: u64| {
-            let share = u128::from(amount) * u128::from(most) / u128::from(rule.most.max(1));
-            u64::try_from(share).unwrap_or(u64::MAX)
-        };
-        (rule.warning, rule.critical) = (scaled(rule.warning), scaled(rule.critical));
-        rule.most = most;
+        let more = u128::from(rule.most) * u128::from(rule.raise.percent) / 100;
+        lift(rule, u64::try_from(more).unwrap_or(u64::MAX));
     }
     raised
+}
+
+/// Lifts a limit and its thresholds, no further than its cap and never down.
+fn lift(rule: &mut Rule, most: u64) {
+    let most = most.min(rule.raise.cap).max(rule.most);
+    let scaled = |amount: u64| {
+        let share = u128::from(amount) * u128::from(most) / u128::from(rule.most.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    (rule.warning, rule.critical) = (scaled(rule.warning), scaled(rule.critical));
+    rule.most = most;
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ mod tests {
     fn record(run: u64, accounted: Option<u64>) -> WorkerRecord {
         WorkerRecord {
             ready_run: None,
+            raised: Vec::new(),
             desired: Desired::Running,
             enabled: None,
             removed: false,

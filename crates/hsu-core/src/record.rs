@@ -49,6 +49,19 @@ pub struct WorkerRecord {
     pub attached: Option<Vec<Hint>>,
     /// The latest run that said that it is ready.
     pub ready_run: Option<RunId>,
+    /// The limits that are higher than they are declared, because it was restarted for them.
+    pub raised: Vec<Raised>,
+}
+
+/// A limit that is higher than it is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Its key.
+    pub limit: String,
+    /// The folders or files that it is about.
+    pub paths: Vec<String>,
+    /// How high it is, in the unit of its kind.
+    pub most: u64,
 }
 
 /// One change of state.

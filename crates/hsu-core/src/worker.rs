@@ -482,6 +482,8 @@ impl Worker {
             departure: self.departure(),
             attached: None,
             ready_run: self.ready_run,
+            // The fleet knows.
+            raised: Vec::new(),
         }
     }
 

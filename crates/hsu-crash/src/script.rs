@@ -73,6 +73,7 @@ pub fn record(operation: u64) -> WorkerRecord {
         departure: Departure::default(),
         attached: None,
         ready_run: None,
+        raised: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! that the model may change its names and old files stay readable.
 
 use hsu_core::breaker::Breaker;
-use hsu_core::record::{Transition, WorkerRecord};
+use hsu_core::record::{Raised, Transition, WorkerRecord};
 use hsu_model::discovery::{Hint, ProgramId};
 use hsu_model::execution::Stop;
 use hsu_model::exit::{Exit, UnknownExit};
@@ -52,7 +52,13 @@ struct Record {
     /// The latest run that said that it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ready_run: Option<u64>,
+    /// Limits that are higher than declared: key, paths, how high.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    raised: Vec<RaisedText>,
 }
+
+/// Key, paths and how high.
+type RaisedText = (String, Vec<String>, u64);
 
 /// Run, PID, start, device and inode.
 type HintText = (u64, u32, u64, u64, u64);
@@ -177,6 +183,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
         pid_file: departure.pid_file.clone(),
         attached: record.attached.as_ref().map(|hints| hints.iter().map(hint_text).collect()),
         ready_run: record.ready_run.map(|run| run.0),
+        raised: record.raised.iter().map(raised_text).collect(),
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -200,7 +207,7 @@ pub(crate) fn decode_record_and_rest(text: &str) -> Option<(WorkerRecord, Option
     if let Some(record) = decode_record(text) {
         return Some((record, None));
     }
-    let known: Fields = serde_json::from_str(&encode_record(&removed_record())).ok()?;
+    let known: Fields = serde_json::from_str(&encode_record(&full_record())).ok()?;
     let found: Fields = serde_json::from_str(text).ok()?;
     let (ours, rest): (Fields, Fields) =
         found.into_iter().partition(|(key, _)| known.contains_key(key));
@@ -261,6 +268,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
         },
         attached: record.attached.map(|hints| hints.into_iter().map(hint).collect()),
         ready_run: record.ready_run.map(RunId),
+        raised: record.raised.into_iter().map(raised).collect(),
     })
 }
 
@@ -275,6 +283,14 @@ fn hint((run, pid, started_at, device, inode): HintText) -> Hint {
         process: ProcessKey { pid, started_at },
         program: ProgramId { device, inode },
     }
+}
+
+fn raised_text(raised: &Raised) -> RaisedText {
+    (raised.limit.clone(), raised.paths.clone(), raised.most)
+}
+
+fn raised((limit, paths, most): RaisedText) -> Raised {
+    Raised { limit, paths, most }
 }
 
 fn removed_record() -> WorkerRecord {
@@ -296,6 +312,18 @@ fn removed_record() -> WorkerRecord {
         departure: Departure::default(),
         attached: None,
         ready_run: None,
+        raised: Vec::new(),
+    }
+}
+
+/// One that has every field.
+fn full_record() -> WorkerRecord {
+    let raised = Raised { limit: String::new(), paths: Vec::new(), most: 0 };
+    WorkerRecord {
+        attached: Some(Vec::new()),
+        ready_run: Some(RunId(0)),
+        raised: vec![raised],
+        ..removed_record()
     }
 }
 

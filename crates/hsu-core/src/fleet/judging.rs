@@ -17,8 +17,15 @@ impl Fleet {
     /// What a worker may use, with what was raised for it.
     #[must_use]
     pub fn limits_of(&self, id: &WorkerId) -> Option<&Arc<Limits>> {
-        let declared = self.workers.get(id)?.spec.limits()?;
+        let declared = self.spec(id)?.limits()?;
         Some(self.watches.raised(id).unwrap_or(declared))
+    }
+
+    /// An operator has looked at the worker: what was raised for it is as declared again.
+    pub(super) fn lower_limits(&mut self, id: &WorkerId, out: &mut Vec<Effect>) {
+        if self.watches.lower(id) {
+            out.push(Effect::Persist { workers: alloc::vec![id.clone()] });
+        }
     }
 
     /// Watches the run of a worker that has limits, from the moment its process runs.

@@ -147,6 +147,47 @@ fn a_raised_limit_holds_for_the_next_run_and_not_beyond_its_cap() {
 }
 
 #[test]
+fn what_was_raised_is_kept_and_taken_up_as_far_as_it_is_declared_still() {
+    let adjusts = &[(0, Action::RestartAdjusted)][..];
+    let declared = limits(vec![
+        rule(LimitKind::Resident, 100, adjusts),
+        rule(LimitKind::Processes, 10, adjusts),
+    ]);
+    let mut watches = watch(&declared);
+    see(&mut watches, 10, &[120, 5]);
+    let kept = watches.keep(&worker(), &declared);
+    let raised = |limit: &str, most| Raised { limit: limit.into(), paths: vec![], most };
+    assert_eq!(kept, [raised("memory.max_rss", 150)]);
+    for (declared, kept, expected) in [
+        // As it was: limit, warning and threshold.
+        (100, raised("memory.max_rss", 150), Some((150, 120, 150))),
+        // Lower by now, with a lower cap.
+        (60, raised("memory.max_rss", 150), Some((120, 96, 120))),
+        // Higher by now than it was raised.
+        (200, raised("memory.max_rss", 150), None),
+        // Not declared any more.
+        (100, raised("memory.max_swap", 150), None),
+        (100, Raised { paths: vec!["/srv".into()], ..raised("memory.max_rss", 150) }, None),
+    ] {
+        let mut next = Watches::default();
+        let limits = limits(vec![rule(LimitKind::Resident, declared, adjusts)]);
+        next.recall(&worker(), &limits, &[kept]);
+        let rule = next.raised(&worker()).map(|limits| limits.rules[0].clone());
+        let got = rule.map(|rule| (rule.most, rule.warning, rule.critical));
+        assert_eq!(got, expected, "{declared}");
+    }
+}
+
+#[test]
+fn what_is_raised_is_made_durable() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::RestartAdjusted)])]);
+    let mut watches = watch(&all);
+    let mut out = Vec::new();
+    watches.see(Tick(SECOND), RUN, Some(usage(1, &[120])), &mut out);
+    assert!(out.contains(&Effect::Persist { workers: vec![worker()] }), "{out:?}");
+}
+
+#[test]
 fn a_kill_by_the_kernel_is_an_emergency_and_counts_once() {
     let all = limits(vec![rule(LimitKind::Resident, 100, &[(300, Action::Restart)])]);
     let mut watches = watch(&all);

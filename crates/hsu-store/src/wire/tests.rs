@@ -41,6 +41,11 @@ fn record() -> WorkerRecord {
             program: ProgramId { device: 3, inode: 4 },
         }]),
         ready_run: Some(RunId(9)),
+        raised: vec![Raised {
+            limit: "storage.directories".to_owned(),
+            paths: vec!["/srv".to_owned()],
+            most: 7,
+        }],
         ..removed_record()
     }
 }

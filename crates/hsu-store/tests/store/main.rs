@@ -57,6 +57,7 @@ fn record(sequence: u64) -> WorkerRecord {
         departure: Departure::default(),
         attached: None,
         ready_run: None,
+        raised: Vec::new(),
     }
 }
 

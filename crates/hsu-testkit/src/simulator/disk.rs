@@ -209,6 +209,7 @@ pub(crate) fn stone() -> WorkerRecord {
         departure: Departure::default(),
         attached: None,
         ready_run: None,
+        raised: Vec::new(),
     }
 }
 
