@@ -42,6 +42,7 @@ const NEEDED: &[Needed] = &[
         reason: "discovery by a real registry",
         service: Some("etcd"),
     },
+    Needed { package: "runit", reason: "servers that somebody else starts", service: None },
     Needed { package: "python3", reason: "two owners of one port", service: None },
     Needed { package: "python3-venv", reason: "gRPC's own health server", service: None },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },

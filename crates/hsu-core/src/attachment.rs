@@ -4,7 +4,8 @@
 //! it ends or is let go, and looked for again. It belongs to somebody else: the end of
 //! the master, of the worker's configuration or of its permission to run lets go of it
 //! and ends nothing. Which process is taken is in [`seen`], what an operator may ask
-//! for in [`command`].
+//! for in [`command`], how well it does in [`health`], and what is done when it does not
+//! in [`mending`].
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::ToString as _;
@@ -16,20 +17,25 @@ use hsu_model::discovery::{Hint, Manager, ProgramId, Rights, Unmanaged};
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
-use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState, WorkerStatus};
+use hsu_model::status::{Desired, LastExit, WorkerState, WorkerStatus};
 use hsu_model::time::{Tick, WallTime};
 use hsu_model::worker::{Departure, Unit, WorkerSpec};
 
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
+use crate::health::Monitor;
 use crate::input::{Command, Ticket};
 use crate::reason::Reason;
 use crate::record::{Resume, Transition, WorkerRecord};
 use crate::worker::{Context, HISTORY, Ladder};
 
 mod command;
+mod health;
+mod mending;
 mod seen;
+
+use mending::Mending;
 
 /// A process that is taken for the worker's own.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +97,16 @@ pub(crate) struct Watched {
     restarts: u64,
     history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
     pending: Option<Pending>,
+    /// What its checks say of the process that stands for it.
+    monitor: Monitor,
+    mending: Mending,
+    /// Failures in a row that its manager was asked for.
+    attempts: u32,
+    breaker: Breaker,
+    /// The run of which was said that it is not restarted.
+    refused: Option<RunId>,
+    /// Since when it does its job.
+    well_since: Option<Tick>,
 }
 
 impl Watched {
@@ -100,6 +116,7 @@ impl Watched {
             return None;
         }
         Some(Self {
+            monitor: Monitor::new(&spec.health),
             spec,
             desired: Desired::Running,
             enabled: None,
@@ -113,6 +130,11 @@ impl Watched {
             restarts: 0,
             history: VecDeque::new(),
             pending: None,
+            mending: Mending::Idle,
+            attempts: 0,
+            breaker: Breaker::Closed,
+            refused: None,
+            well_since: None,
         })
     }
 
@@ -129,6 +151,11 @@ impl Watched {
 
     fn rights(&self) -> Option<&Rights> {
         self.unit().map(|unit| &unit.rights)
+    }
+
+    /// How long it may take to end, and another one to be there.
+    fn grace(&self) -> core::time::Duration {
+        self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout)
     }
 
     fn manager(&self) -> &Manager {
@@ -182,6 +209,12 @@ impl Watched {
 
     /// When the worker wants to be woken.
     pub(crate) fn deadline(&self) -> Option<Tick> {
+        let others = [self.mending_due(), self.next_look()];
+        others.into_iter().flatten().chain(self.next_step()).min()
+    }
+
+    /// When the end of a process, or what a command waits for, is due.
+    fn next_step(&self) -> Option<Tick> {
         let ladders = self.attached.values().filter_map(|attached| match attached.hold {
             Hold::Ending(Ladder::Asked { kill_at }) => Some(kill_at),
             Hold::Ending(Ladder::Killed { report_at }) => Some(report_at),
@@ -236,20 +269,20 @@ impl Watched {
         let first = self.held().next();
         WorkerStatus {
             told: None,
-            health: None,
+            health: self.health_status(),
             id: self.id().clone(),
             enabled: self.is_enabled(),
             desired: self.desired,
             state: self.visible(),
-            ready: self.visible() == WorkerState::Running,
+            ready: self.visible() == WorkerState::Running && self.is_ready(),
             run: first.map_or(self.latest_run, |(run, _)| Some(run)),
             process: first.map(|(_, attached)| attached.process),
             started_at: first.and_then(|(_, attached)| attached.started),
             restarts: self.restarts,
-            attempts: 0,
-            breaker: BreakerState::Closed,
+            attempts: self.attempts,
+            breaker: self.breaker.state(),
             last_exit: self.last_exit,
-            next_attempt: None,
+            next_attempt: self.mending_due(),
             reason: self.reason.to_string(),
             survivors: self.survivors(),
             attached: self.held().map(|(_, attached)| attached.process).collect(),
@@ -286,8 +319,8 @@ impl Watched {
             accounted: self.last_exit.map(|last| last.run),
             started: None,
             restarts: self.restarts,
-            attempts: 0,
-            breaker: Breaker::Closed,
+            attempts: self.attempts,
+            breaker: self.breaker,
             next_attempt: None,
             last_exit: self.last_exit,
             history: self.transitions().collect(),
@@ -310,6 +343,7 @@ impl Watched {
     pub(crate) fn import(&mut self, record: &WorkerRecord, resume: Resume) {
         self.enabled = record.enabled;
         self.restarts = record.restarts;
+        (self.attempts, self.breaker) = (record.attempts, record.breaker);
         self.latest_run = record.run;
         self.last_exit = record.last_exit;
         if resume == Resume::Continue {

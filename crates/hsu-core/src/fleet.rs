@@ -186,7 +186,7 @@ impl Fleet {
             Input::Checked { run, check, sequence, finding, took } => {
                 let question = Question { check, sequence };
                 let answer = health::Answer { run, question, finding, took };
-                self.with_run(now, entropy, run, out, |w, c| w.on_checked(c, answer));
+                self.checked(now, entropy, answer, out);
             }
             Input::ResourceViolation { run, severity } => {
                 self.find(now, entropy, run, Cause::Resource(severity), out);
@@ -321,6 +321,15 @@ impl Fleet {
         for id in self.ids() {
             self.with(now, entropy, &id, Actor::Master, out, |w, c| w.settle(c, unknown));
             entropy = scatter(entropy);
+        }
+    }
+
+    fn checked(&mut self, now: Now, entropy: u64, answer: health::Answer, out: &mut Vec<Effect>) {
+        let run = answer.run;
+        if self.watched_runs.contains_key(&run) {
+            self.with_watched_run(now, entropy, run, out, |w, c| w.on_checked(c, answer));
+        } else {
+            self.with_run(now, entropy, run, out, |w, c| w.on_checked(c, answer));
         }
     }
 

@@ -111,6 +111,16 @@ impl Monitor {
         self.is_ready = self.readiness(health);
     }
 
+    /// The run that it belongs to.
+    pub(crate) fn run(&self) -> Option<RunId> {
+        self.run
+    }
+
+    /// How the run does.
+    pub(crate) fn condition(&self) -> Condition {
+        self.condition
+    }
+
     /// Whether the worker does its job, as far as its checks tell.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready

@@ -18,13 +18,15 @@ use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
-use hsu_model::restart::StartRate;
+use hsu_model::restart::{Breaker, Restart, RestartContext, RestartPolicy, StartRate};
 use hsu_model::status::{WorkerState, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::{Metadata, Profile, Unit, WorkerSpec};
 
 #[path = "attachment/edges.rs"]
 mod edges;
+#[path = "attachment/mending.rs"]
+mod mending;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -64,6 +66,9 @@ fn spec(name: &str, change: impl FnOnce(&mut Unmanaged)) -> Arc<WorkerSpec> {
             graceful_timeout: Duration::from_secs(5),
             manager: Manager::Unknown,
         },
+        restart: restart(),
+        log_files: Vec::new(),
+        logs: Default::default(),
     };
     change(&mut unit);
     Arc::new(WorkerSpec {
@@ -74,6 +79,31 @@ fn spec(name: &str, change: impl FnOnce(&mut Unmanaged)) -> Arc<WorkerSpec> {
         metadata: Metadata::default(),
         unit: Unit::Unmanaged(unit),
     })
+}
+
+/// Two attempts, after 5 s and after 10 s.
+fn restart() -> Restart {
+    let cause = RestartContext {
+        max_retries: 2,
+        retry_delay: Duration::from_secs(5),
+        backoff_rate: 2.0,
+        max_delay: Duration::from_secs(300),
+        jitter: 0.0,
+    };
+    Restart {
+        policy: RestartPolicy::OnFailure,
+        on_clean_exit: false,
+        default: cause,
+        health_failures: cause,
+        resource_violations: cause,
+        severity_multipliers: Default::default(),
+        profile_multipliers: Default::default(),
+        startup_grace: Duration::from_secs(30),
+        sustained_violation: Duration::ZERO,
+        spike_tolerance: Duration::ZERO,
+        reset_after: Duration::from_secs(60),
+        breaker: Breaker { half_open_after: Some(Duration::from_secs(300)) },
+    }
 }
 
 struct Scene {

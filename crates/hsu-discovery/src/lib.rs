@@ -6,9 +6,12 @@
 //! [`hsu_model::discovery::Sighting`], and which process is taken is `hsu-core`'s. Nor
 //! is anything remembered of a process but its identity: whoever acts on one takes hold
 //! of it first, through [`hold::hold`].
+//!
+//! The log files of such processes are read in [`following`].
 
 mod facts;
 pub mod family;
+pub mod following;
 pub mod hold;
 mod http;
 mod kin;

@@ -20,6 +20,8 @@ mod carrier;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod inlet;
+#[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
 mod ledger;
@@ -44,7 +46,9 @@ mod elsewhere;
 #[cfg(target_os = "linux")]
 pub use carrier::Pump;
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::Pump;
+pub use elsewhere::{Inlet, Pump};
+#[cfg(target_os = "linux")]
+pub use inlet::Inlet;
 
 /// Where a pump works.
 #[derive(Clone, Debug)]

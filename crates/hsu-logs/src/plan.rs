@@ -84,6 +84,7 @@ impl LogPlan {
     pub fn of(fleet: &FleetSpec) -> Self {
         let workers = fleet.workers.iter().filter_map(|worker| match &worker.unit {
             Unit::Managed(managed) => Some((&worker.id, &managed.logs)),
+            Unit::Unmanaged(unmanaged) => Some((&worker.id, &unmanaged.logs)),
             Unit::Departed(_) | _ => None,
         });
         Self::of_workers(workers, &fleet.aggregation)

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::RunId;
+use crate::logs::{Stream, WorkerLogs};
 use crate::process::ProcessKey;
+use crate::restart::Restart;
 
 /// A worker that somebody else starts and that we watch.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +17,33 @@ pub struct Unmanaged {
     pub discovery: Discovery,
     /// What we may do to it.
     pub rights: Rights,
+    /// How often and how fast its manager is asked to restart it.
+    pub restart: Restart,
+    /// Files that its process writes, whose lines are its output.
+    pub log_files: Vec<LogFile>,
+    /// Where those lines go.
+    pub logs: WorkerLogs,
+}
+
+/// A file that a process of somebody else writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// Its absolute path.
+    pub path: String,
+    /// As which stream its lines are taken.
+    pub stream: Stream,
+    /// Where it begins when it is there at the first look.
+    pub beginning: Beginning,
+}
+
+/// Where a file begins to be followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beginning {
+    /// With what is written from then on.
+    #[default]
+    End,
+    /// With all that is in it.
+    Start,
 }
 
 /// How the process of a worker is found.

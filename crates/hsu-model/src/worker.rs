@@ -54,7 +54,6 @@ impl WorkerSpec {
 /// What runs, and who owns it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one for each worker, and nearly all are managed")]
 pub enum Unit {
     /// Started and owned by us.
     Managed(Managed),

@@ -100,8 +100,8 @@ fn tell(notice: &Notice) -> Vec<String> {
     failures
 }
 
-/// Runs the program of an alert; any end but success is a failure.
-fn run_program(brief: &Brief) -> Result<(), String> {
+/// Runs a program for the master itself; any end but success is a failure.
+pub(crate) fn run_program(brief: &Brief) -> Result<(), String> {
     let program = brief.program.display();
     let answer = brief::run(brief, &Cell::none(), &|| true)
         .map_err(|error| format!("`{program}` cannot be run: {error}"))?;

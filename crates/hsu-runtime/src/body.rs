@@ -17,6 +17,7 @@ use hsu_core::gate::Gate;
 use hsu_core::input::{Input, ShutdownMode, Ticket};
 use hsu_core::parting::Parting;
 use hsu_core::roll::Roll;
+use hsu_discovery::following::Following;
 use hsu_logs::plan::LogPlan;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::UnknownExit;
@@ -44,6 +45,7 @@ mod books;
 mod clearing;
 mod discovery;
 mod engine;
+mod following;
 mod health;
 mod hearing;
 mod holding;
@@ -130,6 +132,8 @@ pub struct Body {
     pub(crate) unknown: UnknownExit,
     /// Processes that somebody else started, looked for and held.
     pub(crate) discovery: discovery::Discovering,
+    /// Reads their log files, once any is named.
+    pub(crate) following: Option<Following>,
     pub(crate) replacement: Replacement,
     pub(crate) lock: Option<StateLock>,
     pub(crate) folder: PathBuf,
@@ -217,6 +221,7 @@ impl Body {
             trees_keeper: parts.keeper,
             unknown: parts.unknown,
             discovery: discovery::Discovering::default(),
+            following: None,
             replacement: Replacement::default(),
             lock: Some(parts.lock),
             folder: parts.folder,

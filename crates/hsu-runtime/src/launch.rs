@@ -14,6 +14,7 @@ use hsu_model::environment::{KEEPER_VARIABLE, MASTER_VARIABLE, RUN_VARIABLE, WOR
 use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::notify::{Notify, NotifyChannel};
+use hsu_model::process::ProcessKey;
 use hsu_model::worker::Managed;
 use hsu_probe::Surroundings;
 use hsu_sys::path::{self, LookupError};
@@ -150,9 +151,7 @@ impl Launcher {
     /// [`LaunchError`] when the host does not have what the worker asks for.
     pub(crate) fn beside(&self, managed: &Managed) -> Result<Surroundings, LaunchError> {
         let execution = &managed.execution;
-        let inherited = self.environment.keys().filter(|name| *name != MASTER_VARIABLE);
-        // Ours does not change while we live.
-        let inherited = inherited.filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
+        let inherited = self.inherited();
         let declared = execution.environment.iter();
         let declared = declared.map(|(name, value)| (name.into(), value.into()));
         let folder = match &execution.working_directory {
@@ -164,6 +163,28 @@ impl Launcher {
         };
         let identity = users::resolve(execution.user.as_deref(), execution.group.as_deref())?;
         Ok(Surroundings { environment: inherited.chain(declared).collect(), folder, identity })
+    }
+
+    /// Where programs that check a process of somebody else run: as its user, in the root
+    /// folder and with our variables, for its own are its own.
+    ///
+    /// # Errors
+    /// [`LaunchError`] when its user is not known here.
+    pub(crate) fn beside_other(&self, process: ProcessKey) -> Result<Surroundings, LaunchError> {
+        let own = users::effective();
+        let user = hsu_sys::census::owner(process.pid).ok().filter(|user| *user != own);
+        let user = user.map(|user| user.to_string());
+        Ok(Surroundings {
+            environment: self.inherited().collect(),
+            folder: Some(PathBuf::from("/")),
+            identity: users::resolve(user.as_deref(), None)?,
+        })
+    }
+
+    fn inherited(&self) -> impl Iterator<Item = (OsString, OsString)> + '_ {
+        let inherited = self.environment.keys().filter(|name| *name != MASTER_VARIABLE);
+        // Ours does not change while we live.
+        inherited.filter_map(|name| Some((name.clone(), std::env::var_os(name)?)))
     }
 
     fn environment_of(

@@ -20,6 +20,7 @@ mod notice;
 mod pid_files;
 mod refusal;
 mod request;
+mod steward;
 mod successor;
 mod usage_board;
 mod warden;

@@ -58,6 +58,13 @@ pub(crate) enum Request {
         /// How.
         exit: Exit,
     },
+    /// Whoever starts the process of a worker has done what it was asked for, or not.
+    Serviced {
+        /// The worker.
+        worker: WorkerId,
+        /// Why not.
+        error: Option<String>,
+    },
     /// Somebody speaks who is listened to.
     Heard(Box<Word>),
     /// Replace the master by another executable.

@@ -281,10 +281,13 @@ fn grace(entry: &Entry) -> Duration {
     }
 }
 
-/// The streams that are collected; none for what we do not start ourselves.
+/// The streams that are collected; none for what we know nothing of.
 fn collected(unit: &Unit) -> Option<Vec<String>> {
-    let Unit::Managed(managed) = unit else { return None };
-    let logs = &managed.logs;
+    let logs = match unit {
+        Unit::Managed(managed) => &managed.logs,
+        Unit::Unmanaged(unmanaged) => &unmanaged.logs,
+        Unit::Departed(_) | _ => return None,
+    };
     let streams = [(Stream::Stdout, &logs.stdout), (Stream::Stderr, &logs.stderr)];
     let captured = streams.into_iter().filter(|(_, logs)| logs.capture);
     Some(captured.map(|(stream, _)| stream.as_str().to_owned()).collect())

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::limits::Survey;
 use crate::process::{ProcessHandle, identify};
+use crate::systemd::Systemd;
 use crate::tree::Trees;
 
 /// One thing that a host can or cannot do.
@@ -54,6 +55,20 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
         change_user(),
         hold_descriptors(),
         service_manager(),
+        Capability::of_linux(
+            "find processes of others",
+            "by PID file, name, port, command line, variable, folder, user, file, socket, parent, unit or registry",
+        ),
+        see_others(),
+        restart_by_systemd(),
+        Capability::of_linux(
+            "restart processes of others by a command",
+            "`control.restart_command`, which asks whoever starts them",
+        ),
+        Capability::of_linux(
+            "check processes of others",
+            "as workers of our own; restarted where `control.can_restart` says how",
+        ),
         Capability::of_linux(
             "hear workers",
             "sd_notify, with the sender's word by the kernel; s6's line",
@@ -172,6 +187,29 @@ fn service_manager() -> Capability {
         (Some(_), Some(interval)) => format!("one listens, with a watchdog fed each {interval:?}"),
     };
     Capability::of_linux("service manager", &detail)
+}
+
+fn see_others() -> Capability {
+    let name = "look into processes of other users";
+    if crate::census::hides_others() {
+        return Capability::new(
+            name,
+            false,
+            "they are hidden from this user, or there is no /proc",
+        );
+    }
+    match crate::users::effective() {
+        0 => Capability::new(name, true, "runs as root"),
+        _ => Capability::new(name, false, "needs root; they are seen, and none is attached"),
+    }
+}
+
+fn restart_by_systemd() -> Capability {
+    let name = "restart processes of others by systemd";
+    match Systemd::here().is_there() {
+        Ok(how) => Capability::new(name, true, how),
+        Err(error) => Capability::new(name, false, error.to_string()),
+    }
 }
 
 #[cfg(test)]

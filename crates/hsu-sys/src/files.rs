@@ -255,6 +255,56 @@ pub fn program_id(path: &Path) -> io::Result<hsu_model::discovery::ProgramId> {
     Ok(hsu_model::discovery::ProgramId { device, inode })
 }
 
+/// A file, whatever its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+}
+
+/// Opens a file of somebody else to read it: no link at its end is followed, and nobody
+/// is waited for.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for what is no plain file; the kernel's.
+pub fn open_plain(path: &Path) -> io::Result<fs::File> {
+    let file = os::open_plain(path).map_err(|error| match error {
+        PidFileError::Io(error) => error,
+        PidFileError::NotAFile
+        | PidFileError::Foreign { .. }
+        | PidFileError::Writable
+        | PidFileError::Malformed => not_plain(),
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }
+}
+
+fn not_plain() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no plain file, but a link, a device or a folder",
+    )
+}
+
+/// Which file is open.
+///
+/// # Errors
+/// The kernel's.
+pub fn file_id(file: &fs::File) -> io::Result<FileId> {
+    let (device, inode) = os::identity(&file.metadata()?);
+    Ok(FileId { device, inode })
+}
+
+/// Which file has a name; a link at its end is a file of its own.
+///
+/// # Errors
+/// The kernel's.
+pub fn file_id_at(path: &Path) -> io::Result<FileId> {
+    let (device, inode) = os::identity(&fs::symlink_metadata(path)?);
+    Ok(FileId { device, inode })
+}
+
 /// Device and number of a file.
 pub(crate) fn identity(found: &fs::Metadata) -> (u64, u64) {
     os::identity(found)

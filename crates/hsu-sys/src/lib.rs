@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod ears;
 pub mod exits;
 pub mod files;
+pub mod folders;
 #[doc(hidden)]
 pub mod fuzzing;
 
@@ -28,6 +29,7 @@ pub mod presence;
 pub mod process;
 mod procfs;
 pub mod reactor;
+pub mod systemd;
 pub mod tree;
 pub mod usage;
 pub mod users;

@@ -78,6 +78,9 @@ fn build_once(package: &str) -> Result<(), TestError> {
     })
 }
 
+/// How the variables begin that tell of the package of the running test.
+const PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_NAME"];
+
 fn build(package: &str) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let folder = folder().map_err(|error| error.to_string())?;
@@ -85,6 +88,15 @@ fn build(package: &str) -> Result<(), String> {
     command
         .args(["build", "--quiet", "--bins", "--package", package])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // What cargo tells a test of its own package is no part of this build: build scripts
+    // that ask for it (ring's) would be dirty after every change between the two.
+    for (name, _) in env::vars_os() {
+        let is_of_package =
+            name.to_str().is_some_and(|name| PACKAGE.iter().any(|start| name.starts_with(start)));
+        if is_of_package {
+            command.env_remove(name);
+        }
+    }
     if let Some(target) = folder.parent() {
         command.env("CARGO_TARGET_DIR", target);
     }

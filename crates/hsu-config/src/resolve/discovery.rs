@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use hsu_model::discovery::{
-    Combine, Discovery, Manager, Matches, Protocol, Registry, RegistryKind, Rights, Search, Text,
-    Unmanaged, Validation,
+    Combine, Discovery, Matches, Protocol, Registry, RegistryKind, Search, Text, Unmanaged,
+    Validation,
 };
+use hsu_model::id::WorkerId;
 
-use super::worker::required;
-use super::{Context, master, signal};
+use super::worker::{Common, required};
+use super::{Context, master, restart};
 use crate::findings::{At, Place, shown};
 use crate::schema::discovery::{
-    self as schema, Keys, Method, SystemControl, Validation as RawValidation, ValidationType,
+    self as schema, Keys, Method, Validation as RawValidation, ValidationType,
 };
+use crate::schema::root::Worker;
 use crate::schema::types::{Filled, Port};
 use crate::schema::unit::UnmanagedUnit;
 use crate::value::duration;
+
+mod files;
+mod rights;
 
 /// The most searches that go together.
 const MOST_SEARCHES: usize = 32;
@@ -26,16 +31,25 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A worker that somebody else starts; none after reporting why not.
 pub(super) fn unmanaged(
-    unit: &UnmanagedUnit,
-    place: Place,
+    id: &WorkerId,
+    worker: &Worker,
+    unit: &At<UnmanagedUnit>,
+    common: &Common<'_>,
     context: &mut Context<'_>,
 ) -> Option<Unmanaged> {
-    super::health::resolve(unit.health_check.as_deref(), unit.health.as_deref(), context);
-    let rights = rights(unit.control.as_deref().map(|control| &control.value), context);
+    let (unit, place) = (&unit.value, unit.place);
+    let control = unit.control.as_deref().map(|control| &control.value);
+    let rights = rights::resolve(control, context);
+    let aware = control.and_then(|control| control.context_aware_restart.as_deref());
+    let aware = aware.map(|aware| &aware.value);
+    let restart = restart::Written { aware, fleet: common.restart, ..restart::Written::default() };
+    let restart = restart::resolve(&restart, context);
+    let beside = worker.log_collection.as_deref();
+    let (log_files, logs) = files::resolve(id, unit, beside, common.logs, context);
     let written = unit.discovery.as_deref();
     let written = required("discovery", written, &unit.refused, place, context)?;
     let discovery = discover(&written.value, written.place, context)?;
-    Some(Unmanaged { discovery, rights })
+    Some(Unmanaged { discovery, rights, restart, log_files, logs })
 }
 
 fn discover(
@@ -476,32 +490,4 @@ fn validate(
             Validation::Age { at_least: least, at_most: most.map(|max| max.value) }
         }
     })
-}
-
-fn rights(written: Option<&SystemControl>, context: &mut Context<'_>) -> Rights {
-    let is = |switch: Option<&At<bool>>| switch.is_some_and(|switch| switch.value);
-    let timeout = written.and_then(|control| control.graceful_timeout.as_deref());
-    let graceful_timeout =
-        master::positive("graceful_timeout", timeout, Rights::DEFAULT_TIMEOUT, context);
-    let mut allowed_signals = Vec::new();
-    let os = context.surroundings.os;
-    let names = written.and_then(|control| control.allowed_signals.as_deref());
-    for name in names.map(|names| names.value.as_slice()).unwrap_or_default() {
-        match signal::number(&name.value, os) {
-            Some(number) => allowed_signals.push(number),
-            None => {
-                context
-                    .findings
-                    .error("value", name.place, "this system has no such signal")
-                    .hint("write a name such as `TERM`, `INT`, `QUIT` or `HUP`, or a number");
-            }
-        }
-    }
-    Rights {
-        can_terminate: is(written.and_then(|control| control.can_terminate.as_deref())),
-        can_restart: false,
-        allowed_signals,
-        graceful_timeout,
-        manager: Manager::Unknown,
-    }
 }

@@ -57,6 +57,11 @@ impl<'r> Own<'r> {
         }
     }
 
+    /// The same of a worker whose output was asked for by naming its files.
+    pub(super) fn asked_for(self) -> Self {
+        Self { enabled: self.enabled.or(Some(true)), ..self }
+    }
+
     /// From the `logging` section of the flat form, where capturing is asking for it.
     pub(super) fn of_flat(section: Option<&'r At<FlatLogging>>) -> Self {
         let raw = section.map(|section| &section.value);

@@ -174,7 +174,7 @@ fn one(
             if unit.is_none() && !worker.refused.contains(&"unit") {
                 nothing_to_find(kind, place, context);
             }
-            unmanaged(&name, unit?, context)
+            unmanaged(&name, worker, unit?, common, context)
         }
         None => None,
     };
@@ -295,15 +295,19 @@ fn managed(
 /// A worker that somebody else starts.
 fn unmanaged(
     id: &WorkerId,
+    worker: &Worker,
     unit: &At<Unit>,
+    common: &Common<'_>,
     context: &mut Context<'_>,
 ) -> Option<(Metadata, Resolved, Health)> {
     let refused = &unit.value.refused;
     let section = unit.value.unmanaged.as_deref();
     let section = required("unmanaged", section, refused, unit.place, context)?;
-    let resolved = discovery::unmanaged(&section.value, section.place, context)?;
+    let (single, lists) = (section.value.health_check.as_deref(), section.value.health.as_deref());
+    let health = health::resolve(single, lists, context);
+    let resolved = discovery::unmanaged(id, worker, section, common, context)?;
     let metadata = metadata(id, section.value.metadata.as_deref());
-    Some((metadata, Resolved::Unmanaged(resolved), Health::default()))
+    Some((metadata, Resolved::Unmanaged(resolved), health))
 }
 
 /// A worker that somebody else starts, and nothing says how it is found.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::findings::At;
 use crate::schema::execution::Signal;
+use crate::schema::restart::ContextAware;
 use crate::schema::section;
 use crate::schema::types::{Filled, Port, Whole, words};
 
@@ -250,20 +251,50 @@ words! {
     }
 }
 
-const NO_RESTART: &str =
-    "a process of somebody else is watched, and ended when that is allowed; it is not restarted";
-
 section! {
     /// The `control` section of an unmanaged worker.
     SystemControl {
         can_terminate: bool { default: "false", means: "Whether `stop` may end it." }
-        can_restart: bool { default: "false", later: NO_RESTART, means: "Whether we may restart it." }
-        service_manager: ServiceManager { later: NO_RESTART, means: "Who runs it." }
-        service_name: Filled { later: NO_RESTART, means: "Its name there." }
+        can_restart: bool { default: "false", means: "Whether it may be restarted, by `restart` and when its checks or limits ask for it. `service_manager` or `restart_command` says how." }
+        service_manager: ServiceManager { means: "Who starts it. `systemd` is asked by `systemctl`: the manager of the host by a master that is root, the user's own by any other." }
+        service_name: Filled { means: "`systemd`: the unit, such as `nginx.service`." }
+        restart_command: Vec<At<Filled>> { means: "A program and its arguments that asks whoever starts it to restart it, such as `[sv, restart, nginx]`. It is run as the master's user, with `HSU_RESTART_WORKER`, `HSU_RESTART_PID` and `HSU_RESTART_VERB` (`start` or `restart`) in its environment, and has done it with exit code 0. What it starts itself is ended with it, or is below the master and so never found." }
+        context_aware_restart: ContextAware { means: "How often and how fast it is restarted for its checks and limits. `retry_delay` comes before whoever starts it is asked." }
         allowed_signals: Vec<At<Signal>> { default: "none", means: "Signals that `signal` may send." }
-        graceful_timeout: Duration { default: "30s", means: "How long it may take to end before it is killed, with everything below it." }
+        graceful_timeout: Duration { default: "30s", means: "How long it may take to end before it is killed, with everything below it; and, after a restart, to be found again. Whoever restarts it has twice as long, and 10 seconds at least." }
     }
 }
+
+section! {
+    /// One item of `log_files`.
+    LogFile {
+        path: Filled { default: "required", means: "The file, by absolute path. It may come later, be renamed and made anew, or be cut. A link at its end is not followed." }
+        stream: LogStream { default: "stdout", means: "As which stream its lines are taken." }
+        start_at: StartAt { default: "end", means: "Where it begins when it is there the first time that it is looked at. Afterwards each line is taken once, whatever becomes of the master." }
+    }
+}
+
+/// A stream of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+words! { LogStream { "stdout" => Self::Stdout, "stderr" => Self::Stderr } }
+
+/// Where a file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartAt {
+    /// With what is written from then on.
+    End,
+    /// With all that is in it.
+    Beginning,
+}
+
+words! { StartAt { "end" => Self::End, "beginning" => Self::Beginning } }
 
 /// A service manager of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::findings::At;
-use crate::schema::discovery::{Discovery, SystemControl};
+use crate::schema::discovery::{Discovery, LogFile, SystemControl};
 use crate::schema::execution::{Execution, ProcessFile, Signal};
 use crate::schema::flat::{
     FlatControl, FlatHealth, FlatLimits, FlatLogging, FlatRestart, FlatRunOptions,
@@ -16,7 +16,6 @@ use crate::schema::restart::{ContextAware, LegacyRestart, Policy};
 use crate::schema::section;
 use crate::schema::types::{Filled, Named};
 
-const NO_HEALTH: &str = "it is checked and then left alone; only the end of the process is seen";
 const FLAT: &str =
     "write `unit.managed` with `control.execution`, `control.restart_policy` and so on";
 const MOVED: &str = "write it in `control`";
@@ -97,8 +96,10 @@ section! {
         metadata: Metadata { means: "Texts for people." }
         discovery: Discovery { default: "required", means: "How to find it." }
         control: SystemControl { means: "What we may do to it." }
-        health_check: HealthCheck { later: NO_HEALTH, means: "As `managed.health_check`." }
-        health: HealthLists { later: NO_HEALTH, means: "As `managed.health`." }
+        log_files: Vec<At<LogFile>> { default: "none", means: "Files that it writes. Their lines are its output, and go where that of any worker goes." }
+        log_collection: WorkerLogs { means: "Where those lines go, when not as `log_collection.default_worker` says." }
+        health_check: HealthCheck { means: "As `managed.health_check`: it is restarted where `control.can_restart` allows that." }
+        health: HealthLists { means: "As `managed.health`." }
     }
 }
 

@@ -4,7 +4,7 @@ use hsu_model::discovery::Unmanaged;
 use hsu_model::master::FleetSpec;
 use hsu_model::worker::Unit;
 
-use super::{At, Shape, built, debug, holds, later, load};
+use super::{At, Shape, built, debug, holds, load, older};
 
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut all = searches();
@@ -12,6 +12,7 @@ pub(crate) fn shapes() -> Vec<Shape> {
     all.extend(combinations());
     all.extend(validations());
     all.extend(rights());
+    all.extend(files());
     all
 }
 
@@ -159,15 +160,64 @@ fn rights() -> Vec<Shape> {
             },
             "(true, [15, 9], 7s)",
         ),
-        later(
+        built(
             At::Unmanaged,
-            "discovery: { method: port, port: 1 }, health_check: { type: process }, control: { can_restart: true, service_manager: systemd, service_name: x }",
-            &[
-                "`health_check` is not built yet",
-                "`can_restart` is not built yet",
-                "`service_manager` is not built yet",
-                "`service_name` is not built yet",
-            ],
+            "discovery: { method: port, port: 1 }, health_check: { type: process }, health: { readiness: [{ type: tcp, tcp: { address: localhost, port: 1 } }] }",
+            |fleet| {
+                let checks = &fleet.workers[0].health.checks;
+                debug(checks.iter().map(|check| (&check.name, &check.duties)).collect::<Vec<_>>())
+            },
+            "[(\"process\", [Readiness, Liveness]), (\"tcp\", [Readiness])]",
+        ),
+        built(
+            At::Unmanaged,
+            "discovery: { method: port, port: 1 }, control: { can_restart: true, service_manager: systemd, service_name: x.service }",
+            |fleet| {
+                let rights = &unmanaged(fleet).rights;
+                debug((rights.can_restart, &rights.manager))
+            },
+            "(true, Systemd(\"x.service\"))",
+        ),
+        built(
+            At::Unmanaged,
+            "discovery: { method: port, port: 1 }, control: { can_restart: true, restart_command: [sv, restart, x], context_aware_restart: { startup_grace_period: 1s, health_failures: { max_retries: 9 } } }",
+            |fleet| {
+                let Unmanaged { rights, restart, .. } = unmanaged(fleet);
+                let retries = restart.health_failures.max_retries;
+                debug((&rights.manager, restart.startup_grace, retries))
+            },
+            "(Command([\"sv\", \"restart\", \"x\"]), 1s, 9)",
+        ),
+    ]
+}
+
+fn files() -> Vec<Shape> {
+    let found = |fleet: &FleetSpec| {
+        let Unmanaged { log_files, logs, .. } = unmanaged(fleet);
+        let files: Vec<_> =
+            log_files.iter().map(|file| (&file.path, file.stream, file.beginning)).collect();
+        let outputs = (logs.stdout.outputs.len(), logs.stderr.outputs.len());
+        debug((files, outputs, logs.stdout.capture, logs.stderr.capture))
+    };
+    vec![
+        built(
+            At::Unmanaged,
+            "discovery: { method: port, port: 1 }, log_files: [{ path: /var/log/a.log }, { path: /var/log/b.log, stream: stdout, start_at: beginning }]",
+            found,
+            "([(\"/var/log/a.log\", Stdout, End), (\"/var/log/b.log\", Stdout, Start)], (1, 0), true, false)",
+        ),
+        built(
+            At::Unmanaged,
+            "discovery: { method: port, port: 1 }, log_files: [{ path: /e.log, stream: stderr, start_at: end }], log_collection: { outputs: { separate: { stderr: [] } } }",
+            found,
+            "([(\"/e.log\", Stderr, End)], (0, 0), false, true)",
+        ),
+        older(
+            At::Unmanaged,
+            "discovery: { method: port, port: 1 }, log_collection: { enabled: true }",
+            found,
+            "([], (0, 0), false, false)",
+            &["no file is named"],
         ),
     ]
 }
@@ -210,5 +260,31 @@ fn what_contradicts_itself_or_cannot_be_found_is_refused() {
         let errors: Vec<_> = outcome.diagnostics.errors().map(|e| e.message.clone()).collect();
         assert!(errors.iter().any(|error| error.contains(says)), "{keys}: {errors:?}");
         assert!(outcome.fleet.is_none(), "{keys}");
+    }
+}
+
+#[test]
+fn a_restart_that_nobody_could_do_is_refused() {
+    for (control, says) in [
+        ("can_restart: true", "nothing says how it is restarted"),
+        ("can_restart: true, service_name: x", "without `service_manager`"),
+        ("can_restart: true, service_manager: systemd", "`service_name` is missing"),
+        ("service_manager: launchd, service_name: x", "only systemd is asked"),
+        ("service_manager: windows, service_name: x", "only systemd is asked"),
+        ("service_manager: systemd, service_name: \"a b\"", "no name of a unit"),
+        ("service_manager: systemd, service_name: x, restart_command: [y]", "two ways"),
+        ("restart_command: []", "without a program"),
+        ("restart_command: [\"\"]", "empty"),
+        ("}, log_files: [{ path: x.log }], metadata: { name: n", "is absolute"),
+        ("}, log_files: [{ stream: stdout }], metadata: { name: n", "`path` is missing"),
+        ("}, log_files: [{ path: /x }, { path: /x }], metadata: { name: n", "named twice"),
+    ] {
+        let file = format!(
+            "workers: [{{ id: w, type: unmanaged, unit: {{ unmanaged: {{ discovery: {{ method: port, port: 1 }}, control: {{ {control} }} }} }} }}]"
+        );
+        let outcome = load(&file);
+        let errors: Vec<_> = outcome.diagnostics.errors().map(|e| e.message.clone()).collect();
+        assert!(errors.iter().any(|error| error.contains(says)), "{control}: {errors:?}");
+        assert!(outcome.fleet.is_none(), "{control}");
     }
 }

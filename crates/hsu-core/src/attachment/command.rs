@@ -1,6 +1,5 @@
 //! Commands: what may be done to a process that is not ours, and what is refused.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -10,12 +9,12 @@ use hsu_model::execution::Stop;
 use hsu_model::id::RunId;
 use hsu_model::status::Desired;
 
+use super::mending::Mending;
 use super::{Hold, Pending, Watched};
 use crate::answer::{Answer, Refusal};
 use crate::effect::{Effect, Scope, ServiceVerb};
 use crate::input::{Command, Ticket};
 use crate::reason::Reason;
-use crate::restart::Cause;
 use crate::worker::{Context, Ladder};
 
 /// How long a killed process may take to be gone before that is reported.
@@ -26,9 +25,10 @@ const SIGCONT: i32 = 18;
 
 const MAY_NOT_END: &str =
     "`control.can_terminate` does not allow it; `disable` lets go of its process";
-const MAY_NOT_RESTART: &str = "`control.can_restart` does not allow it";
-const NO_MANAGER: &str =
+pub(super) const MAY_NOT_RESTART: &str = "`control.can_restart` does not allow it";
+pub(super) const NO_MANAGER: &str =
     "nothing says how: name `control.service_manager` and `service_name`, or `restart_command`";
+const UNDER_WAY: &str = "its manager is being asked to start, stop or restart it; wait for that";
 const DISABLED: &str = "the worker is disabled; `enable` it first";
 
 impl Watched {
@@ -45,6 +45,7 @@ impl Watched {
             return context.out.push(Effect::Reply { ticket, answer });
         }
         if command.starts() || command.stops() {
+            self.give_up_mending(None);
             self.resolve(context, Answer::Refused(Refusal::Superseded { by: verb }));
         }
         self.tell(context, EventKind::Commanded { verb: verb.into() });
@@ -68,12 +69,14 @@ impl Watched {
             Command::Disable => {
                 self.enabled = Some(false);
                 self.desired = Desired::Stopped;
+                self.give_up_mending(None);
                 self.let_go(context, "the worker was disabled");
                 self.reason = Reason::Operator("disable");
                 Some(self.done("disabled; its process, if there is one, goes on unwatched"))
             }
             Command::ResetBreaker => {
-                Some(self.done("it has no breaker: whoever starts it decides when"))
+                self.forget_attempts(context);
+                Some(self.done("failed attempts are forgotten"))
             }
             Command::Remove => Some(self.done("removed")),
         };
@@ -93,7 +96,19 @@ impl Watched {
     fn refusal(&self, command: Command) -> Option<Answer> {
         let rights = self.rights()?;
         let held = self.held().count();
+        // A stop that its manager takes its time for may be forced.
+        let is_forced = command == Command::Stop { force: true }
+            && self.mending == Mending::Asked(ServiceVerb::Stop);
+        let is_asked = matches!(self.mending, Mending::Asked(_)) && !is_forced;
+        let is_restarted =
+            self.pending.is_some_and(|p| matches!(p.command, Command::Restart { .. }));
         match command {
+            Command::Start | Command::Stop { .. } | Command::Restart { .. } if is_asked => {
+                Some(self.conflict(command.verb(), UNDER_WAY))
+            }
+            Command::Start | Command::Restart { .. } if is_restarted => {
+                Some(self.conflict(command.verb(), UNDER_WAY))
+            }
             Command::Start | Command::Restart { .. } if !self.is_enabled() => {
                 Some(self.conflict(command.verb(), DISABLED))
             }
@@ -179,7 +194,7 @@ impl Watched {
 
     /// Every process that is held shall end.
     fn begin_end(&mut self, context: &mut Context<'_>, signals: Signals) {
-        let grace = self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout);
+        let grace = self.grace();
         let ladder = Ladder::Asked { kill_at: context.now.tick.after(grace) };
         let mut begun = Vec::new();
         for (run, attached) in &mut self.attached {
@@ -230,87 +245,25 @@ impl Watched {
         }
     }
 
-    fn ask_manager(&self, context: &mut Context<'_>, verb: ServiceVerb) {
-        context.out.push(Effect::Service { worker: self.id().clone(), verb });
-    }
-
     /// Until when a process, or its end, is waited for; none while a manager is asked.
     fn awaited_until(
         &self,
         context: &Context<'_>,
         command: Command,
     ) -> Option<hsu_model::time::Tick> {
-        let grace = self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout);
+        let grace = self.grace();
         let long_enough = context.now.tick.after(grace + UNKILLABLE_AFTER);
         (!command.starts()).then_some(long_enough)
     }
 
-    /// The manager has done what it was asked for, or not.
-    pub(crate) fn on_serviced(&mut self, context: &mut Context<'_>, error: Option<String>) {
-        if let Some(error) = error {
-            self.tell(context, EventKind::RestartRefused { reason: error.clone() });
-            // What the manager does not stop is asked to end by a signal when its time is over.
-            if self.pending.is_some_and(|pending| pending.command.starts()) {
-                self.reason = Reason::Sought(error.clone());
-                self.resolve(context, Answer::Refused(Refusal::Failed { reason: error }));
-            }
-            return;
-        }
-        if self.searching {
-            context.out.push(Effect::Search { worker: self.id().clone(), wanted: true });
-        }
-        let until = context
-            .now
-            .tick
-            .after(self.rights().map_or(Rights::DEFAULT_TIMEOUT, |rights| rights.graceful_timeout));
-        if let Some(pending) = &mut self.pending
-            && pending.until.is_none()
-        {
-            pending.until = Some(until);
-            // It may have been found before its manager said so.
-            if pending.before < self.latest_run && self.is_attached() {
-                self.settle_reason();
-                let answer = self.done("its process runs");
-                self.resolve(context, answer);
-            }
-        }
-    }
-
-    /// Health checks failed or a limit was exceeded: restart it, where that is allowed.
-    pub(crate) fn on_finding(&mut self, context: &mut Context<'_>, run: RunId, cause: Cause) {
-        let held = self.attached.get(&run).is_some_and(|attached| attached.hold == Hold::Held);
-        if !held || context.phase.is_end() || self.pending.is_some() {
-            return;
-        }
-        let reason = match cause {
-            Cause::Health(_) => Reason::Unhealthy("its health checks failed".into()),
-            Cause::Resource(_) | Cause::Exit => Reason::OverLimit,
-        };
-        let refused = match self.rights() {
-            Some(rights) if !rights.can_restart => Some(MAY_NOT_RESTART),
-            Some(rights) if rights.manager == Manager::Unknown => Some(NO_MANAGER),
-            Some(_) => None,
-            None => Some(MAY_NOT_RESTART),
-        };
-        match refused {
-            Some(why) => {
-                let reason = alloc::format!("{reason}, and it is not restarted: {why}");
-                if self.told.as_ref() != Some(&reason) {
-                    self.tell(context, EventKind::RestartRefused { reason: reason.clone() });
-                    self.told = Some(reason);
-                }
-            }
-            None => {
-                self.reason = reason;
-                self.ask_manager(context, ServiceVerb::Restart);
-                self.persist(context);
-            }
-        }
-    }
-
     /// The end of a process, or what a command waits for, is due.
     pub(crate) fn on_due(&mut self, context: &mut Context<'_>) {
+        self.look(context);
+        self.go_on_mending(context);
         let now = context.now.tick;
+        if self.next_step().is_none_or(|due| due > now) {
+            return;
+        }
         let mut due = false;
         for attached in self.attached.values_mut() {
             match attached.hold {

@@ -258,6 +258,7 @@ impl Watched {
             return;
         };
         let lasted = attached.started.map(|(started, _)| at.since(started)).unwrap_or_default();
+        self.give_up_mending(Some(run));
         self.last_exit = Some(LastExit { run, exit, at: wall, lasted });
         self.reason = Reason::Lost(exit);
         self.told = None;
@@ -283,6 +284,7 @@ impl Watched {
         let Some(attached) = self.attached.remove(&run) else {
             return;
         };
+        self.give_up_mending(Some(run));
         if !matches!(attached.hold, Hold::Asked(Source::Search)) {
             self.tell(context, EventKind::Released { run, reason: why.into() });
             self.reason = Reason::Sought(why.into());

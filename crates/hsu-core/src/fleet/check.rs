@@ -72,6 +72,7 @@ impl Fleet {
                 demand(run.0 < self.next_run, "I27: run numbers only rise")?;
                 demand(processes.insert(process), "I2: two workers never have one process")?;
             }
+            demand(watched.is_sound(), "I17: one question of a check at a time")?;
             if let Some(due) = watched.deadline() {
                 armed += 1;
                 let filed = self.deadlines.contains(&(due, id.clone()));

@@ -73,6 +73,7 @@ impl Fleet {
             out,
         };
         change(watched, &mut context);
+        watched.follow_subject(&context);
         watched.settle_change(&mut context);
         for run in runs {
             self.watched_runs.remove(&run);

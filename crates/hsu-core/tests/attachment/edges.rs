@@ -226,27 +226,34 @@ fn a_later_wish_takes_the_place_of_an_earlier_one_and_a_signal_does_not() {
         by_systemd(unit);
         unit.rights.allowed_signals = vec![1];
     });
-    scene.ask(RESTART);
     let superseded = |effects: &[Effect], ticket: u64, by: &'static str| {
         let answer = Answer::Refused(Refusal::Superseded { by });
         effects.contains(&Effect::Reply { ticket: Ticket(ticket), answer })
     };
+    scene.ask(STOP);
     let effects = scene.ask(Command::Signal(1));
     assert!(!superseded(&effects, 1, "signal"));
-    let effects = scene.ask(RESTART);
-    assert!(superseded(&effects, 1, "restart"));
-    let effects = scene.ask(STOP);
-    assert!(superseded(&effects, 3, "stop"));
+    // Its manager may take its time to stop it: a forced stop does not wait for that.
+    let effects = scene.ask(KILL);
+    assert!(superseded(&effects, 1, "stop"));
+    assert_eq!(signals(&effects), [(9, Scope::Tree)]);
+    assert!(refusal(&scene.ask(STOP)).contains("is being asked"), "asking again waits");
+    scene.step(Input::Serviced { worker: id("web"), error: None });
+    let effects = scene.ask(Command::Start);
+    assert!(superseded(&effects, 3, "start"));
 }
 
 #[test]
-fn a_manager_that_fails_when_nobody_waits_is_told_of() {
+fn a_manager_that_fails_when_nobody_waits_is_told_of_and_when_nobody_asked_it_is_not() {
     let mut scene = Scene::attached(by_systemd);
-    let error = Some("no such unit".to_owned());
-    let effects = scene.step(Input::Serviced { worker: id("web"), error });
+    let failed = || Input::Serviced { worker: id("web"), error: Some("no such unit".to_owned()) };
+    assert_eq!(scene.step(failed()), []);
+    scene.step(Input::ResourceViolation { run: RunId(1), severity: Severity::Critical });
+    assert!(asks_manager(&scene.wake_after(5), ServiceVerb::Restart));
+    let effects = scene.step(failed());
     assert!(told(&effects, |kind| matches!(kind, EventKind::RestartRefused { .. })));
     assert_eq!(answer(&effects), None);
-    assert_eq!(scene.status().reason, "its process was found");
+    assert_eq!(scene.status().reason, "it exceeded a resource limit");
 }
 
 #[test]
@@ -407,9 +414,10 @@ fn health_and_limits_restart_it_by_its_manager_where_that_is_allowed() {
     ] {
         let mut scene = Scene::attached(by_systemd);
         let effects = scene.step(finding.clone());
-        assert!(asks_manager(&effects, ServiceVerb::Restart));
+        assert!(!asks_manager(&effects, ServiceVerb::Restart), "it rests first");
         assert!(effects.contains(&Effect::Persist { workers: vec![id("web")] }));
         assert_eq!(scene.status().reason, reason);
+        assert!(asks_manager(&scene.wake_after(5), ServiceVerb::Restart));
         // Somebody is at it already.
         let mut scene = Scene::attached(by_systemd);
         scene.ask(RESTART);
@@ -422,7 +430,7 @@ fn health_and_limits_restart_it_by_its_manager_where_that_is_allowed() {
         let mut scene = Scene::attached(by_systemd);
         let actor = Actor::Signal(15);
         scene.step(Input::Shutdown { mode: ShutdownMode::KeepWorkers, actor });
-        assert!(!asks_manager(&scene.step(finding.clone()), ServiceVerb::Restart));
+        assert_eq!(scene.step(finding.clone()), []);
     }
     for (can_restart, why) in [(false, "can_restart"), (true, "service_manager")] {
         let mut scene = Scene::attached(|unit| unit.rights.can_restart = can_restart);

@@ -528,7 +528,7 @@ impl Pipe {
     }
 }
 
-fn wall() -> WallTime {
+pub(super) fn wall() -> WallTime {
     wall_of(SystemTime::now())
 }
 
@@ -538,7 +538,7 @@ fn wall_of(time: SystemTime) -> WallTime {
 }
 
 /// When an earlier pump wrote to one of its spools last.
-fn written_last(spools: &Path) -> Option<WallTime> {
+pub(super) fn written_last(spools: &Path) -> Option<WallTime> {
     let folders = std::fs::read_dir(spools).ok()?.flatten();
     let times = folders.filter_map(|folder| folder.metadata().ok()?.modified().ok());
     times.max().map(wall_of)

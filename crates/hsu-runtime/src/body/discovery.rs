@@ -20,11 +20,12 @@ use hsu_model::worker::Unit;
 use hsu_sys::census;
 use hsu_sys::exits::ExitWatch;
 use hsu_sys::process::ProcessHandle;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::Body;
 use crate::chores::Chore;
 use crate::request::{Request, Requests};
+use crate::steward::{self, Question};
 
 /// Processes that somebody else started.
 #[derive(Debug, Default)]
@@ -130,6 +131,16 @@ impl Discovering {
         self.held.contains_key(&run)
     }
 
+    /// The workers that are looked for.
+    pub(super) fn looked_for(&self) -> Vec<WorkerId> {
+        self.looked_for.iter().cloned().collect()
+    }
+
+    /// The process of a run that is held.
+    pub(super) fn process(&self, run: RunId) -> Option<ProcessKey> {
+        self.held.get(&run).map(|held| held.process)
+    }
+
     /// Lets go of a process.
     pub(super) fn release(&mut self, run: RunId) {
         if let (Some(held), Some(hands)) = (self.held.remove(&run), &self.hands) {
@@ -166,6 +177,9 @@ impl Body {
         if again && !wanted {
             return;
         }
+        if !again {
+            self.follow_files(&worker, wanted);
+        }
         match (what, self.discovery.hands(&self.told)) {
             (Some(_), Ok(hands)) if again => hands.searching.look_now(worker),
             (Some(what), Ok(hands)) => hands.searching.look_for(worker, what),
@@ -195,6 +209,7 @@ impl Body {
         });
         self.inputs.push_back(match held {
             Ok(handle) => {
+                self.attribute_lines(&worker, run);
                 self.discovery.held.insert(run, Held { worker, process, handle });
                 Input::Attached { run, started: start_of(process, now) }
             }
@@ -227,9 +242,24 @@ impl Body {
     }
 
     /// Asks whoever manages the process of a worker.
-    pub(super) fn ask_manager(&mut self, worker: WorkerId, _: ServiceVerb) {
-        let error = Some("service managers are not asked by this version".to_owned());
-        self.inputs.push_back(Input::Serviced { worker, error });
+    pub(super) fn ask_manager(&mut self, worker: WorkerId, verb: ServiceVerb) {
+        let spec = self.fleet.spec(&worker);
+        let rights = spec.and_then(|spec| match &spec.unit {
+            Unit::Unmanaged(unmanaged) => Some(unmanaged.rights.clone()),
+            Unit::Managed(_) | Unit::Departed(_) | _ => None,
+        });
+        let pid = self.fleet.status(&worker).and_then(|status| status.process).map(|key| key.pid);
+        let asked = match rights {
+            Some(rights) => {
+                info!(%worker, ?verb, "whoever starts it is asked");
+                let question = Question { worker: worker.clone(), verb, rights, pid };
+                steward::put(question, self.told.clone()).map_err(|error| error.to_string())
+            }
+            None => Err("it is not configured any more".to_owned()),
+        };
+        if let Err(error) = asked {
+            self.inputs.push_back(Input::Serviced { worker, error: Some(error) });
+        }
     }
 }
 

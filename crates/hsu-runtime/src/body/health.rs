@@ -60,13 +60,18 @@ impl Body {
             return Err("it follows from other checks".to_owned());
         };
         let process = self.live.get(&run).map(|live| live.process);
+        let process = process.or_else(|| self.discovery.process(run));
         let status = self.fleet.status(&worker);
         let started = status.and_then(|status| status.started_at);
         let started = started.map(|(_, wall)| wall).unwrap_or_default();
         let mut subject = Subject::new(worker.clone(), run, process, started);
-        if let (true, Unit::Managed(managed)) = (probe.runs_programs(), &spec.unit) {
-            let beside = self.launcher.beside(managed);
-            subject.surroundings = Some(Arc::new(beside.map_err(|error| error.to_string())));
+        if probe.runs_programs() {
+            subject.surroundings = match &spec.unit {
+                Unit::Managed(managed) => Some(self.launcher.beside(managed)),
+                Unit::Unmanaged(_) => process.map(|process| self.launcher.beside_other(process)),
+                Unit::Departed(_) | _ => None,
+            }
+            .map(|beside| Arc::new(beside.map_err(|error| error.to_string())));
         }
         let (probe, shared_for) = (Arc::clone(probe), *shared_for);
         let timeout = known.rhythm.timeout;

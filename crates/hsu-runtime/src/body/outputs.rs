@@ -65,6 +65,21 @@ pub(super) fn tell_of_output(requests: &Requests, output: &str, stuck: Option<&s
     tell(requests, None, news);
 }
 
+/// Tells the loop of a log file that is followed and cannot be read, or can again.
+pub(super) fn tell_of_file(
+    requests: &Requests,
+    worker: &WorkerId,
+    path: &str,
+    reason: Option<String>,
+) {
+    let output = path.to_owned();
+    let news = match reason {
+        Some(reason) => OutputNews::Stuck { output, reason },
+        None => OutputNews::Flows { output },
+    };
+    tell(requests, Some(worker.clone()), news);
+}
+
 fn tell(requests: &Requests, worker: Option<WorkerId>, news: OutputNews) {
     if requests.send(Request::Output { worker, news }).is_err() {
         warn!("the loop takes no news of outputs at present");

@@ -81,6 +81,8 @@ impl Body {
         self.lock = None;
         self.chores.add(Chore::Hurry);
         self.replacement.given_way = true;
+        // Log files are followed by one master, and their places are in the state.
+        self.following = None;
         if let Some(engine) = self.engine.take() {
             engine.stop(FLUSH_WITHIN);
         }
@@ -130,6 +132,7 @@ impl Body {
             warn!(%error, "the pump works by the plan of the other master");
         }
         self.start_engine();
+        self.follow_files_again();
         // What happened meanwhile was not heard.
         self.roll.lose();
         self.roll.doubt();

@@ -49,7 +49,10 @@ impl Body {
                 Request::Upgrade { reply, .. } => {
                     drop(reply.send(Err("the master is being replaced already".to_owned())));
                 }
-                Request::Shutdown { .. } | Request::Gone { .. } | Request::Sighted(_) => {
+                Request::Shutdown { .. }
+                | Request::Gone { .. }
+                | Request::Sighted(_)
+                | Request::Serviced { .. } => {
                     self.replacement.requests.push(request);
                 }
                 // Whoever has the state is told of it again while it lasts.
@@ -104,6 +107,9 @@ impl Body {
                 self.step(now, Input::Sighted { worker, sighting });
             }
             Request::Gone { run, exit } => self.on_gone(now, run, exit),
+            Request::Serviced { worker, error } => {
+                self.step(now, Input::Serviced { worker, error });
+            }
             Request::Heard(word) => self.on_word(now, *word),
             Request::Output { worker, news } => self.on_output(now, worker, news),
             Request::Upgrade { actor, executable, mass_stop, reply } => {

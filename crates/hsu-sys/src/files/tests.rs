@@ -215,3 +215,22 @@ fn only_a_plain_file_with_one_name_is_opened_to_write() {
     }
     assert_eq!(open_own(folder.path(), false).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
+
+#[cfg(unix)]
+#[test]
+fn of_somebody_else_only_a_plain_file_is_read_and_known_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("log"), folder.path().join("link"));
+    fs::write(&path, "one").unwrap();
+    let id = file_id(&open_plain(&path).unwrap()).unwrap();
+    assert_eq!(file_id_at(&path).unwrap(), id);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_ne!(file_id_at(&link).unwrap(), id, "a link is a file of its own");
+    for refused in [&link, folder.path()] {
+        let error = open_plain(refused).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+    fs::rename(&path, folder.path().join("other")).unwrap();
+    assert_eq!(file_id_at(&folder.path().join("other")).unwrap(), id);
+    assert_eq!(open_plain(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+}

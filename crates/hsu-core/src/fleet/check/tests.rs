@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use hsu_model::exit::UnknownExit;
 use hsu_model::id::{RunId, WorkerId};
-use hsu_model::restart::StartRate;
+use hsu_model::restart::{self, Restart, RestartContext, RestartPolicy, StartRate};
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::{Departure, WorkerSpec};
 
@@ -115,7 +115,23 @@ fn watched(name: &str) -> Arc<WorkerSpec> {
         manager: Manager::Unknown,
     };
     let departed = WorkerSpec::departed(WorkerId::new(name).expect("an id"), Departure::default());
-    let unit = hsu_model::worker::Unit::Unmanaged(Unmanaged { discovery, rights });
+    let restart = Restart {
+        policy: RestartPolicy::OnFailure,
+        on_clean_exit: false,
+        default: RestartContext::DEFAULT,
+        health_failures: RestartContext::DEFAULT,
+        resource_violations: RestartContext::DEFAULT,
+        severity_multipliers: Default::default(),
+        profile_multipliers: Default::default(),
+        startup_grace: Restart::DEFAULT_STARTUP_GRACE,
+        sustained_violation: Duration::ZERO,
+        spike_tolerance: Duration::ZERO,
+        reset_after: Restart::DEFAULT_RESET_AFTER,
+        breaker: restart::Breaker { half_open_after: None },
+    };
+    let (log_files, logs) = (Vec::new(), Default::default());
+    let unmanaged = Unmanaged { discovery, rights, restart, log_files, logs };
+    let unit = hsu_model::worker::Unit::Unmanaged(unmanaged);
     Arc::new(WorkerSpec { enabled: true, unit, ..departed })
 }
 
