@@ -43,6 +43,11 @@ const NEEDED: &[Needed] = &[
         service: Some("etcd"),
     },
     Needed { package: "runit", reason: "servers that somebody else starts", service: None },
+    Needed {
+        package: "user-mode-linux",
+        reason: "a kernel whose cgroup v2 has every controller",
+        service: None,
+    },
     Needed { package: "python3", reason: "two owners of one port", service: None },
     Needed { package: "python3-venv", reason: "gRPC's own health server", service: None },
     Needed { package: "postgresql", reason: "examples/web-stack", service: Some("postgresql") },

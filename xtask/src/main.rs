@@ -1,5 +1,5 @@
 //! Chores of the house: `cargo xtask tidy`, `test`, `deny`, `check-all-os`,
-//! `chaos`, `faults`, `fuzz`, `mutants`, `simulate`, `museum`, `store-faults`, `coverage`, `soak`, `bench`.
+//! `chaos`, `cost`, `faults`, `fuzz`, `mutants`, `limits-v2`, `simulate`, `museum`, `store-faults`, `coverage`, `soak`, `bench`.
 //!
 //! `cargo xtask test` is the whole gate: what it accepts may land. Each of its
 //! steps can be run alone with `--only`. Nothing here is part of the product.
@@ -22,6 +22,7 @@ mod debian;
 mod deny;
 mod fuzz;
 mod gate;
+mod limits_guest;
 mod mutants;
 mod python;
 mod simulation;
@@ -55,6 +56,11 @@ enum Chore {
     Faults(workbench::Arguments),
     /// Run many workers for a long time and say what grows.
     Soak(workbench::Arguments),
+    /// Run the tests of limits on a kernel whose cgroup v2 has every controller.
+    #[command(name = "limits-v2")]
+    LimitsV2(limits_guest::Arguments),
+    /// Measure what looking after many workers costs a running master.
+    Cost(workbench::Arguments),
     /// Change the core in small ways and say which change no test notices.
     Mutants(mutants::Arguments),
     /// Try on the real store what power, a disk that refuses and a disk that rots can do.
@@ -93,6 +99,8 @@ fn run() -> Result<bool> {
         Chore::Chaos(arguments) => workbench::run(&root, "hsu-chaos", &arguments),
         Chore::Faults(arguments) => workbench::run(&root, "hsu-faults", &arguments),
         Chore::Soak(arguments) => workbench::run(&root, "hsu-soak", &arguments),
+        Chore::LimitsV2(arguments) => limits_guest::run(&root, &arguments),
+        Chore::Cost(arguments) => workbench::run(&root, "hsu-cost", &arguments),
         Chore::Coverage(arguments) => coverage::run(&root, &arguments),
         Chore::Mutants(arguments) => mutants::run(&root, &arguments),
         Chore::StoreFaults(arguments) => store_faults::run(&root, &arguments),

@@ -24,7 +24,7 @@ pub use past::{
 };
 pub use problem::Problem;
 pub use time::{parse_time, rfc3339, seconds_between};
-pub use usage::{LimitView, UsageList, UsageRecords, UsageView};
+pub use usage::{LimitView, PressureView, UsageList, UsageRecords, UsageView};
 pub use worker::{
     CheckView, CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView,
     WorkerList, WorkerView,

@@ -26,6 +26,17 @@ pub struct LimitView {
     pub mechanism: String,
 }
 
+/// How much of the last ten seconds something of a worker has waited, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PressureView {
+    /// For a CPU.
+    pub cpu_percent: f64,
+    /// For memory.
+    pub memory_percent: f64,
+    /// For a disk.
+    pub io_percent: f64,
+}
+
 /// `GET /v1/usage`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageList {

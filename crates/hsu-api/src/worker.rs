@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::EventView;
 use crate::time::rfc3339;
-use crate::usage::LimitView;
+use crate::usage::{LimitView, PressureView};
 
 /// `GET /v1/workers`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,6 +203,9 @@ pub struct Description {
     /// What it may use.
     #[serde(default)]
     pub limits: Vec<LimitView>,
+    /// How much it waits for CPUs, memory and disks, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<PressureView>,
     /// Its checks, in the order of the configuration.
     #[serde(default)]
     pub checks: Vec<CheckView>,

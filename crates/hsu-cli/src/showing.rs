@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{Write, stdout};
 
 use hsu_api::{
-    CheckView, Description, EventView, HostView, MasterView, VersionView, WhyView, WorkerList,
-    WorkerView,
+    CheckView, Description, EventView, HostView, MasterView, PressureView, VersionView, WhyView,
+    WorkerList, WorkerView,
 };
 use serde::Deserialize;
 
@@ -184,6 +184,15 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
         let (name, text, by) = (&limit.limit, &limit.text, &limit.mechanism);
         let text = format!("  {name}{about}: {text}, used {used}; policy {policy}; {keeps}{by}");
         writeln!(out, "{}", escaped(text.as_bytes()))?;
+    }
+    if let Some(pressure) = &description.pressure {
+        let PressureView { cpu_percent, memory_percent, io_percent } = pressure;
+        writeln!(
+            out,
+            "{:<16}{cpu_percent:.1} % of the last 10 s for CPU, {memory_percent:.1} % for memory, \
+             {io_percent:.1} % for disks",
+            "Waits:"
+        )?;
     }
     if !description.checks.is_empty() {
         writeln!(out, "Checks:")?;

@@ -15,8 +15,12 @@ use serde_json::{Value, json};
 mod holding;
 #[path = "limits/policies.rs"]
 mod policies;
+#[path = "limits/scarce.rs"]
+mod scarce;
 #[path = "limits/telling.rs"]
 mod telling;
+#[path = "limits/unified.rs"]
+mod unified;
 
 const SOON: Duration = Duration::from_secs(40);
 const MIB: u64 = 1 << 20;

@@ -90,6 +90,18 @@ pub struct Rule {
     pub ladder: Vec<Step>,
     /// How far `RestartAdjusted` raises it.
     pub raise: Raise,
+    /// How `Throttle` slows the worker down.
+    pub brake: Brake,
+}
+
+/// How a worker is slowed down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Brake {
+    /// By a limit of the kernel, else by holding it still.
+    #[default]
+    Hold,
+    /// It gives way to everybody else.
+    Nice,
 }
 
 /// Who sees to it that a limit is kept.

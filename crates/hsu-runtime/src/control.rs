@@ -8,9 +8,10 @@ use hsu_core::input::{Command, ShutdownMode};
 use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event};
 use hsu_model::id::WorkerId;
+use hsu_model::limits::LimitKind;
 use hsu_model::time::{Now, WallTime};
 use hsu_store::{Reader, UsageRecord};
-use hsu_sys::limits::Survey;
+use hsu_sys::limits::{Mechanism, Survey};
 use tokio::sync::{oneshot, watch};
 
 use crate::board::Snapshot;
@@ -85,6 +86,9 @@ pub trait Control: Send + Sync + 'static {
     ) -> std::io::Result<Vec<UsageRecord>>;
     /// Within which limits this host can keep workers.
     fn survey(&self) -> Survey;
+    /// How the limits of a worker are kept as it has come out; nothing before it has been
+    /// started.
+    fn mechanisms(&self, worker: &WorkerId) -> Vec<(LimitKind, Mechanism)>;
     /// Asks for something; the answer comes when it is done or refused.
     ///
     /// # Errors

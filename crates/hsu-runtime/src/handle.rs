@@ -9,9 +9,10 @@ use hsu_core::input::{Command, ShutdownMode};
 use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event};
 use hsu_model::id::WorkerId;
+use hsu_model::limits::LimitKind;
 use hsu_model::time::WallTime;
 use hsu_store::{Reader, UsageRecord};
-use hsu_sys::limits::Survey;
+use hsu_sys::limits::{Mechanism, Survey};
 use tokio::sync::{oneshot, watch};
 
 use crate::board::{Board, Snapshot};
@@ -73,6 +74,10 @@ impl Control for Handle {
 
     fn survey(&self) -> Survey {
         self.survey.clone()
+    }
+
+    fn mechanisms(&self, worker: &WorkerId) -> Vec<(LimitKind, Mechanism)> {
+        self.usage.standing(worker)
     }
 
     fn command(

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use hsu_model::id::{RunId, WorkerId};
-use hsu_model::limits::Limits;
+use hsu_model::limits::{LimitKind, Limits};
 use hsu_model::time::WallTime;
 use hsu_model::usage::{Reading, Usage};
+use hsu_sys::limits::Mechanism;
 
 /// What a worker used at one look, and since the look before.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Used {
 #[derive(Debug, Default)]
 pub(crate) struct UsageBoard {
     workers: Mutex<BTreeMap<WorkerId, (Used, Usage)>>,
+    /// How the limits of each worker are kept.
+    standing: Mutex<BTreeMap<WorkerId, Vec<(LimitKind, Mechanism)>>>,
 }
 
 impl UsageBoard {
@@ -95,6 +98,18 @@ impl UsageBoard {
     pub(crate) fn of(&self, worker: &WorkerId) -> Option<Used> {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.get(worker).map(|(used, _)| used.clone())
+    }
+
+    /// Takes how the limits of a worker are kept.
+    pub(crate) fn stand(&self, worker: &WorkerId, mechanisms: Vec<(LimitKind, Mechanism)>) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.insert(worker.clone(), mechanisms);
+    }
+
+    /// How the limits of a worker are kept.
+    pub(crate) fn standing(&self, worker: &WorkerId) -> Vec<(LimitKind, Mechanism)> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.get(worker).cloned().unwrap_or_default()
     }
 
     /// Every worker that was looked at.

@@ -38,6 +38,8 @@ pub(crate) enum Duty {
     TakeUp {
         /// The worker.
         worker: WorkerId,
+        /// Its process.
+        process: ProcessKey,
         /// Its limits.
         limits: Arc<Limits>,
     },
@@ -211,13 +213,15 @@ impl Work {
             Duty::Prepare { worker, run, limits } => {
                 let prepared = self.enforcer.prepare(&worker, &limits);
                 let counter = self.enforcer.kill_counter(&worker);
+                self.post_mechanisms(&worker, &limits);
                 self.tell(Message::Prepared { worker, run, prepared, counter });
             }
-            Duty::TakeUp { worker, limits } => {
-                for reason in self.enforcer.take_up(&worker, &limits) {
+            Duty::TakeUp { worker, process, limits } => {
+                for reason in self.enforcer.take_up(&worker, process, &limits) {
                     self.tell(Message::Failed { worker: worker.clone(), reason });
                 }
                 let counter = self.enforcer.kill_counter(&worker);
+                self.post_mechanisms(&worker, &limits);
                 self.tell(Message::TakenUp { worker, counter });
             }
             Duty::Measure { worker, run, process, limits } => {
@@ -237,6 +241,12 @@ impl Work {
                 self.enforcer.end(&worker);
             }
             Duty::Leave => self.enforcer.leave(),
+        }
+    }
+
+    fn post_mechanisms(&self, worker: &WorkerId, limits: &Limits) {
+        if let Some(mechanisms) = self.enforcer.mechanisms(worker, limits) {
+            self.board.stand(worker, mechanisms);
         }
     }
 
@@ -279,7 +289,8 @@ impl Work {
                 }
             },
             Slow::Off => {
-                let reasons = self.enforcer.let_go(&worker, limits, rule);
+                let reasons = self.enforcer.let_go(&worker, process, limits, rule);
+                self.post_mechanisms(&worker, limits);
                 let slowed = self.slowed.entry(worker.clone()).or_default();
                 slowed.remove(&place);
                 // What is still exceeded goes on slowing it down.

@@ -152,6 +152,7 @@ impl Answers {
             pid_file,
             collected: collected(&spec.unit),
             limits: crate::limits::limits(&*self.control, spec),
+            pressure: crate::limits::pressure(&*self.control, spec),
             checks: checks(entry),
             events: self.events_of(&spec.id, RECENT),
         }

@@ -1,6 +1,6 @@
 //! Limits and usage, in the shapes of the API.
 
-use hsu_api::{LimitView, UsageList, UsageRecords, UsageView};
+use hsu_api::{LimitView, PressureView, UsageList, UsageRecords, UsageView};
 use hsu_model::id::WorkerId;
 use hsu_model::limits::{Limits, Step};
 use hsu_model::time::WallTime;
@@ -12,8 +12,11 @@ use hsu_runtime::control::Control;
 pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView> {
     let Some(limits) = spec.limits() else { return Vec::new() };
     let (survey, used) = (control.survey(), control.used_by(&spec.id));
+    let standing = control.mechanisms(&spec.id);
     let rules = limits.rules.iter().enumerate().map(|(place, rule)| {
-        let mechanism = survey.mechanism(limits, rule);
+        let stands = standing.iter().find(|(kind, _)| *kind == rule.kind);
+        let stands = stands.map(|(_, mechanism)| mechanism.clone());
+        let mechanism = stands.unwrap_or_else(|| survey.mechanism(limits, rule));
         let now = used.as_ref().and_then(|used| used.most.get(place).copied());
         let value = used.as_ref().and_then(|used| used.values.get(place).copied().flatten());
         let most = now.unwrap_or(rule.most);
@@ -30,6 +33,17 @@ pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView>
         }
     });
     rules.collect()
+}
+
+/// How much a worker waits, where the kernel tells.
+pub(crate) fn pressure(control: &dyn Control, spec: &WorkerSpec) -> Option<PressureView> {
+    let pressure = control.survey().pressure(&spec.id)?;
+    let percent = |hundredths: u32| f64::from(hundredths) / 100.0;
+    Some(PressureView {
+        cpu_percent: percent(pressure.cpu),
+        memory_percent: percent(pressure.memory),
+        io_percent: percent(pressure.io),
+    })
 }
 
 fn watched(limits: &Limits) -> String {

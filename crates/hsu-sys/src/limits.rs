@@ -13,18 +13,21 @@ use std::sync::Arc;
 
 use hsu_model::execution::ResourceLimit;
 use hsu_model::id::WorkerId;
-use hsu_model::limits::{Cgroups, Hold, LimitKind, Limits, Rule};
+use hsu_model::limits::{Brake, Cgroups, Hold, LimitKind, Limits, Rule};
 use hsu_model::process::ProcessKey;
 use hsu_model::usage::Usage;
 
 use crate::capability::Capability;
 
 mod look;
+mod nice;
 mod places;
+mod pressure;
 mod settings;
 mod slowing;
 mod storage;
 
+pub use pressure::Pressure;
 pub use storage::Storage;
 
 use places::{Controller, Places, Touch, Version, write};
@@ -92,6 +95,15 @@ impl Survey {
         }
     }
 
+    /// How much of the last ten seconds a worker has waited; none where no version 2 tree
+    /// tells. A running master asks of its own workers.
+    #[must_use]
+    pub fn pressure(&self, worker: &WorkerId) -> Option<Pressure> {
+        let places = self.places.folders();
+        let place = places.into_iter().find(|place| place.version == Version::Two)?;
+        pressure::read(&place.folder.join(worker.as_str()))
+    }
+
     /// What this host can keep workers to.
     #[must_use]
     pub fn capabilities(&self) -> Vec<Capability> {
@@ -136,6 +148,8 @@ struct Group {
     folders: BTreeMap<Controller, (Version, PathBuf)>,
     /// What the kernel had counted before the run began.
     kills_before: u64,
+    /// The limits that the kernel has not taken, by their place, and why.
+    refused: BTreeMap<usize, String>,
 }
 
 /// What a start needs, so that the limits of a worker hold from its first instruction.
@@ -202,7 +216,7 @@ impl Enforcer {
                 }
             }
         }
-        self.enforce(&group, limits, &mut prepared.failures);
+        self.enforce(&mut group, limits, &mut prepared.failures);
         made.dedup();
         let mut entrances: Vec<_> =
             made.into_iter().map(|(_, folder)| folder.join("cgroup.procs")).collect();
@@ -217,7 +231,12 @@ impl Enforcer {
 
     /// Takes up the groups of a worker that an earlier master started: its limits are put
     /// in force again, and whatever slowed it down is taken off.
-    pub fn take_up(&mut self, worker: &WorkerId, limits: &Limits) -> Vec<String> {
+    pub fn take_up(
+        &mut self,
+        worker: &WorkerId,
+        process: ProcessKey,
+        limits: &Limits,
+    ) -> Vec<String> {
         let mut group = Group::default();
         for controller in Controller::ALL {
             let Ok(place) = self.survey.places.of(controller) else { continue };
@@ -228,7 +247,10 @@ impl Enforcer {
         }
         let mut failures = Vec::new();
         slowing::thaw(&group);
-        self.enforce(&group, limits, &mut failures);
+        if limits.rules.iter().any(|rule| rule.brake == Brake::Nice) {
+            nice::give_back(&group, process, limits.shares.nice);
+        }
+        self.enforce(&mut group, limits, &mut failures);
         group.kills_before = look::kills(&group);
         self.groups.insert(worker.clone(), group);
         failures
@@ -246,8 +268,30 @@ impl Enforcer {
         }
     }
 
-    fn enforce(&self, group: &Group, limits: &Limits, failures: &mut Vec<String>) {
-        for rule in &limits.rules {
+    /// How each limit of a worker is kept, as it has come out; none when nothing is known.
+    #[must_use]
+    pub fn mechanisms(
+        &self,
+        worker: &WorkerId,
+        limits: &Limits,
+    ) -> Option<Vec<(LimitKind, Mechanism)>> {
+        let group = self.groups.get(worker)?;
+        let all = limits.rules.iter().enumerate().map(|(place, rule)| {
+            let planned = self.survey.mechanism(limits, rule);
+            let mechanism = match group.refused.get(&place) {
+                Some(why) if planned.is_enforced => {
+                    Mechanism { is_enforced: false, detail: format!("watched; {why}") }
+                }
+                Some(_) | None => planned,
+            };
+            (rule.kind, mechanism)
+        });
+        Some(all.collect())
+    }
+
+    fn enforce(&self, group: &mut Group, limits: &Limits, failures: &mut Vec<String>) {
+        group.refused.clear();
+        for (place, rule) in limits.rules.iter().enumerate() {
             let is_held = rule.hold == Hold::Kernel && !is_held_as_threads(limits, rule);
             let strength = if is_held { Strength::Hard } else { Strength::Off };
             let is_other =
@@ -259,7 +303,10 @@ impl Enforcer {
             {
                 continue;
             }
-            failures.extend(self.set(group, rule, strength).err());
+            if let Err(reason) = self.set(group, rule, strength) {
+                group.refused.insert(place, reason.clone());
+                failures.push(reason);
+            }
             if settings::controller(rule.kind) == Some(Controller::Memory) {
                 // Whatever slowed it down.
                 drop(self.set_soft_off(group, rule));
@@ -316,6 +363,9 @@ impl Enforcer {
         rule: &Rule,
     ) -> Result<String, String> {
         let group = self.groups.get(worker).cloned().unwrap_or_default();
+        if rule.brake == Brake::Nice {
+            return nice::give_way(&group, process);
+        }
         let place =
             settings::controller(rule.kind).and_then(|controller| group.folders.get(&controller));
         let file =
@@ -330,12 +380,24 @@ impl Enforcer {
     }
 
     /// Lets a run go on as it likes.
-    pub fn let_go(&mut self, worker: &WorkerId, limits: &Limits, rule: &Rule) -> Vec<String> {
+    pub fn let_go(
+        &mut self,
+        worker: &WorkerId,
+        process: ProcessKey,
+        limits: &Limits,
+        rule: &Rule,
+    ) -> Vec<String> {
         self.slowing.release(worker);
         let mut failures = Vec::new();
-        if let Some(group) = self.groups.get(worker) {
-            self.enforce(group, limits, &mut failures);
-            drop(self.set_soft_off(group, rule));
+        if rule.brake == Brake::Nice {
+            let group = self.groups.get(worker).cloned().unwrap_or_default();
+            nice::give_back(&group, process, limits.shares.nice);
+            return failures;
+        }
+        if let Some(mut group) = self.groups.remove(worker) {
+            self.enforce(&mut group, limits, &mut failures);
+            drop(self.set_soft_off(&group, rule));
+            self.groups.insert(worker.clone(), group);
         }
         failures
     }

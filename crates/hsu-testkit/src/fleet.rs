@@ -60,6 +60,7 @@ pub struct FleetBuilder<'a> {
     text: Option<String>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    group: Option<PathBuf>,
 }
 
 impl<'a> FleetBuilder<'a> {
@@ -74,7 +75,15 @@ impl<'a> FleetBuilder<'a> {
             text: None,
             arguments: Vec::new(),
             variables: Vec::new(),
+            group: None,
         }
+    }
+
+    /// Starts the master in this cgroup, as a service manager would.
+    #[must_use]
+    pub fn group(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.group = Some(folder.into());
+        self
     }
 
     /// Adds a worker.
@@ -138,6 +147,7 @@ impl<'a> FleetBuilder<'a> {
             config,
             arguments: self.arguments,
             variables: self.variables,
+            group: self.group,
             door: None,
         };
         fleet.launch()?;
@@ -153,6 +163,7 @@ pub struct Fleet<'a> {
     config: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    group: Option<PathBuf>,
     door: Option<Child>,
 }
 
@@ -186,9 +197,17 @@ impl Fleet<'_> {
             .append(true)
             .open(self.words_file())
             .map_err(TestError::io(doing))?;
-        let door = self
-            .sandbox
-            .command(binary("hsu-master")?)
+        let master = binary("hsu-master")?;
+        let mut command = match &self.group {
+            Some(group) => {
+                let mut shell = self.sandbox.command("/bin/sh");
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]);
+                shell.arg(group.join("cgroup.procs")).arg(master);
+                shell
+            }
+            None => self.sandbox.command(master),
+        };
+        let door = command
             .arg("--config")
             .arg(&self.config)
             .args(&self.arguments)

@@ -12,6 +12,7 @@
 
 pub mod binaries;
 pub mod chaos;
+pub mod cost;
 pub mod error;
 pub mod faults;
 pub mod figures;

@@ -9,14 +9,14 @@ use hsu_core::input::{Command, ShutdownMode};
 use hsu_logs::query::Spools;
 use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::WorkerId;
-use hsu_model::limits::Cgroups;
+use hsu_model::limits::{Cgroups, LimitKind};
 use hsu_model::status::WorkerState;
 use hsu_model::time::WallTime;
 use hsu_runtime::control::{Control, ControlError, Facts, Pending};
 use hsu_runtime::{Entry, MassStop, Snapshot, Used};
 use hsu_server::fuzzing::{Question, Reply, ask};
 use hsu_store::{Batch, Reader, Store, UsageRecord};
-use hsu_sys::limits::Survey;
+use hsu_sys::limits::{Mechanism, Survey};
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 
@@ -112,6 +112,10 @@ impl Control for Noted {
 
     fn usage_records(&self, _: &WorkerId, _: WallTime) -> std::io::Result<Vec<UsageRecord>> {
         Ok(Vec::new())
+    }
+
+    fn mechanisms(&self, _: &WorkerId) -> Vec<(LimitKind, Mechanism)> {
+        Vec::new()
     }
 
     fn survey(&self) -> Survey {

@@ -257,6 +257,13 @@ impl Control for Fake {
         hsu_store::usage_records(self.folder.path(), worker, since)
     }
 
+    fn mechanisms(
+        &self,
+        _: &WorkerId,
+    ) -> Vec<(hsu_model::limits::LimitKind, hsu_sys::limits::Mechanism)> {
+        Vec::new()
+    }
+
     fn survey(&self) -> hsu_sys::limits::Survey {
         hsu_sys::limits::Survey::look(hsu_model::limits::Cgroups::None)
     }

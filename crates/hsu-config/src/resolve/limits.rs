@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hsu_model::execution::Execution;
 use hsu_model::limits::{
-    Action, Alert, Hold, LimitKind, Limits, Raise, Rule, Shares, Step, UsageHistory,
+    Action, Alert, Brake, Hold, LimitKind, Limits, Raise, Rule, Shares, Step, UsageHistory,
 };
 use hsu_model::logs::{LogTarget, WorkerLogs};
 use hsu_model::restart::Restart;
@@ -57,7 +57,8 @@ pub(super) fn resolve(
     network(raw.network.as_deref(), &mut rules);
     storage(raw.storage.as_deref(), &mut rules);
     let rules = rules.rules;
-    let shares = shares(raw, context);
+    let mut shares = shares(raw, context);
+    shares.nice = shares.nice.or(worker.execution.nice);
     let monitoring = raw.monitoring.as_deref().map(|section| &section.value);
     Some(Arc::new(Limits {
         rules,
@@ -125,6 +126,7 @@ impl Rules<'_, '_, '_> {
             spike_tolerance: common.spike.map_or(restart.spike_tolerance, |time| time.value),
             ladder,
             raise,
+            brake: Brake::Hold,
         });
     }
 
@@ -311,8 +313,21 @@ fn cpu(raw: &Raw, rules: &mut Rules<'_, '_, '_>) {
     let time = section.max_time.as_deref();
     let time = time.map(|time| u64::try_from(time.value.as_millis()).unwrap_or(u64::MAX));
     rules.check(written.place, common, most.is_some() || time.is_some());
+    let before = rules.rules.len();
     rules.add(LimitKind::Cpu, most, common);
     rules.add(LimitKind::CpuTime, time, common);
+    if let Some(brake) = section.throttle_by.as_deref() {
+        let all = rules.rules.iter_mut().skip(before);
+        let slowed = all.filter(|rule| rule.ladder.iter().any(|s| s.action == Action::Throttle));
+        let count = slowed.map(|rule| rule.brake = brake.value).count();
+        if count == 0 {
+            rules
+                .context
+                .findings
+                .error("conflict", brake.place, "nothing slows the worker down")
+                .hint("write `policy: throttle` and a limit, or remove `throttle_by`");
+        }
+    }
 }
 
 fn io(written: Option<&At<IoLimits>>, rules: &mut Rules<'_, '_, '_>) {

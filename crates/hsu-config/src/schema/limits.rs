@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hsu_model::limits::Hold;
+use hsu_model::limits::{Brake, Hold};
 use hsu_model::units::ByteSize;
 
 use crate::findings::At;
@@ -121,6 +121,7 @@ limited! {
     CpuLimits {
         max_cores: Factor { means: "CPUs; of this and `max_percent` the smaller one holds." }
         max_percent: CpuPercent { legacy: &["limit_percent"], means: "Percent; 100 is one CPU." }
+        throttle_by: Brake { default: "`quota`", means: "How the policy `throttle` slows it down. `quota`: by a limit of the kernel, else by holding it still most of the time. `nice`: it gives way to all others, and gets what they leave; the master needs CAP_SYS_NICE." }
         max_time: Duration { means: "CPU time in all. The kernel holds each process to it, in whole seconds." }
         weight: Weight { default: "100", means: "Its weight among workers when there is not enough for all." }
         check_interval: Duration { default: "10s", means: "As in `memory`." }
@@ -225,6 +226,13 @@ words! {
         "restart" => Self::Do(hsu_model::limits::Action::Restart),
         "restart_adjusted" => Self::Do(hsu_model::limits::Action::RestartAdjusted),
         "escalate" => Self::Escalate,
+    }
+}
+
+words! {
+    Brake {
+        "quota" => Self::Hold,
+        "nice" => Self::Nice,
     }
 }
 

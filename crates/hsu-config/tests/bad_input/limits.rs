@@ -6,7 +6,7 @@ use super::{LINE, bad, control, refuse};
 const ROW: u8 = 130;
 
 /// What is written in `limits`, the kind of the error, and what it says.
-const CASES: [(&str, &str, &str); 33] = [
+const CASES: [(&str, &str, &str); 35] = [
     ("memory: { max_rss: 0 }", "range", "with which nothing runs"),
     ("process: { max_processes: 0 }", "range", "with which nothing runs"),
     ("io: { max_write_bps: 0 }", "range", "with which nothing goes on"),
@@ -56,6 +56,8 @@ const CASES: [(&str, &str, &str); 33] = [
         "range",
         "below the limit itself",
     ),
+    ("cpu: { max_cores: 1, throttle_by: nice }", "conflict", "nothing slows the worker down"),
+    ("cpu: { max_cores: 1, policy: throttle, throttle_by: magic }", "value", "quota, nice"),
     ("network: { max_send_bps: 1MB }", "unsupported", "bandwidth cannot be limited"),
     ("network: { max_receive_bps: 1MB }", "unsupported", "bandwidth cannot be limited"),
     ("storage: { max_temporary: 1MB }", "missing-key", "set `TMPDIR`"),

@@ -8,6 +8,7 @@ use super::{At, Shape, built, debug, holds, managed, older};
 pub(crate) fn shapes() -> Vec<Shape> {
     let mut all = numbers();
     all.extend(policies());
+    all.extend(brakes());
     all.extend(surroundings());
     all.extend(older_spellings());
     all
@@ -125,6 +126,28 @@ fn policies() -> Vec<Shape> {
     ];
     all.extend(more.map(|(text, look, means)| built(At::Control, text, look, means)));
     all
+}
+
+fn brakes() -> Vec<Shape> {
+    fn brakes(fleet: &FleetSpec) -> String {
+        let rules = of(fleet).rules.iter();
+        rules
+            .map(|rule| format!("{} {:?}", rule.kind.as_str(), rule.brake))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+    let slowed = [
+        ("limits: { cpu: { max_cores: 1, policy: throttle } }", "cpu.max_percent Hold"),
+        (
+            "limits: { cpu: { max_cores: 1, policy: throttle, throttle_by: quota } }",
+            "cpu.max_percent Hold",
+        ),
+        (
+            "limits: { cpu: { max_cores: 1, policy: throttle, throttle_by: nice }, memory: { max_rss: 1, policy: throttle } }",
+            "memory.max_rss Hold, cpu.max_percent Nice",
+        ),
+    ];
+    slowed.map(|(text, means)| built(At::Control, text, brakes, means)).into()
 }
 
 fn surroundings() -> Vec<Shape> {

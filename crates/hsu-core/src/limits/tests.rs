@@ -4,7 +4,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use hsu_model::limits::{Alert, Hold, Raise, Shares, Step};
+use hsu_model::limits::{Alert, Brake, Hold, Raise, Shares, Step};
 use hsu_model::usage::Totals;
 
 use super::*;
@@ -26,6 +26,7 @@ fn rule(kind: LimitKind, most: u64, ladder: &[(u64, Action)]) -> Rule {
             .map(|(after, action)| Step { after: Duration::from_secs(*after), action: *action })
             .collect(),
         raise: Raise { percent: 150, cap: most * 2 },
+        brake: Brake::Hold,
     }
 }
 

@@ -32,6 +32,7 @@ fn limited(restart: Restart, action: Action) -> WorkerSpec {
         spike_tolerance: Duration::ZERO,
         ladder: vec![Step { after: Duration::ZERO, action }],
         raise: Raise { percent: 150, cap: 1000 },
+        brake: hsu_model::limits::Brake::Hold,
     };
     let limits = Limits {
         rules: vec![rule],

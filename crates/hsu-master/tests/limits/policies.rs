@@ -154,6 +154,70 @@ fn a_raised_limit_is_in_force_after_the_restart_and_an_operator_lowers_it_again(
 }
 
 #[test]
+fn a_raised_limit_outlives_the_master() {
+    let sandbox = Sandbox::new().unwrap();
+    let limits = json!({"memory": {
+        "max_rss": "40MiB", "policy": "restart_adjusted", "adjustment": {"factor": 2, "max": 3},
+    }});
+    let mut fleet = start(&sandbox, "none", dummy(&["--memory-mb", "60"], limits));
+    let raised = |fleet: &Fleet<'_>| {
+        eventually("the limit is raised", SOON, || {
+            let described = fleet.ask(&["describe", "w"]).map_err(|error| error.to_string())?;
+            let most = described["limits"][0]["most"].as_u64();
+            if most == Some(80 * MIB) { Ok(()) } else { Err(described.to_string()) }
+        })
+        .unwrap();
+    };
+    raised(&fleet);
+    fleet.kill(Role::Master).unwrap();
+    eventually("the master is back", SOON, || fleet.list().map_err(|e| e.to_string())).unwrap();
+    raised(&fleet);
+    // Another master, begun by an operator, goes on with it too.
+    fleet.stop(SOON).unwrap();
+    fleet.launch().unwrap();
+    raised(&fleet);
+    fleet.wait_until("w", "running again", SOON, |view| view.state() == "running").unwrap();
+    assert_eq!(events(&fleet, "limit_action").len(), 1, "once was enough");
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_worker_gives_way_while_it_exceeds_its_limit() {
+    let sandbox = Sandbox::new().unwrap();
+    let limits = json!({
+        "nice": 3,
+        "cpu": {"max_percent": 30, "policy": "throttle", "throttle_by": "nice"},
+    });
+    let worker = dummy(&["--cpu-percent", "90"], limits);
+    let mut fleet = start(&sandbox, "none", worker);
+    let nice = || {
+        let process = relatives(&sandbox).remove(0);
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", process.outer_pid)).unwrap();
+        let rest = text.rsplit_once(") ").unwrap().1;
+        rest.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let is = |wanted: i32| {
+        eventually("the nice value is as it should be", SOON, || match nice() {
+            now if now == wanted => Ok(()),
+            now => Err(now.to_string()),
+        })
+        .unwrap();
+    };
+    is(19);
+    eventually("it is told", SOON, || match used(&fleet)["slowed_by"].clone() {
+        by if by == "nice 19" => Ok(()),
+        by => Err(by.to_string()),
+    })
+    .unwrap();
+    // The next master gives it back, and then sees for itself.
+    fleet.kill(Role::Master).unwrap();
+    eventually("the master is back", SOON, || fleet.list().map_err(|e| e.to_string())).unwrap();
+    event(&fleet, "limit_action", |_| events(&fleet, "limit_action").len() > 1);
+    is(19);
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn nothing_restarts_a_worker_before_the_violation_has_lasted() {
     let sandbox = Sandbox::new().unwrap();
     let limits = json!({"memory": {

@@ -106,3 +106,25 @@ fn the_host_says_what_it_can_keep_workers_to() {
     assert!(described.contains("cpu.max_percent: 100.0 %"), "{described}");
     assert!(described.contains("watched; no CPU cgroup"), "{described}");
 }
+
+#[test]
+fn how_much_a_worker_waits_is_told_where_the_kernel_tells_it() {
+    let sandbox = Sandbox::new().unwrap();
+    let worker = dummy(&["--cpu-percent", "50"], json!({"memory": {"max_rss": "1GB"}}));
+    let mut fleet = start(&sandbox, "v2", worker);
+    fleet.wait_for("w", "running", SOON).unwrap();
+    let process = relatives(&sandbox).remove(0);
+    let places = std::fs::read_to_string(format!("/proc/{}/cgroup", process.outer_pid)).unwrap();
+    let path = places.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(std::path::Path::new);
+    let tells = root.iter().any(|root| root.join(path).join("cpu.pressure").is_file());
+    let pressure = fleet.ask(&["describe", "w"]).unwrap()["pressure"].clone();
+    assert_eq!(pressure.is_object(), tells && !path.is_empty(), "{pressure}; {places}");
+    if tells {
+        let share = pressure["cpu_percent"].as_f64().unwrap();
+        assert!((0.0..=100.0).contains(&share), "{share}");
+        let text = fleet.tell(&["describe", "w"]).unwrap();
+        assert!(text.contains("of the last 10 s for CPU"), "{text}");
+    }
+    fleet.stop(SOON).unwrap();
+}

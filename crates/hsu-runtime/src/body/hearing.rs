@@ -169,7 +169,7 @@ impl Body {
 
     /// Takes up what an earlier master did for a process that it held.
     pub(super) fn take_over(&mut self, now: Now, worker: &WorkerId, run: RunId) {
-        self.take_up_limits(worker);
+        self.take_up_limits(worker, run);
         self.contain_at.push_back((contain_after(now.tick), run));
     }
 

@@ -47,9 +47,11 @@ impl Body {
     }
 
     /// Takes up the limits of a process that an earlier master started.
-    pub(super) fn take_up_limits(&self, worker: &WorkerId) {
+    pub(super) fn take_up_limits(&self, worker: &WorkerId, run: RunId) {
+        let Some(live) = self.live.get(&run) else { return };
         if let Some(limits) = self.fleet.limits_of(worker).cloned() {
-            self.limiting.warden.add(Duty::TakeUp { worker: worker.clone(), limits });
+            let (worker, process) = (worker.clone(), live.process);
+            self.limiting.warden.add(Duty::TakeUp { worker, process, limits });
         }
     }
 

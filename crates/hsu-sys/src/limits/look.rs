@@ -153,7 +153,7 @@ fn labelled(text: &str, label: &str) -> Option<u64> {
 }
 
 /// The processes of a run: those in its group, else what descends from its first one.
-fn members(group: Option<&Group>, process: ProcessKey) -> Vec<u32> {
+pub(super) fn members(group: Option<&Group>, process: ProcessKey) -> Vec<u32> {
     let order = [Controller::Pids, Controller::Memory, Controller::Cpu, Controller::Freezer];
     let folders =
         group.into_iter().flat_map(|group| order.iter().filter_map(|c| group.folders.get(c)));

@@ -39,7 +39,7 @@ impl Controller {
         [Self::Memory, Self::Cpu, Self::CpuAccount, Self::Io, Self::Pids, Self::Freezer];
 
     /// Its name in version 1.
-    fn version_1(self) -> &'static str {
+    pub(super) fn version_1(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
@@ -106,21 +106,24 @@ pub(super) struct Places {
 impl Places {
     /// Looks at what the host offers.
     pub(super) fn detect(name: &str, which: Cgroups, touch: Touch) -> Self {
-        let none = |reason: &str| Self {
-            by_controller: Controller::ALL
-                .into_iter()
-                .map(|controller| (controller, Err(reason.to_owned())))
-                .collect(),
-        };
         if which == Cgroups::None {
-            return none("cgroups are switched off by `master.cgroups`");
+            return Self::none("cgroups are switched off by `master.cgroups`");
         }
         let read = |path| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
-        let (mounts, own) = match (read("/proc/self/mountinfo"), read("/proc/self/cgroup")) {
-            (Ok(mounts), Ok(own)) => (mounts, own),
-            (Err(error), _) | (_, Err(error)) => return none(&error),
-        };
-        let unified = Hierarchies::parse(&mounts, &own).unified;
+        match (read("/proc/self/mountinfo"), read("/proc/self/cgroup")) {
+            (Ok(mounts), Ok(own)) => Self::find(&mounts, &own, name, which, touch),
+            (Err(error), _) | (_, Err(error)) => Self::none(&error),
+        }
+    }
+
+    fn none(reason: &str) -> Self {
+        let all = Controller::ALL.into_iter();
+        Self { by_controller: all.map(|one| (one, Err(reason.to_owned()))).collect() }
+    }
+
+    /// The same by the texts of `/proc/self/mountinfo` and `/proc/self/cgroup`.
+    pub(super) fn find(mounts: &str, own: &str, name: &str, which: Cgroups, touch: Touch) -> Self {
+        let unified = Hierarchies::parse(mounts, own).unified;
         let unified = unified.ok_or_else(|| "no version 2 tree".to_owned());
         let unified = unified.and_then(|home| Unified::open(&home, name, touch));
         let find = |controller: Controller| {
@@ -128,7 +131,7 @@ impl Places {
                 Ok(unified) => unified.place(controller),
                 Err(reason) => Err(reason.clone()),
             };
-            let in_one = || in_version_1(&mounts, &own, name, controller);
+            let in_one = || in_version_1(mounts, own, name, controller);
             match which {
                 Cgroups::Version2 => in_two,
                 Cgroups::Version1 => in_one(),

@@ -50,6 +50,9 @@ impl Mechanism {
 pub(super) struct Base {
     mechanism: Mechanism,
     pub(super) folder: PathBuf,
+    /// Where limits hold workers still in the freezer of version 1, beside a version 2
+    /// tree: whoever is killed dies there once it goes on.
+    freezer: Option<PathBuf>,
 }
 
 /// The cgroups of this master's workers, or why there are none.
@@ -244,6 +247,9 @@ impl Base {
             Mechanism::Kill => {
                 // Whatever this leaves is found by its mark.
                 drop(write(&folder.join("cgroup.kill"), 1));
+                if let (Some(freezer), Some(worker)) = (&self.freezer, folder.file_name()) {
+                    drop(write(&freezer.join(worker).join("freezer.state"), "THAWED"));
+                }
                 return;
             }
             Mechanism::Freeze => ("cgroup.freeze", "1", "0"),
@@ -311,10 +317,13 @@ pub(super) fn find_base(name: &str) -> Result<Base, String> {
     let found = Hierarchies::parse(&mounts, &own);
     let mut reasons = Vec::new();
     let unified = found.unified.map(|folder| (folder, false));
-    let freezer = found.freezer.map(|folder| (folder, true));
-    for (parent, is_legacy) in unified.into_iter().chain(freezer) {
+    let legacy = found.freezer.clone().map(|folder| (folder, true));
+    for (parent, is_legacy) in unified.into_iter().chain(legacy) {
         match try_base(&parent.join(format!("hsu-{name}")), is_legacy) {
-            Ok(base) => return Ok(base),
+            Ok(base) => {
+                let freezer = found.freezer.map(|folder| folder.join(format!("hsu-{name}")));
+                return Ok(Base { freezer, ..base });
+            }
             Err(reason) => reasons.push(reason),
         }
     }
@@ -343,7 +352,9 @@ fn try_base(folder: &Path, is_legacy: bool) -> Result<Base, String> {
         drop(fs::remove_dir(folder));
     }
     let none = || format!("{} can neither be killed nor held still", folder.display());
-    mechanism.map(|mechanism| Base { mechanism, folder: folder.to_owned() }).ok_or_else(none)
+    mechanism
+        .map(|mechanism| Base { mechanism, folder: folder.to_owned(), freezer: None })
+        .ok_or_else(none)
 }
 
 #[cfg(test)]

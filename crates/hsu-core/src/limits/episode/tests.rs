@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use hsu_model::limits::{LimitKind, Raise, Step};
+use hsu_model::limits::{Brake, LimitKind, Raise, Step};
 use proptest::prelude::*;
 
 use super::*;
@@ -28,6 +28,7 @@ fn rule(ladder: &[(u64, Action)]) -> Rule {
             .map(|(after, action)| Step { after: seconds(*after), action: *action })
             .collect(),
         raise: Raise { percent: 150, cap: 400 },
+        brake: Brake::Hold,
     }
 }
 

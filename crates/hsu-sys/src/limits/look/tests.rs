@@ -1,6 +1,6 @@
 //! Tests of looks: the readers of small files, and this very process.
 
-use hsu_model::limits::{Alert, Hold, Raise, Shares};
+use hsu_model::limits::{Alert, Brake, Hold, Raise, Shares};
 
 use super::*;
 
@@ -43,6 +43,7 @@ fn a_process_without_a_group_is_looked_at_with_what_descends_from_it() {
         spike_tolerance: std::time::Duration::ZERO,
         ladder: Vec::new(),
         raise: Raise { percent: 150, cap: 1 },
+        brake: Brake::Hold,
     };
     let limits = Limits {
         rules: kinds.into_iter().map(rule).collect(),

@@ -1,6 +1,6 @@
 //! Tests of the tables of settings.
 
-use hsu_model::limits::{Alert, Raise};
+use hsu_model::limits::{Alert, Brake, Raise};
 
 use super::*;
 
@@ -15,6 +15,7 @@ fn rule(kind: LimitKind, most: u64) -> Rule {
         spike_tolerance: std::time::Duration::ZERO,
         ladder: Vec::new(),
         raise: Raise { percent: 150, cap: most },
+        brake: Brake::Hold,
     }
 }
 

@@ -39,7 +39,7 @@ fn each_mechanism(name: &str) -> Vec<Cgroups> {
     let mut all = Vec::new();
     if base.mechanism == Mechanism::Kill {
         let folder = base.folder.with_extension("held");
-        all.push(of_base(Base { mechanism: Mechanism::Freeze, folder }));
+        all.push(of_base(Base { mechanism: Mechanism::Freeze, folder, freezer: None }));
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
