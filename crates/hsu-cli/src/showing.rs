@@ -167,10 +167,16 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
         line("Says:", format!("{} {}", told.phase, told.text).trim())?;
     }
     line("Last exit:", status.last_exit.as_ref().map_or("-", |exit| exit.text.as_str()))?;
-    line("Command:", &description.command.join(" "))?;
+    // Of a process that somebody else starts neither is ours to say.
+    let ours = !description.command.is_empty();
+    if ours {
+        line("Command:", &description.command.join(" "))?;
+    }
     line("Restart policy:", &description.restart_policy)?;
     line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
-    line("PID file:", &description.pid_file)?;
+    if ours {
+        line("PID file:", &description.pid_file)?;
+    }
     if !description.limits.is_empty() {
         writeln!(out, "Limits:")?;
     }

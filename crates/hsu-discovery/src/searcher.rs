@@ -5,6 +5,7 @@
 //! started since the last pass, there is no pass at all.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::time::Duration;
 
 use hsu_model::discovery::{Discovery, Sighting};
@@ -102,6 +103,17 @@ impl Searcher {
 
     /// Looks, and tells what each of these workers' searches came to.
     pub fn pass(&mut self, workers: &[WorkerId]) -> Vec<(WorkerId, Sighting)> {
+        self.try_pass(workers).unwrap_or_else(|error| {
+            let note = format!("no process of this host can be looked at: {error}");
+            let blind = Sighting { note, ..Sighting::default() };
+            workers.iter().map(|worker| (worker.clone(), blind.clone())).collect()
+        })
+    }
+
+    /// Fails when nobody can be seen, which says nothing about who is there.
+    fn try_pass(&mut self, workers: &[WorkerId]) -> io::Result<Vec<(WorkerId, Sighting)>> {
+        // Whoever cannot see itself sees nobody.
+        census::face(std::process::id())?;
         let mut scene = Scene::default();
         let mut stale = Vec::new();
         for worker in workers {
@@ -114,8 +126,10 @@ impl Searcher {
         // Those that can only be certain PIDs need no pass.
         let needs_everybody =
             self.queries.values().any(|query| matches!(query.scope(), Scope::Everybody));
-        if needs_everybody {
-            self.look_at_everybody();
+        if needs_everybody && let Err(error) = self.look_at_everybody() {
+            // Everybody is looked at with the next pass.
+            self.latest = None;
+            return Err(error);
         }
         for worker in &stale {
             self.evaluate_again(worker);
@@ -129,7 +143,7 @@ impl Searcher {
                 sightings.push((worker.clone(), query.judge(kin, parent)));
             }
         }
-        sightings
+        Ok(sightings)
     }
 
     /// How many processes were looked at.
@@ -138,21 +152,20 @@ impl Searcher {
         self.known.len()
     }
 
-    fn look_at_everybody(&mut self) {
+    fn look_at_everybody(&mut self) -> io::Result<()> {
         let latest = census::latest_pid();
         let is_quiet = latest.is_some() && latest == self.latest && !self.young;
         if is_quiet && self.quiet < QUIET_PASSES {
             self.quiet += 1;
-            return;
+            return Ok(());
         }
+        census::pids(&mut self.pids)?;
         self.quiet = 0;
         let is_first = self.latest.is_none();
         self.latest = latest;
         self.young = false;
         self.round = self.round.wrapping_add(1);
-        let mut pids = std::mem::take(&mut self.pids);
-        // Without a list nothing is found, and the sightings say so.
-        drop(census::pids(&mut pids));
+        let pids = std::mem::take(&mut self.pids);
         let uptime = census::uptime();
         for pid in &pids {
             if let Ok(Some(face)) = census::face(*pid) {
@@ -172,6 +185,7 @@ impl Searcher {
             }
             lives
         });
+        Ok(())
     }
 
     /// Looks closely at a process that is not known as it is, or that may not stay so.

@@ -13,12 +13,16 @@ use hsu_model::discovery::{
 };
 use hsu_model::id::WorkerId;
 
+#[path = "finding/bare_hosts.rs"]
+mod bare_hosts;
 #[path = "finding/pid_files.rs"]
 mod pid_files;
 #[path = "finding/registries.rs"]
 mod registries;
 #[path = "finding/strangers.rs"]
 mod strangers;
+#[path = "finding/units.rs"]
+mod units;
 
 /// A process that ends with the test.
 pub(crate) struct Started(Child);

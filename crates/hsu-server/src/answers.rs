@@ -134,7 +134,9 @@ impl Answers {
             }
             Unit::Unmanaged(unmanaged) => {
                 let grace = unmanaged.rights.graceful_timeout.as_secs_f64();
-                (Vec::new(), "never", grace, String::new())
+                // Its checks and limits have it restarted; its end is its manager's.
+                let policy = if unmanaged.rights.can_restart { "on-failure" } else { "never" };
+                (Vec::new(), policy, grace, String::new())
             }
             Unit::Departed(departure) => {
                 let grace = departure.stop.graceful_timeout.as_secs_f64();

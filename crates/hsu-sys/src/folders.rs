@@ -51,6 +51,24 @@ mod tests {
     }
 
     #[test]
+    fn more_changes_than_the_kernel_keeps_are_told_as_changes_of_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = FolderWatch::new().unwrap();
+        watch.watch(folder.path()).unwrap();
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let mut files = ["one", "two"].map(|n| fs::File::create(folder.path().join(n)).unwrap());
+        // Two in turn: a change that is the same as the one before is kept once.
+        for _ in 0..=most / 2 {
+            files.iter_mut().for_each(|file| file.write_all(b"x").unwrap());
+        }
+        let mut changes = Changes::default();
+        watch.wait(LONG, &mut changes).unwrap();
+        assert!(changes.all);
+        assert!(changes.names.len() <= most);
+    }
+
+    #[test]
     fn a_poke_ends_the_sleep_and_a_folder_that_is_not_there_is_refused() {
         let watch = FolderWatch::new().unwrap();
         watch.poke();
