@@ -32,6 +32,7 @@ use crate::worker::{Context, HISTORY, Ladder};
 
 mod command;
 mod health;
+mod limits;
 mod mending;
 mod seen;
 

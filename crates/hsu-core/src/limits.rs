@@ -20,6 +20,7 @@ use hsu_model::severity::Severity;
 use hsu_model::time::Tick;
 use hsu_model::usage::{Reading, Usage};
 
+use crate::attachment::Watched;
 use crate::effect::{Effect, Slow};
 use crate::record::Raised;
 
@@ -52,8 +53,18 @@ struct Watch {
     episodes: Vec<Episode>,
     last: Option<Usage>,
     kills: u64,
+    owner: Owner,
     /// What ends the run was decided.
     is_over: bool,
+}
+
+/// Whose a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Ours: it ends as it is decided.
+    We,
+    /// Somebody else's: it may go on, whatever is decided.
+    Others,
 }
 
 /// What is to become of a worker.
@@ -74,6 +85,7 @@ pub(crate) struct Limited<'a> {
     pub(crate) limits: &'a Arc<Limits>,
     pub(crate) started: Tick,
     pub(crate) grace: Duration,
+    pub(crate) owner: Owner,
 }
 
 impl Watches {
@@ -95,9 +107,24 @@ impl Watches {
             limits,
             last: None,
             kills: 0,
+            owner: watched.owner,
             is_over: false,
         };
         self.runs.insert(watched.run, watch);
+    }
+
+    /// Watches the processes of a worker that somebody else starts, and forgets those that
+    /// it had before and that are gone.
+    pub(crate) fn follow(&mut self, now: Tick, watched: &Watched, before: &[RunId]) {
+        let Some(limits) = watched.spec.limits() else { return };
+        let present: Vec<(RunId, Tick)> = watched.limited().collect();
+        for run in before.iter().filter(|run| !present.iter().any(|(one, _)| one == *run)) {
+            self.end(*run);
+        }
+        let (worker, grace, owner) = (watched.id(), watched.startup_grace(), Owner::Others);
+        for (run, started) in present {
+            self.begin(now, &Limited { worker, run, limits, started, grace, owner });
+        }
     }
 
     /// Forgets a run that is over.
@@ -208,8 +235,10 @@ impl Watches {
     ) -> Option<Sentence> {
         let (place, action, severity) = sentence?;
         let watch = self.runs.get_mut(&run)?;
-        watch.is_over = true;
-        if let Some(due) = watch.due.take() {
+        watch.is_over = watch.owner == Owner::We;
+        if watch.is_over
+            && let Some(due) = watch.due.take()
+        {
             self.due.remove(&(due, run));
         }
         match action {

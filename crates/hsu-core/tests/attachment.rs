@@ -30,6 +30,9 @@ mod mending;
 
 const SECOND: u64 = 1_000_000_000;
 
+#[path = "attachment/limits.rs"]
+mod limits;
+
 fn id(name: &str) -> WorkerId {
     WorkerId::new(name).unwrap()
 }
@@ -62,6 +65,7 @@ fn spec(name: &str, change: impl FnOnce(&mut Unmanaged)) -> Arc<WorkerSpec> {
         rights: Rights {
             can_terminate: false,
             can_restart: false,
+            can_limit: false,
             allowed_signals: Vec::new(),
             graceful_timeout: Duration::from_secs(5),
             manager: Manager::Unknown,
@@ -69,6 +73,7 @@ fn spec(name: &str, change: impl FnOnce(&mut Unmanaged)) -> Arc<WorkerSpec> {
         restart: restart(),
         log_files: Vec::new(),
         logs: Default::default(),
+        limits: None,
     };
     change(&mut unit);
     Arc::new(WorkerSpec {

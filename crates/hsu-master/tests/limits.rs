@@ -17,6 +17,8 @@ mod holding;
 mod policies;
 #[path = "limits/scarce.rs"]
 mod scarce;
+#[path = "limits/strangers.rs"]
+mod strangers;
 #[path = "limits/telling.rs"]
 mod telling;
 #[path = "limits/unified.rs"]

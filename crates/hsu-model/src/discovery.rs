@@ -2,10 +2,12 @@
 //! it, and what we may do to it.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::RunId;
+use crate::limits::Limits;
 use crate::logs::{Stream, WorkerLogs};
 use crate::process::ProcessKey;
 use crate::restart::Restart;
@@ -17,6 +19,8 @@ pub struct Unmanaged {
     pub discovery: Discovery,
     /// What we may do to it.
     pub rights: Rights,
+    /// What it may use; none when nothing limits it.
+    pub limits: Option<Arc<Limits>>,
     /// How often and how fast its manager is asked to restart it.
     pub restart: Restart,
     /// Files that its process writes, whose lines are its output.
@@ -262,6 +266,8 @@ pub struct Rights {
     pub can_terminate: bool,
     /// Whether we may restart it.
     pub can_restart: bool,
+    /// Whether we may move it into groups of ours, and slow it down.
+    pub can_limit: bool,
     /// Signals that an operator may send through us.
     pub allowed_signals: Vec<i32>,
     /// How long it may take to end.

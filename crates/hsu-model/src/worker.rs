@@ -38,7 +38,8 @@ impl WorkerSpec {
     pub fn limits(&self) -> Option<&Arc<Limits>> {
         match &self.unit {
             Unit::Managed(managed) => managed.limits.as_ref(),
-            Unit::Unmanaged(_) | Unit::Departed(_) => None,
+            Unit::Unmanaged(unmanaged) => unmanaged.limits.as_ref(),
+            Unit::Departed(_) => None,
         }
     }
 

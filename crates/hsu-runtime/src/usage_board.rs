@@ -3,7 +3,7 @@
 //! Written by the thread that looks, read by whoever asks.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::limits::{LimitKind, Limits};
@@ -41,7 +41,7 @@ pub struct Used {
 /// The latest looks.
 #[derive(Debug, Default)]
 pub(crate) struct UsageBoard {
-    workers: Mutex<BTreeMap<WorkerId, (Used, Usage)>>,
+    runs: Mutex<BTreeMap<(WorkerId, RunId), (Used, Usage)>>,
     /// How the limits of each worker are kept.
     standing: Mutex<BTreeMap<WorkerId, Vec<(LimitKind, Mechanism)>>>,
 }
@@ -57,9 +57,9 @@ impl UsageBoard {
         usage: &Usage,
         slowed_by: Option<String>,
     ) -> Used {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = workers.get(worker).filter(|(used, _)| used.run == run);
-        let before = before.map(|(_, usage)| usage);
+        let mut runs = self.lock();
+        let key = (worker.clone(), run);
+        let before = runs.get(&key).map(|(_, usage)| usage);
         let span = before.map(|before| usage.at.since(before.at));
         let rate = |now: Option<u64>, then: Option<u64>| {
             let nanoseconds = span?.as_nanos().max(1);
@@ -85,19 +85,32 @@ impl UsageBoard {
             most: limits.rules.iter().map(|rule| rule.most).collect(),
             slowed_by,
         };
-        workers.insert(worker.clone(), (used.clone(), usage.clone()));
+        runs.insert(key, (used.clone(), usage.clone()));
         used
     }
 
     /// Forgets a worker whose run is over.
     pub(crate) fn forget(&self, worker: &WorkerId) {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+        self.lock().retain(|(id, _), _| id != worker);
     }
 
-    /// What one worker used at the latest look.
+    /// Forgets one run of several.
+    pub(crate) fn forget_run(&self, worker: &WorkerId, run: RunId) {
+        self.lock().remove(&(worker.clone(), run));
+    }
+
+    /// What one worker used at the latest look; of several processes the oldest one stands
+    /// for all of them.
     pub(crate) fn of(&self, worker: &WorkerId) -> Option<Used> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.get(worker).map(|(used, _)| used.clone())
+        let first = (worker.clone(), RunId(0));
+        let runs = self.lock();
+        let (_, (used, _)) = runs.range(first..).next().filter(|((id, _), _)| id == worker)?;
+        Some(used.clone())
+    }
+
+    /// Every run that was looked at.
+    pub(crate) fn all(&self) -> Vec<(WorkerId, Used)> {
+        self.lock().iter().map(|((worker, _), (used, _))| (worker.clone(), used.clone())).collect()
     }
 
     /// Takes how the limits of a worker are kept.
@@ -112,9 +125,7 @@ impl UsageBoard {
         standing.get(worker).cloned().unwrap_or_default()
     }
 
-    /// Every worker that was looked at.
-    pub(crate) fn all(&self) -> Vec<(WorkerId, Used)> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.iter().map(|(worker, (used, _))| (worker.clone(), used.clone())).collect()
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(WorkerId, RunId), (Used, Usage)>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

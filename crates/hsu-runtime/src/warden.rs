@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: any judgement of what is seen (`hsu-core`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +16,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::usage::Usage;
 use hsu_store::UsageFile;
 use hsu_sys::clock;
-use hsu_sys::limits::{Enforcer, KillCounter, Prepared, Storage};
+use hsu_sys::limits::{Enforcer, KillCounter, Permission, Prepared, Storage};
 use tracing::warn;
 
 use crate::request::Requests;
@@ -42,6 +42,26 @@ pub(crate) enum Duty {
         process: ProcessKey,
         /// Its limits.
         limits: Arc<Limits>,
+    },
+    /// Put a process that somebody else started under the limits of its worker.
+    Enclose {
+        /// The worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
+        /// Its process.
+        process: ProcessKey,
+        /// Its limits.
+        limits: Arc<Limits>,
+        /// Whether anything may be put in force.
+        permission: Permission,
+    },
+    /// Let such a process go on as it was.
+    LetOut {
+        /// The worker.
+        worker: WorkerId,
+        /// The run.
+        run: RunId,
     },
     /// Look at what a run uses.
     Measure {
@@ -149,6 +169,7 @@ impl Warden {
                     folder,
                     files: BTreeMap::new(),
                     slowed: BTreeMap::new(),
+                    guests: BTreeMap::new(),
                     reporter,
                 };
                 work.run(&duties, &requests);
@@ -195,6 +216,8 @@ struct Work {
     files: BTreeMap<WorkerId, UsageFile>,
     /// By what each worker is slowed down, for each of its limits.
     slowed: BTreeMap<WorkerId, BTreeMap<usize, String>>,
+    /// The runs of processes that somebody else started.
+    guests: BTreeMap<WorkerId, BTreeSet<RunId>>,
     reporter: Sender<Message>,
 }
 
@@ -217,13 +240,15 @@ impl Work {
                 self.tell(Message::Prepared { worker, run, prepared, counter });
             }
             Duty::TakeUp { worker, process, limits } => {
-                for reason in self.enforcer.take_up(&worker, process, &limits) {
-                    self.tell(Message::Failed { worker: worker.clone(), reason });
-                }
-                let counter = self.enforcer.kill_counter(&worker);
-                self.post_mechanisms(&worker, &limits);
-                self.tell(Message::TakenUp { worker, counter });
+                let failures = self.enforcer.take_up(&worker, process, &limits);
+                self.taken(worker, &limits, failures);
             }
+            Duty::Enclose { worker, run, process, limits, permission } => {
+                self.guests.entry(worker.clone()).or_default().insert(run);
+                let failures = self.enforcer.enclose(&worker, process, &limits, permission);
+                self.taken(worker, &limits, failures);
+            }
+            Duty::LetOut { worker, run } => self.let_out(worker, run),
             Duty::Measure { worker, run, process, limits } => {
                 let usage = self.enforcer.measure(&worker, process, &limits, &self.storage);
                 if let Some(usage) = &usage {
@@ -242,6 +267,30 @@ impl Work {
             }
             Duty::Leave => self.enforcer.leave(),
         }
+    }
+
+    /// The last of a worker's processes takes everything with it.
+    fn let_out(&mut self, worker: WorkerId, run: RunId) {
+        self.board.forget_run(&worker, run);
+        let Some(runs) = self.guests.get_mut(&worker) else { return };
+        runs.remove(&run);
+        if runs.is_empty() {
+            self.guests.remove(&worker);
+            self.slowed.remove(&worker);
+            self.board.stand(&worker, Vec::new());
+            self.files.remove(&worker);
+            self.enforcer.let_out(&worker);
+        }
+    }
+
+    /// The groups of a running worker are known.
+    fn taken(&self, worker: WorkerId, limits: &Limits, failures: Vec<String>) {
+        for reason in failures {
+            self.tell(Message::Failed { worker: worker.clone(), reason });
+        }
+        self.post_mechanisms(&worker, limits);
+        let counter = self.enforcer.kill_counter(&worker);
+        self.tell(Message::TakenUp { worker, counter });
     }
 
     fn post_mechanisms(&self, worker: &WorkerId, limits: &Limits) {

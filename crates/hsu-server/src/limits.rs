@@ -4,9 +4,10 @@ use hsu_api::{LimitView, PressureView, UsageList, UsageRecords, UsageView};
 use hsu_model::id::WorkerId;
 use hsu_model::limits::{Limits, Step};
 use hsu_model::time::WallTime;
-use hsu_model::worker::WorkerSpec;
+use hsu_model::worker::{Unit, WorkerSpec};
 use hsu_runtime::Used;
 use hsu_runtime::control::Control;
+use hsu_sys::limits::Mechanism;
 
 /// The limits of a worker, what is used of each, and what keeps it.
 pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView> {
@@ -16,7 +17,13 @@ pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView>
     let rules = limits.rules.iter().enumerate().map(|(place, rule)| {
         let stands = standing.iter().find(|(kind, _)| *kind == rule.kind);
         let stands = stands.map(|(_, mechanism)| mechanism.clone());
-        let mechanism = stands.unwrap_or_else(|| survey.mechanism(limits, rule));
+        let mechanism = stands.unwrap_or_else(|| match &spec.unit {
+            Unit::Unmanaged(_) => {
+                let detail = "watched; nothing of it is attached".to_owned();
+                Mechanism { is_enforced: false, detail }
+            }
+            Unit::Managed(_) | Unit::Departed(_) | _ => survey.mechanism(limits, rule),
+        });
         let now = used.as_ref().and_then(|used| used.most.get(place).copied());
         let value = used.as_ref().and_then(|used| used.values.get(place).copied().flatten());
         let most = now.unwrap_or(rule.most);

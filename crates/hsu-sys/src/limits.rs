@@ -19,6 +19,7 @@ use hsu_model::usage::Usage;
 
 use crate::capability::Capability;
 
+mod enclosing;
 mod look;
 mod nice;
 mod places;
@@ -27,9 +28,11 @@ mod settings;
 mod slowing;
 mod storage;
 
+pub use enclosing::Permission;
 pub use pressure::Pressure;
 pub use storage::Storage;
 
+use enclosing::Guest;
 use places::{Controller, Places, Touch, Version, write};
 use settings::{Setting, Strength};
 use slowing::Slowing;
@@ -150,6 +153,8 @@ struct Group {
     kills_before: u64,
     /// The limits that the kernel has not taken, by their place, and why.
     refused: BTreeMap<usize, String>,
+    /// Of a process that somebody else has started.
+    guest: Option<Guest>,
 }
 
 /// What a start needs, so that the limits of a worker hold from its first instruction.
@@ -263,6 +268,7 @@ impl Enforcer {
 
     /// Another master goes on with these groups: none of them is removed.
     pub fn leave(&mut self) {
+        // Those of somebody else are taken up as they are by whoever attaches them.
         for worker in std::mem::take(&mut self.groups).into_keys() {
             self.slowing.release(&worker);
         }
@@ -278,7 +284,8 @@ impl Enforcer {
         let group = self.groups.get(worker)?;
         let all = limits.rules.iter().enumerate().map(|(place, rule)| {
             let planned = self.survey.mechanism(limits, rule);
-            let mechanism = match group.refused.get(&place) {
+            let not_held = group.guest.as_ref().and_then(|guest| guest.not_held(rule.kind));
+            let mechanism = match not_held.or_else(|| group.refused.get(&place).cloned()) {
                 Some(why) if planned.is_enforced => {
                     Mechanism { is_enforced: false, detail: format!("watched; {why}") }
                 }
@@ -363,6 +370,9 @@ impl Enforcer {
         rule: &Rule,
     ) -> Result<String, String> {
         let group = self.groups.get(worker).cloned().unwrap_or_default();
+        if let Some(why) = group.guest.as_ref().and_then(|guest| guest.denied.clone()) {
+            return Err(why);
+        }
         if rule.brake == Brake::Nice {
             return nice::give_way(&group, process);
         }
@@ -405,6 +415,7 @@ impl Enforcer {
 
 impl Drop for Enforcer {
     fn drop(&mut self) {
+        self.let_all_out();
         for group in self.groups.values() {
             for (_, folder) in group.folders.values() {
                 drop(std::fs::remove_dir(folder));

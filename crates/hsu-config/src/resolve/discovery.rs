@@ -9,7 +9,7 @@ use hsu_model::discovery::{
 use hsu_model::id::WorkerId;
 
 use super::worker::{Common, required};
-use super::{Context, master, restart};
+use super::{Context, limits, master, restart};
 use crate::findings::{At, Place, shown};
 use crate::schema::discovery::{
     self as schema, Keys, Method, Validation as RawValidation, ValidationType,
@@ -49,7 +49,8 @@ pub(super) fn unmanaged(
     let written = unit.discovery.as_deref();
     let written = required("discovery", written, &unit.refused, place, context)?;
     let discovery = discover(&written.value, written.place, context)?;
-    Some(Unmanaged { discovery, rights, restart, log_files, logs })
+    let limits = limits::of_others(unit.limits.as_deref(), &restart, discovery.matches, context);
+    Some(Unmanaged { discovery, rights, restart, limits, log_files, logs })
 }
 
 fn discover(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hsu_model::discovery::Matches;
 use hsu_model::execution::Execution;
 use hsu_model::limits::{
     Action, Alert, Brake, Hold, LimitKind, Limits, Raise, Rule, Shares, Step, UsageHistory,
@@ -37,8 +38,9 @@ const MEGABYTE: u64 = 1 << 20;
 #[derive(Clone, Copy)]
 pub(super) struct Worker<'w> {
     pub(super) restart: &'w Restart,
-    pub(super) execution: &'w Execution,
-    pub(super) logs: &'w WorkerLogs,
+    /// None when somebody else starts it.
+    pub(super) execution: Option<&'w Execution>,
+    pub(super) logs: Option<&'w WorkerLogs>,
 }
 
 /// What a worker may use; none when nothing is written.
@@ -58,7 +60,7 @@ pub(super) fn resolve(
     storage(raw.storage.as_deref(), &mut rules);
     let rules = rules.rules;
     let mut shares = shares(raw, context);
-    shares.nice = shares.nice.or(worker.execution.nice);
+    shares.nice = shares.nice.or_else(|| worker.execution.and_then(|execution| execution.nice));
     let monitoring = raw.monitoring.as_deref().map(|section| &section.value);
     Some(Arc::new(Limits {
         rules,
@@ -68,6 +70,38 @@ pub(super) fn resolve(
         history: history(monitoring, context),
         alert: alert(raw.alerts.as_deref(), monitoring, context),
     }))
+}
+
+/// What a worker that somebody else starts may use: what would have to be set before its
+/// start, and what only a worker of our own has, is refused.
+pub(super) fn of_others(
+    written: Option<&At<Raw>>,
+    restart: &Restart,
+    matches: Matches,
+    context: &mut Context<'_>,
+) -> Option<Arc<Limits>> {
+    let raw = &written?.value;
+    if let Some(nice) = raw.nice.as_deref() {
+        context
+            .findings
+            .error("conflict", nice.place, "a nice value is set before a program starts")
+            .hint("somebody else starts this one: set it there, or write `cpu: { weight: ... }`");
+    }
+    let cpu = raw.cpu.as_deref().and_then(|cpu| cpu.value.full());
+    let brake = cpu.and_then(|cpu| cpu.throttle_by.as_deref());
+    if let Some(brake) = brake.filter(|brake| brake.value == Brake::Nice) {
+        context
+            .findings
+            .error("conflict", brake.place, "which nice value it shall get back is not known")
+            .hint("somebody else starts this one: write `throttle_by: quota`");
+    }
+    let worker = Worker { restart, execution: None, logs: None };
+    let limits = resolve(written, worker, context)?;
+    if matches == Matches::One {
+        return Some(limits);
+    }
+    // Of several processes, each with its own usage, there is no one history.
+    Some(Arc::new(Limits { history: None, ..Limits::clone(&limits) }))
 }
 
 /// What the flat form can say.
@@ -407,7 +441,7 @@ fn storage(written: Option<&At<StorageLimits>>, rules: &mut Rules<'_, '_, '_>) {
         section.max_temporary.is_some() || section.max_logs.is_some() || folders.is_some();
     rules.check(written.place, common, has_limit);
     if let Some(most) = section.max_temporary.as_deref() {
-        let environment = rules.worker.execution.environment.iter();
+        let environment = rules.worker.execution.iter().flat_map(|one| one.environment.iter());
         let mut named = environment.filter(|(name, _)| name == "TMPDIR");
         match named.next_back() {
             Some((_, folder)) if rules.context.paths().is_absolute(folder) => {
@@ -428,7 +462,7 @@ fn storage(written: Option<&At<StorageLimits>>, rules: &mut Rules<'_, '_, '_>) {
         }
     }
     if let Some(most) = section.max_logs.as_deref() {
-        let paths = log_files(rules.worker.logs);
+        let paths = rules.worker.logs.map(log_files).unwrap_or_default();
         if paths.is_empty() {
             rules
                 .context

@@ -278,7 +278,7 @@ fn managed(
     let execution = execution::resolve(program.as_ref(), context);
     let in_control = control.and_then(|control| control.limits.as_deref());
     let limits = one_of("limits", in_control, section.limits.as_deref(), context);
-    let rest = limits::Worker { restart: &restart, execution: &execution, logs: &logs };
+    let rest = limits::Worker { restart: &restart, execution: Some(&execution), logs: Some(&logs) };
     let managed = Managed {
         stop: stop(control, context),
         pid_file: pid_file(id, control.and_then(|c| c.process_file.as_deref()), common, context),
@@ -371,7 +371,7 @@ fn flat(
     let restart = restart::resolve(&written, context);
     let logs = common.logs.worker(id, own_logs, context);
     let execution = execution::resolve(program.as_ref(), context);
-    let rest = limits::Worker { restart: &restart, execution: &execution, logs: &logs };
+    let rest = limits::Worker { restart: &restart, execution: Some(&execution), logs: Some(&logs) };
     let managed = Managed {
         limits: limits::flat(section.resource_limits.as_deref(), rest, context),
         stop: Stop {

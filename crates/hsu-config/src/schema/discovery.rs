@@ -255,6 +255,7 @@ section! {
     /// The `control` section of an unmanaged worker.
     SystemControl {
         can_terminate: bool { default: "false", means: "Whether `stop` may end it." }
+        can_limit: bool { default: "false", means: "Whether its processes may be put into cgroups of the master, so that the kernel holds them to `limits`, and slowed down. They are moved only from where nobody has put them: from the root of a tree or the master's own group; and moved back when they are let go." }
         can_restart: bool { default: "false", means: "Whether it may be restarted, by `restart` and when its checks or limits ask for it. `service_manager` or `restart_command` says how." }
         service_manager: ServiceManager { means: "Who starts it. `systemd` is asked by `systemctl`: the manager of the host by a master that is root, the user's own by any other." }
         service_name: Filled { means: "`systemd`: the unit, such as `nginx.service`." }

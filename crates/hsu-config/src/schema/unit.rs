@@ -96,6 +96,7 @@ section! {
         metadata: Metadata { means: "Texts for people." }
         discovery: Discovery { default: "required", means: "How to find it." }
         control: SystemControl { means: "What we may do to it." }
+        limits: Limits { means: "What it may use; as `managed.control.limits`. Put in force with `control.can_limit`, else watched." }
         log_files: Vec<At<LogFile>> { default: "none", means: "Files that it writes. Their lines are its output, and go where that of any worker goes." }
         log_collection: WorkerLogs { means: "Where those lines go, when not as `log_collection.default_worker` says." }
         health_check: HealthCheck { means: "As `managed.health_check`: it is restarted where `control.can_restart` allows that." }

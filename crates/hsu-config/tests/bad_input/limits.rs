@@ -88,6 +88,30 @@ fn a_limit_that_makes_no_sense_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_would_be_set_before_a_start_is_refused_for_what_somebody_else_starts() {
+    let unmanaged = |limits: &str| {
+        format!(
+            "workers:\n  - id: w\n    type: unmanaged\n    unit:\n      unmanaged:\n        \
+             discovery: {{ method: user, user: root }}\n        limits: {{ {limits} }}\n"
+        )
+    };
+    let line = 7;
+    refuse(&[
+        bad(ROW, unmanaged("nice: 5"), "conflict", line, "set before a program starts"),
+        bad(
+            ROW,
+            unmanaged("cpu: { max_cores: 1, policy: throttle, throttle_by: nice }"),
+            "conflict",
+            line,
+            "`throttle_by: quota`",
+        ),
+        bad(ROW, unmanaged("storage: { max_temporary: 1MB }"), "missing-key", line, "`TMPDIR`"),
+        bad(ROW, unmanaged("storage: { max_logs: 1MB }"), "conflict", line, "no log files"),
+        bad(ROW, unmanaged("memory: { max_rss: 0 }"), "range", line, "with which nothing runs"),
+    ]);
+}
+
+#[test]
 fn cgroups_are_one_of_four_words() {
     let text = "master:\n  cgroups: v3\nworkers: []\n";
     refuse(&[bad(ROW, text, "value", 2, "auto, v2, v1, none")]);

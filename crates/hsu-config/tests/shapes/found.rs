@@ -180,6 +180,16 @@ fn rights() -> Vec<Shape> {
         ),
         built(
             At::Unmanaged,
+            "discovery: { method: port, port: 1 }, control: { can_limit: true }, limits: { memory: { max_rss: 5 } }",
+            |fleet| {
+                let Unmanaged { rights, limits, .. } = unmanaged(fleet);
+                let most = limits.as_ref().map(|limits| limits.rules[0].most);
+                debug((rights.can_limit, most))
+            },
+            "(true, Some(5))",
+        ),
+        built(
+            At::Unmanaged,
             "discovery: { method: port, port: 1 }, control: { can_restart: true, restart_command: [sv, restart, x], context_aware_restart: { startup_grace_period: 1s, health_failures: { max_retries: 9 } } }",
             |fleet| {
                 let Unmanaged { rights, restart, .. } = unmanaged(fleet);

@@ -23,7 +23,7 @@ const SIGKILL: i32 = 9;
 /// Wakes a stopped process, so that it sees the signal that it shall end by.
 const SIGCONT: i32 = 18;
 
-const MAY_NOT_END: &str =
+pub(super) const MAY_NOT_END: &str =
     "`control.can_terminate` does not allow it; `disable` lets go of its process";
 pub(super) const MAY_NOT_RESTART: &str = "`control.can_restart` does not allow it";
 pub(super) const NO_MANAGER: &str =
@@ -180,6 +180,12 @@ impl Watched {
             return Some(self.done("nothing is attached, and nothing is looked for any more"));
         }
         self.reason = Reason::Operator("stop");
+        self.end_all(context, force);
+        None
+    }
+
+    /// Asks whoever manages it, or its processes, to end; or kills them.
+    pub(super) fn end_all(&mut self, context: &mut Context<'_>, force: bool) {
         let by_manager = !force && matches!(self.manager(), Manager::Systemd(_));
         if by_manager {
             self.ask_manager(context, ServiceVerb::Stop);
@@ -189,7 +195,6 @@ impl Watched {
         if force {
             self.kill_all(context);
         }
-        None
     }
 
     /// Every process that is held shall end.

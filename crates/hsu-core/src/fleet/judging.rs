@@ -12,6 +12,7 @@ use hsu_model::usage::Usage;
 
 use super::{Fleet, Limited};
 use crate::effect::Effect;
+use crate::limits::Owner;
 
 impl Fleet {
     /// What a worker may use, with what was raised for it.
@@ -35,7 +36,8 @@ impl Fleet {
             && let Some((run, started)) = worker.running_since()
         {
             let grace = worker.restart().map_or_else(Default::default, |r| r.startup_grace);
-            let watched = Limited { worker: id, run, limits, started, grace };
+            let owner = Owner::We;
+            let watched = Limited { worker: id, run, limits, started, grace, owner };
             self.watches.begin(now.tick, &watched);
         } else if let Some(run) = worker.run().filter(|_| worker.spec.limits().is_some()) {
             // It starts, or ends: nothing more follows from what it uses.
@@ -51,7 +53,11 @@ impl Fleet {
         (run, usage): (RunId, Option<Usage>),
         out: &mut Vec<Effect>,
     ) {
-        if let Some(sentence) = self.watches.see(now.tick, run, usage, out) {
+        if let Some(sentence) = self.watches.see(now.tick, run, usage, out)
+            && !self.with_watched_run(now, entropy, run, out, |watched, context| {
+                watched.on_sentence(context, run, sentence);
+            })
+        {
             self.with_run(now, entropy, run, out, |worker, context| {
                 worker.on_sentence(context, run, sentence);
             });

@@ -35,6 +35,9 @@ impl Fleet {
         };
         if let Some(record) = record {
             watched.import(record, resume);
+            if let Some(limits) = spec.limits() {
+                self.watches.recall(&spec.id, limits, &record.raised);
+            }
         }
         for (run, _) in watched.runs() {
             self.watched_runs.insert(run, spec.id.clone());
@@ -74,6 +77,7 @@ impl Fleet {
         };
         change(watched, &mut context);
         watched.follow_subject(&context);
+        self.watches.follow(now.tick, watched, &runs);
         watched.settle_change(&mut context);
         for run in runs {
             self.watched_runs.remove(&run);
@@ -217,6 +221,12 @@ impl Fleet {
             }
             None if command == Command::Remove => self.remove_watched(ticket, actor, id, out),
             None => {
+                if matches!(
+                    command,
+                    Command::Start | Command::Restart { .. } | Command::ResetBreaker
+                ) {
+                    self.lower_limits(id, out);
+                }
                 self.with_watched(now, entropy, id, actor, out, |watched, context| {
                     watched.on_command(context, ticket, command);
                 });

@@ -53,7 +53,8 @@ fn watch(limits: &Arc<Limits>) -> Watches {
 
 fn begin(watches: &mut Watches, limits: &Arc<Limits>, run: RunId) {
     let (worker, started, grace) = (&worker(), Tick(0), Duration::ZERO);
-    watches.begin(Tick(0), &Limited { worker, run, limits, started, grace });
+    let owner = Owner::We;
+    watches.begin(Tick(0), &Limited { worker, run, limits, started, grace, owner });
 }
 
 fn usage(second: u64, values: &[u64]) -> Usage {

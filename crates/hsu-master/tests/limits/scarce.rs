@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// The groups of the worker, in every tree.
-fn groups(process: &Process) -> Vec<PathBuf> {
+pub(super) fn groups(process: &Process) -> Vec<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{}/cgroup", process.outer_pid)).unwrap();
     let parts = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(":/"));
     let own = parts.filter(|(_, path)| path.ends_with("/w"));

@@ -141,12 +141,14 @@ impl Discovering {
         self.held.get(&run).map(|held| held.process)
     }
 
-    /// Lets go of a process.
-    pub(super) fn release(&mut self, run: RunId) {
-        if let (Some(held), Some(hands)) = (self.held.remove(&run), &self.hands) {
+    /// Lets go of a process; the worker that it was of.
+    fn release(&mut self, run: RunId) -> Option<WorkerId> {
+        let held = self.held.remove(&run)?;
+        if let Some(hands) = &self.hands {
             hands.exits.remove(run, &held.handle);
-            hands.searching.released(held.worker, held.process);
+            hands.searching.released(held.worker.clone(), held.process);
         }
+        Some(held.worker)
     }
 
     fn hands(&mut self, requests: &Requests) -> std::io::Result<&Hands> {
@@ -163,6 +165,13 @@ impl Discovering {
 }
 
 impl Body {
+    /// Lets go of a process that somebody else started.
+    pub(super) fn release_attached(&mut self, run: RunId) {
+        if let Some(worker) = self.discovery.release(run) {
+            self.let_out(worker, run);
+        }
+    }
+
     /// Looks for the process of a worker, or not any more.
     pub(super) fn search(&mut self, worker: WorkerId, wanted: bool) {
         let spec = self.fleet.spec(&worker).filter(|_| wanted);
@@ -210,6 +219,7 @@ impl Body {
         self.inputs.push_back(match held {
             Ok(handle) => {
                 self.attribute_lines(&worker, run);
+                self.enclose(&worker, run, process);
                 self.discovery.held.insert(run, Held { worker, process, handle });
                 Input::Attached { run, started: start_of(process, now) }
             }
@@ -238,6 +248,7 @@ impl Body {
     pub(super) fn on_gone(&mut self, now: Now, run: RunId, exit: Exit) {
         let Some(held) = self.discovery.held.get(&run) else { return };
         let worker = held.worker.clone();
+        self.before_exit(now, &worker, run, exit);
         self.step(now, Input::Exited { worker, run, exit, at: now.tick, wall: now.wall });
     }
 

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use hsu_core::effect::Slow;
 use hsu_core::input::Input;
 use hsu_keeper::SpawnRequest;
+use hsu_model::discovery::Matches;
 use hsu_model::exit::Exit;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::limits::{Alert, Limits};
+use hsu_model::process::ProcessKey;
 use hsu_model::time::Now;
-use hsu_sys::limits::{KillCounter, Prepared};
+use hsu_model::worker::Unit;
+use hsu_sys::limits::{KillCounter, Permission, Prepared};
 
 use super::Body;
 use super::holding::SIGKILL;
@@ -55,6 +58,35 @@ impl Body {
         }
     }
 
+    /// Puts a process that somebody else started under the limits of its worker, where
+    /// that is allowed; else it is only looked at.
+    pub(super) fn enclose(&self, worker: &WorkerId, run: RunId, process: ProcessKey) {
+        let Some(limits) = self.fleet.limits_of(worker).cloned() else { return };
+        let Some(Unit::Unmanaged(unit)) = self.fleet.spec(worker).map(|spec| &spec.unit) else {
+            return;
+        };
+        let denied = |why: &str| Permission::Denied(why.to_owned());
+        let permission = match (unit.rights.can_limit, unit.discovery.matches) {
+            (_, Matches::Many) => denied("of several processes each is only looked at"),
+            (false, Matches::One) => denied("`control.can_limit` does not allow more"),
+            (true, Matches::One) => Permission::Granted,
+        };
+        let worker = worker.clone();
+        self.limiting.warden.add(Duty::Enclose { worker, run, process, limits, permission });
+    }
+
+    /// Lets such a process go on as it was.
+    pub(super) fn let_out(&mut self, worker: WorkerId, run: RunId) {
+        self.limiting.counters.remove(&worker);
+        self.limiting.warden.add(Duty::LetOut { worker, run });
+    }
+
+    /// The process of a run, ours or somebody else's.
+    fn process_of(&self, run: RunId) -> Option<ProcessKey> {
+        let ours = self.live.get(&run).map(|live| live.process);
+        ours.or_else(|| self.discovery.process(run))
+    }
+
     /// A process of a worker with limits has ended: if the kernel killed it for want of
     /// memory, the core hears of it first.
     pub(super) fn before_exit(&mut self, now: Now, worker: &WorkerId, run: RunId, exit: Exit) {
@@ -68,9 +100,8 @@ impl Body {
 
     /// Looks at what a run uses.
     pub(super) fn measure(&mut self, worker: WorkerId, run: RunId, limits: Arc<Limits>) {
-        match self.live.get(&run) {
-            Some(live) => {
-                let process = live.process;
+        match self.process_of(run) {
+            Some(process) => {
                 self.limiting.warden.add(Duty::Measure { worker, run, process, limits });
             }
             None => self.inputs.push_back(Input::Used { run, usage: None }),
@@ -86,8 +117,7 @@ impl Body {
         rule: usize,
         how: Slow,
     ) {
-        if let Some(live) = self.live.get(&run) {
-            let process = live.process;
+        if let Some(process) = self.process_of(run) {
             self.limiting.warden.add(Duty::Throttle { worker, process, limits, rule, how });
         }
     }

@@ -80,7 +80,7 @@ impl Body {
             Effect::Attach { worker, run, process, program } => {
                 self.attach(now, worker, run, process, program);
             }
-            Effect::Release { run } => self.discovery.release(run),
+            Effect::Release { run } => self.release_attached(run),
             Effect::Service { worker, verb } => self.ask_manager(worker, verb),
             Effect::Follow { worker, run, process } => self.follow(worker, run, process),
             Effect::Signal { run, signal, scope } if self.discovery.holds(run) => {

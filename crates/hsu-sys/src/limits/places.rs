@@ -255,7 +255,7 @@ fn pass_on(home: &Path, wanted: &[&str]) -> Result<(), String> {
     if let Some(stranger) = first_stranger(home) {
         return Err(format!(
             "{}: controllers cannot be switched on while other processes are in this group \
-             (PID {stranger}): {busy}; start the master in a group of its own, with systemd by \
+             ({stranger}): {busy}; start the master in a group of its own, with systemd by \
              `Delegate=yes`",
             home.display()
         ));
@@ -266,13 +266,19 @@ fn pass_on(home: &Path, wanted: &[&str]) -> Result<(), String> {
     })
 }
 
-fn first_stranger(home: &Path) -> Option<u32> {
-    pids(home).into_iter().find(|pid| {
+fn first_stranger(home: &Path) -> Option<String> {
+    let all = pids(home);
+    if all.contains(&0) {
+        // Source: cgroups(7), pid_namespaces(7).
+        return Some("one of another PID namespace".to_owned());
+    }
+    let stranger = all.into_iter().find(|pid| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let is_ours =
             *pid == std::process::id() || ["hsu-master", "hsu-keeper"].contains(&name.trim());
         !is_ours && Path::new(&format!("/proc/{pid}")).exists()
-    })
+    });
+    stranger.map(|pid| format!("PID {pid}"))
 }
 
 fn move_all(home: &Path, into: &Path) -> io::Result<()> {

@@ -54,8 +54,8 @@ impl Hierarchies {
         };
         Self {
             layout,
-            unified: version_2.and_then(|mount| mount.folder(home(own_path(own, None)?))),
-            freezer: freezer.and_then(|mount| mount.folder(own_path(own, Some("freezer"))?)),
+            unified: version_2.and_then(|mount| mount.folder(home(path_of(own, None)?))),
+            freezer: freezer.and_then(|mount| mount.folder(path_of(own, Some("freezer"))?)),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Hierarchies {
 pub(crate) fn of_controller(mounts: &str, own: &str, controller: &str) -> Option<PathBuf> {
     let mut mounts = mounts.lines().filter_map(Mount::parse);
     let mount = mounts.find(|mount| mount.has(controller))?;
-    mount.folder(own_path(own, Some(controller))?)
+    mount.folder(path_of(own, Some(controller))?)
 }
 
 /// Where the three roles live below a folder whose controllers are passed on: no
@@ -73,7 +73,7 @@ pub(crate) fn of_controller(mounts: &str, own: &str, controller: &str) -> Option
 pub(crate) const ROLES: &str = "hsu-roles";
 
 /// The folder that is ours, for a process that was moved to its place among the roles.
-fn home(path: &str) -> &str {
+pub(crate) fn home(path: &str) -> &str {
     match path.strip_suffix(ROLES).and_then(|home| home.strip_suffix('/')) {
         Some("") => "/",
         Some(home) => home,
@@ -81,9 +81,9 @@ fn home(path: &str) -> &str {
     }
 }
 
-/// The path of this process in the hierarchy of a version 1 controller, or in that of
+/// The path of a process in the hierarchy of a version 1 controller, or in that of
 /// version 2: a line is `number:controllers:path`.
-fn own_path<'a>(own: &'a str, controller: Option<&str>) -> Option<&'a str> {
+pub(crate) fn path_of<'a>(own: &'a str, controller: Option<&str>) -> Option<&'a str> {
     own.lines().find_map(|line| {
         let (number, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;

@@ -34,6 +34,7 @@ pub(super) fn resolve(written: Option<&SystemControl>, context: &mut Context<'_>
     let manager = written.map(|control| manager(control, context)).unwrap_or_default();
     Rights {
         can_terminate: is(written.and_then(|control| control.can_terminate.as_deref())),
+        can_limit: is(written.and_then(|control| control.can_limit.as_deref())),
         can_restart: is(written.and_then(|control| control.can_restart.as_deref())),
         allowed_signals,
         graceful_timeout,

@@ -108,6 +108,7 @@ fn watched(name: &str) -> Arc<WorkerSpec> {
         matches: Matches::One,
     };
     let rights = Rights {
+        can_limit: false,
         can_terminate: true,
         can_restart: false,
         allowed_signals: Vec::new(),
@@ -130,7 +131,7 @@ fn watched(name: &str) -> Arc<WorkerSpec> {
         breaker: restart::Breaker { half_open_after: None },
     };
     let (log_files, logs) = (Vec::new(), Default::default());
-    let unmanaged = Unmanaged { discovery, rights, restart, log_files, logs };
+    let unmanaged = Unmanaged { discovery, rights, restart, limits: None, log_files, logs };
     let unit = hsu_model::worker::Unit::Unmanaged(unmanaged);
     Arc::new(WorkerSpec { enabled: true, unit, ..departed })
 }

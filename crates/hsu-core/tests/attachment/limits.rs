@@ -1,0 +1,132 @@
+//! Limits of processes that somebody else starts.
+
+use hsu_model::limits::{
+    Action, Alert, Brake, Hold as Held, LimitKind, Limits, Raise, Rule, Shares, Step,
+};
+use hsu_model::usage::{Reading, Usage};
+
+use super::*;
+
+/// No more than 100 bytes, and what is done about more.
+fn limited(unit: &mut Unmanaged, action: Action) {
+    let rule = Rule {
+        kind: LimitKind::Resident,
+        paths: Vec::new(),
+        most: 100,
+        warning: 80,
+        critical: 100,
+        hold: Held::Watch,
+        spike_tolerance: Duration::ZERO,
+        ladder: vec![Step { after: Duration::ZERO, action }],
+        raise: Raise { percent: 150, cap: 400 },
+        brake: Brake::Hold,
+    };
+    unit.limits = Some(Arc::new(Limits {
+        rules: vec![rule],
+        shares: Shares::default(),
+        check_interval: Some(Duration::from_secs(10)),
+        hysteresis: 5,
+        history: None,
+        alert: Alert::default(),
+    }));
+}
+
+fn measured(effects: &[Effect]) -> Vec<RunId> {
+    let run = |effect: &Effect| {
+        let Effect::Measure { run, .. } = effect else { return None };
+        Some(*run)
+    };
+    effects.iter().filter_map(run).collect()
+}
+
+/// It uses so much.
+fn uses(scene: &mut Scene, bytes: u64) -> Vec<Effect> {
+    let usage = Usage {
+        at: scene.now.tick,
+        readings: vec![Reading { value: Some(bytes), held: 0 }],
+        ..Usage::default()
+    };
+    scene.step(Input::Used { run: RunId(1), usage: Some(usage) })
+}
+
+fn exceeded(effects: &[Effect]) -> bool {
+    told(effects, |kind| matches!(kind, EventKind::LimitExceeded { .. }))
+}
+
+#[test]
+fn it_is_looked_at_from_when_it_is_held_until_it_is_gone() {
+    let mut scene = Scene::searching(|unit| limited(unit, Action::Log));
+    scene.sighted("web", sight(&[7]));
+    assert_eq!(measured(&scene.wake_after(20)), [], "it is not held yet");
+    scene.hold(1);
+    assert_eq!(measured(&scene.wake_after(20)), [RunId(1)]);
+    uses(&mut scene, 10);
+    assert_eq!(measured(&scene.wake_after(20)), [RunId(1)]);
+    scene.exit(1, Exit::Code(0));
+    assert_eq!(measured(&scene.wake_after(20)), []);
+}
+
+#[test]
+fn each_of_several_is_looked_at_by_itself() {
+    let mut scene = Scene::searching(|unit| {
+        limited(unit, Action::Log);
+        unit.discovery.matches = Matches::Many;
+    });
+    scene.sighted("web", sight(&[7, 8]));
+    scene.hold(1);
+    scene.hold(2);
+    let mut runs = measured(&scene.wake_after(20));
+    runs.sort();
+    assert_eq!(runs, [RunId(1), RunId(2)]);
+}
+
+#[test]
+fn one_that_may_not_be_ended_is_told_of_once_and_watched_on() {
+    for action in [Action::GracefulShutdown, Action::ImmediateKill, Action::Restart] {
+        let mut scene = Scene::attached(|unit| limited(unit, action));
+        scene.wake_after(20);
+        let effects = uses(&mut scene, 200);
+        assert!(exceeded(&effects), "{action:?}");
+        assert_eq!(signals(&effects), [], "{action:?}");
+        assert!(told(&effects, |kind| matches!(kind, EventKind::RestartRefused { .. })));
+        assert_eq!(measured(&scene.wake_after(20)), [RunId(1)], "{action:?}");
+        let effects = uses(&mut scene, 200);
+        assert!(!told(&effects, |kind| matches!(kind, EventKind::RestartRefused { .. })));
+        scene.wake_after(20);
+        let eased = uses(&mut scene, 50);
+        assert!(told(&eased, |kind| matches!(kind, EventKind::LimitEased { .. })));
+    }
+}
+
+#[test]
+fn one_that_may_be_ended_is_asked_to_or_killed_and_not_looked_for_again() {
+    for (action, expected) in [(Action::GracefulShutdown, 15), (Action::ImmediateKill, 9)] {
+        let mut scene = Scene::attached(|unit| {
+            limited(unit, action);
+            unit.rights.can_terminate = true;
+        });
+        scene.wake_after(20);
+        let effects = uses(&mut scene, 200);
+        assert!(signals(&effects).iter().any(|(signal, _)| *signal == expected), "{effects:?}");
+        assert_eq!(measured(&scene.wake_after(1)), [], "it ends");
+        scene.exit(1, Exit::Signal { number: expected, core: false });
+        assert_eq!(scene.state(), WorkerState::Stopped);
+    }
+}
+
+#[test]
+fn a_raised_limit_is_in_the_record_and_holds_for_the_next_master() {
+    let restarted = |unit: &mut Unmanaged| {
+        limited(unit, Action::RestartAdjusted);
+        unit.rights.can_restart = true;
+        unit.rights.manager = Manager::Command(vec!["restart".to_owned()]);
+    };
+    let mut scene = Scene::attached(restarted);
+    scene.wake_after(20);
+    assert!(exceeded(&uses(&mut scene, 120)));
+    let record = scene.fleet.export(&id("web")).unwrap();
+    let raised: Vec<_> = record.raised.iter().map(|one| (one.limit.as_str(), one.most)).collect();
+    assert_eq!(raised, [("memory.max_rss", 150)]);
+    let next = Scene::new(&[spec("web", restarted)], &[&record]);
+    assert_eq!(next.fleet.limits_of(&id("web")).unwrap().rules[0].most, 150);
+}
