@@ -155,7 +155,9 @@ impl Cost {
             Checks::Http => {
                 json!({"type": "http", "http": {"url": format!("http://{address}/{number}")}})
             }
-            Checks::Tcp => json!({"type": "tcp", "tcp": {"address": address}}),
+            Checks::Tcp => {
+                json!({"type": "tcp", "tcp": {"address": "127.0.0.1", "port": port}})
+            }
         };
         let mut check = kind;
         check["run_options"] = json!({"interval": "10s"});
