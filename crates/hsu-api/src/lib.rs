@@ -26,8 +26,8 @@ pub use problem::Problem;
 pub use time::{parse_time, rfc3339, seconds_between};
 pub use usage::{LimitView, PressureView, UsageList, UsageRecords, UsageView};
 pub use worker::{
-    CheckView, CommandAnswer, CommandRequest, Description, ExitView, LineView, ToldView, WhyView,
-    WorkerList, WorkerView,
+    CheckView, CommandAnswer, CommandRequest, Description, ExitView, LineView, SettingView,
+    ToldView, WhyView, WorkerList, WorkerView,
 };
 
 /// The version of the contract, as it stands in every path.

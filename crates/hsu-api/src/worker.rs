@@ -197,6 +197,9 @@ pub struct Description {
     pub graceful_timeout_seconds: f64,
     /// The PID file.
     pub pid_file: String,
+    /// How it is run, restarted, stopped and logged.
+    #[serde(default)]
+    pub settings: Vec<SettingView>,
     /// Which streams are collected: `stdout`, `stderr`, both or none of them.
     #[serde(default)]
     pub collected: Option<Vec<String>>,
@@ -211,6 +214,15 @@ pub struct Description {
     pub checks: Vec<CheckView>,
     /// Its latest events, oldest first.
     pub events: Vec<EventView>,
+}
+
+/// One setting of a worker, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingView {
+    /// Its key.
+    pub name: String,
+    /// What holds; of an environment only the names.
+    pub value: String,
 }
 
 /// One check of a worker.

@@ -71,6 +71,9 @@ pub(crate) enum Failure {
     /// Our own input is wrong.
     #[error("{0}")]
     Input(String),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", named(path))]
+    File { path: PathBuf, source: io::Error },
     /// Our output cannot be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -109,7 +112,10 @@ impl Failure {
                 "compare `hsu-master-cli version`: client and master should be one version"
             }
             Self::Problem(problem) => return problem.hint.clone(),
-            Self::Input(_) | Self::Output(_) => return None,
+            Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "its folder does not exist; make it first"
+            }
+            Self::Input(_) | Self::File { .. } | Self::Output(_) => return None,
         };
         Some(text.to_owned())
     }
@@ -127,7 +133,7 @@ impl Failure {
             }
             Self::NoSocket { .. } | Self::Unreachable { .. } | Self::Ended => Exit::Unreachable,
             Self::Silent { .. } | Self::Late { .. } | Self::StillEnding { .. } => Exit::Overdue,
-            Self::Answer(_) | Self::Output(_) => Exit::Failed,
+            Self::Answer(_) | Self::File { .. } | Self::Output(_) => Exit::Failed,
             Self::Input(_) | Self::Configuration { .. } => Exit::Invalid,
             Self::Problem(problem) => match problem.status {
                 400 => Exit::Invalid,
@@ -152,6 +158,12 @@ impl Failure {
         use io::ErrorKind as Kind;
         matches!(self, Self::Unreachable { source, .. }
             if matches!(source.kind(), Kind::NotFound | Kind::ConnectionRefused))
+    }
+
+    /// The same for programs, as one line.
+    pub(crate) fn problem_text(&self) -> String {
+        // A problem holds texts and a number.
+        serde_json::to_string(&self.problem()).unwrap_or_default()
     }
 
     /// The same for programs.

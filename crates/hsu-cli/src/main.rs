@@ -24,14 +24,14 @@ mod timing;
 mod top;
 mod usage;
 
-use arguments::{Arguments, Events, MasterVerb, Verb};
+use arguments::{Arguments, Events, MasterVerb, Output, Verb};
 use client::Client;
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let done = match Arguments::try_parse() {
-        Ok(arguments) => run(&arguments),
-        Err(error) => usage::explain(&error),
+    let (done, output) = match Arguments::try_parse() {
+        Ok(arguments) => (run(&arguments), failure_output(&arguments.verb)),
+        Err(error) => (usage::explain(&error), Output::Text),
     };
     match done {
         Ok(exit) => exit.into(),
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
             Exit::Success.into()
         }
         Err(failure) => {
+            if output == Output::Json {
+                // Nobody is left to hear that standard output is closed.
+                drop(writeln!(std::io::stdout().lock(), "{}", failure.problem_text()));
+            }
             let mut err = std::io::stderr().lock();
             // Nobody is left to hear that standard error is closed.
             drop(writeln!(err, "error: {}", screen::escaped_lines(&failure.to_string())));
@@ -93,6 +97,33 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             ordering::signal(&client()?, worker, signal, *output)
         }
         Verb::Master { verb } => master(&client()?, verb),
+    }
+}
+
+/// For whom the failure of a verb is told, besides the words on standard error.
+fn failure_output(verb: &Verb) -> Output {
+    match verb {
+        Verb::List { output, .. }
+        | Verb::Describe { output, .. }
+        | Verb::Why { output, .. }
+        | Verb::Top { output, .. }
+        | Verb::Usage { output, .. }
+        | Verb::Validate { output, .. }
+        | Verb::Capabilities { output }
+        | Verb::Version { output }
+        | Verb::Master { verb: MasterVerb::Status { output } }
+        | Verb::Master { verb: MasterVerb::Upgrade { output, .. } } => *output,
+        Verb::Master { verb: MasterVerb::Shutdown(wanted) } => wanted.output,
+        Verb::Logs(wanted) => wanted.output,
+        Verb::Events(wanted) => wanted.output,
+        Verb::History(wanted) => wanted.output,
+        Verb::Diff(wanted) => wanted.output,
+        Verb::Replay(wanted) => wanted.output,
+        // A verb for several workers tells of each by itself.
+        Verb::Start(_) | Verb::Stop(_) | Verb::Restart(_) | Verb::Enable(_) => Output::Text,
+        Verb::Disable(_) | Verb::Reset(_) | Verb::Remove(_) => Output::Text,
+        Verb::Signal { .. } | Verb::Wait(_) => Output::Text,
+        Verb::Completions { .. } | Verb::Man { .. } => Output::Text,
     }
 }
 

@@ -154,12 +154,13 @@ fn print_event(out: &mut impl Write, found: &CausedView, indent: &str) -> Result
 /// Writes the whole journal into a file.
 pub(crate) fn export(client: &Client, file: &Path) -> Result<Exit, Failure> {
     let mut answer = client.ask("GET", "/v1/journal", "", Some(LOOK))?;
-    let mut out = File::create(file)?;
+    let unwritten = |source| Failure::File { path: file.to_owned(), source };
+    let mut out = File::create(file).map_err(unwritten)?;
     let mut bytes = Vec::new();
     let mut tail = Vec::new();
     loop {
         let more = client.read(&mut answer, &mut bytes)?;
-        out.write_all(&bytes)?;
+        out.write_all(&bytes).map_err(unwritten)?;
         tail.extend_from_slice(&bytes);
         let last = tail.iter().rev().skip(1).position(|byte| *byte == b'\n');
         let keep = last.map_or(0, |last| tail.len() - 1 - last);
@@ -169,7 +170,7 @@ pub(crate) fn export(client: &Client, file: &Path) -> Result<Exit, Failure> {
             break;
         }
     }
-    out.sync_all()?;
+    out.sync_all().map_err(unwritten)?;
     match serde_json::from_slice(&tail) {
         // A journal that cannot be read to its end says so in its last line.
         Ok(problem) => Err(Failure::Problem(Box::new(problem))),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{Write, stdout};
 
 use hsu_api::{
-    CheckView, Description, EventView, HostView, MasterView, PressureView, VersionView, WhyView,
-    WorkerList, WorkerView,
+    CheckView, Description, EventView, HostView, MasterView, PressureView, SettingView,
+    VersionView, WhyView, WorkerList, WorkerView,
 };
 use serde::Deserialize;
 
@@ -177,6 +177,7 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     if ours {
         line("PID file:", &description.pid_file)?;
     }
+    print_settings(&mut out, &description.settings)?;
     if !description.limits.is_empty() {
         writeln!(out, "Limits:")?;
     }
@@ -207,6 +208,16 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     writeln!(out, "Events:")?;
     description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
+}
+
+fn print_settings(out: &mut impl Write, settings: &[SettingView]) -> std::io::Result<()> {
+    if !settings.is_empty() {
+        writeln!(out, "Settings:")?;
+    }
+    settings.iter().try_for_each(|setting| {
+        let text = format!("  {:<31} {}", setting.name, setting.value);
+        writeln!(out, "{}", escaped(text.as_bytes()))
+    })
 }
 
 fn print_check(out: &mut impl Write, check: &CheckView) -> std::io::Result<()> {

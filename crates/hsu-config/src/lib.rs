@@ -34,7 +34,7 @@ pub use feature::{Feature, features};
 pub use reference::reference;
 pub use source::{Access, Limits, Opened, ReadError, Source, read, read_opened, read_through};
 pub use summary::summary;
-pub use surroundings::{Os, Surroundings};
+pub use surroundings::{Found, Os, Surroundings};
 pub use verdict::{Readability, Verdict, validate};
 
 use hsu_model::master::FleetSpec;

@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
     /// The text of a single value.
     pub(crate) fn word<'n>(&mut self, node: &'n Node<'_>, wanted: &str) -> Option<Word<'n>> {
         let Data::Scalar { text, plain } = &node.data else {
-            self.wrong_kind(node, wanted);
+            self.wrong_kind(node, wanted).hint("write one value, such as `key: value`");
             return None;
         };
         let written: &'n str = text;
@@ -159,13 +159,20 @@ impl<'a> Reader<'a> {
             return Some(());
         }
         let written = shown(word.written);
+        let is_quoted_only =
+            ["true", "false"].contains(&&*word.text) || word.text.parse::<f64>().is_ok();
+        let hint = if is_quoted_only { format!("`{written}`") } else { wanted.to_owned() };
         self.findings
             .error("type", node.place, format!("a text, where {wanted} is expected"))
-            .hint(format!("write `{written}` without quotes"));
+            .hint(format!("write {hint} without quotes"));
         None
     }
 
-    fn wrong_kind(&mut self, node: &Node<'_>, wanted: &str) -> &mut crate::findings::Problem {
+    pub(crate) fn wrong_kind(
+        &mut self,
+        node: &Node<'_>,
+        wanted: &str,
+    ) -> &mut crate::findings::Problem {
         let message = format!("{}, where {wanted} is expected", node.kind());
         self.findings.error("type", node.place, message)
     }

@@ -30,8 +30,26 @@ pub struct Surroundings {
     pub temp: String,
     /// The working directory, from which relative paths are taken.
     pub current: String,
-    /// Whether something is at a path.
-    pub exists: fn(&Path) -> bool,
+    /// What is at a path.
+    pub found: fn(&Path) -> Option<Found>,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A folder.
+    Folder,
+    /// Something else: a file, a device, a socket.
+    Other,
+}
+
+impl Found {
+    /// What this host has at a path, links followed.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let kind = path.metadata().ok()?;
+        Some(if kind.is_dir() { Self::Folder } else { Self::Other })
+    }
 }
 
 impl Surroundings {
@@ -61,7 +79,7 @@ impl Surroundings {
             temp: temp.strip_suffix('/').unwrap_or(&temp).to_owned(),
             current: current
                 .map_or_else(|_| String::from("/"), |path| path.to_string_lossy().into_owned()),
-            exists: |path| path.exists(),
+            found: Found::at,
         }
     }
 }

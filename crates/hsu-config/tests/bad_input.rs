@@ -56,7 +56,7 @@ fn surroundings() -> Surroundings {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        exists: |_| false,
+        found: |_| None,
     }
 }
 

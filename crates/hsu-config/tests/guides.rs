@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hsu_config::{LoadOptions, Os, Source, Surroundings};
+use hsu_config::{Found, LoadOptions, Os, Source, Surroundings};
 use hsu_model::master::FleetSpec;
 use hsu_model::worker::Unit;
 
@@ -35,7 +35,7 @@ fn fleets(page: &str) -> Vec<(usize, FleetSpec)> {
             uid: Some(1000),
             temp: "/tmp".to_owned(),
             current: "/srv".to_owned(),
-            exists: |_| true,
+            found: |_| Some(Found::Other),
         };
         let source = Source { name: format!("{page}, line {line}"), text: text.into_bytes() };
         let outcome = hsu_config::load(&source, &surroundings, &LoadOptions::default());

@@ -6,7 +6,7 @@
 //! spelling of it is without a case.
 #![expect(clippy::unwrap_used, reason = "what a fixture cannot do fails its test")]
 
-use hsu_config::{LoadOptions, Os, Outcome, Source, Surroundings};
+use hsu_config::{Found, LoadOptions, Os, Outcome, Source, Surroundings};
 use hsu_model::master::FleetSpec;
 use hsu_model::restart::RestartContext;
 use hsu_model::worker::{Managed, Unit};
@@ -208,7 +208,7 @@ fn load(file: &str) -> Outcome {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        exists: |_| true,
+        found: |_| Some(Found::Other),
     };
     hsu_config::load(&source(file), &here, &LoadOptions::default())
 }
@@ -317,7 +317,12 @@ fn a_bare_program_is_looked_for_where_its_worker_will_look() {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        exists: |path| path == std::path::Path::new("/opt/web/serve"),
+        found: |path| match path.to_str() {
+            Some("/opt/web/serve") => Some(Found::Other),
+            // What is there first is a folder, and no program.
+            Some("/usr/bin/serve") => Some(Found::Folder),
+            _ => None,
+        },
     };
     let warnings = |environment: &str| {
         let file = format!(

@@ -186,6 +186,8 @@ pub(crate) struct Worker {
     pub(crate) history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
     /// The command that is under way.
     pub(crate) pending: Option<Pending>,
+    /// Who disabled it, and waits for the end of its process with the command under way.
+    pub(crate) disabling: Vec<Ticket>,
     /// The next start is a restart that was asked for or follows an exit.
     pub(crate) counts_as_restart: bool,
     /// What the present run tells of itself; none when nobody listens.
@@ -217,6 +219,7 @@ impl Worker {
             survivors: Vec::new(),
             history: VecDeque::new(),
             pending: None,
+            disabling: Vec::new(),
             counts_as_restart: false,
             told: None,
             ready_run: None,
@@ -416,6 +419,9 @@ impl Worker {
 
     /// Answers the command that is under way.
     pub(crate) fn resolve(&mut self, context: &mut Context<'_>, answer: Answer) {
+        for ticket in self.disabling.drain(..) {
+            context.out.push(Effect::Reply { ticket, answer: answer.clone() });
+        }
         if let Some(Pending { ticket, .. }) = self.pending.take() {
             context.out.push(Effect::Reply { ticket, answer });
         }

@@ -85,6 +85,9 @@ fn a_file_that_cannot_be_run_changes_nothing_and_the_client_says_what_is_wrong()
     assert!(refused.contains("executable_paht") && refused.contains("did you mean"), "{refused}");
     assert_eq!(fleet.wait_for("web", "running", SOON).unwrap().pid(), kept);
     fs::write(fleet.config(), good).unwrap();
+    let refused = fleet.tell(&["master", "upgrade", "--executable", "/nope"]).unwrap_err();
+    let refused = refused.to_string();
+    assert!(refused.contains("/nope could not be started: No such file"), "{refused}");
     fleet.tell(&["master", "upgrade"]).unwrap();
     assert_eq!(fleet.wait_for("web", "running", SOON).unwrap().pid(), kept);
     fleet.stop(SOON).unwrap();

@@ -112,8 +112,8 @@ fn a_moment_that_the_journal_does_not_hold_is_refused_with_where_it_begins() {
     fleet.wait_for("web", "running", SOON).unwrap();
     for (at, code, words) in [
         ("2020-01-01T00:00:00Z", 3, "the journal begins with event 1 at 20"),
-        ("999999", 2, "has not happened"),
-        ("2200-01-01T00:00:00Z", 2, "in the future"),
+        ("999999", 3, "has not happened"),
+        ("2200-01-01T00:00:00Z", 3, "in the future"),
         ("soon", 2, "neither a number, a time nor a span"),
     ] {
         let refused = fleet.client(&["list", "--at", at]).unwrap();
@@ -121,6 +121,21 @@ fn a_moment_that_the_journal_does_not_hold_is_refused_with_where_it_begins() {
         assert!(text.contains(words), "{at}: {text}");
         assert_eq!(refused.status.code(), Some(code), "{at}");
     }
+    for (question, words) in [
+        (&["events", "--worker", "nope"][..], "no worker is named"),
+        (&["events", "-f", "--worker", "nope"], "no worker is named"),
+        (&["list", "nope"], "no worker is named"),
+        (&["list", "nope", "--at", "1"], "no worker was named"),
+    ] {
+        let refused = fleet.client(&[question, &["-o", "json"]].concat()).unwrap();
+        assert_eq!(refused.status.code(), Some(3), "{question:?}");
+        // For a program too: what failed is a document.
+        let problem: Value = serde_json::from_slice(&refused.stdout).unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{question:?}: {problem}");
+    }
+    let unwritten = fleet.client(&["events", "--export", "/nope/journal"]).unwrap();
+    let text = String::from_utf8_lossy(&unwritten.stderr).into_owned();
+    assert!(text.contains("cannot write /nope/journal: "), "{text}");
     fleet.stop(SOON).unwrap();
 }
 

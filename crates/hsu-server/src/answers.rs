@@ -152,6 +152,7 @@ impl Answers {
             restart_policy: policy.to_owned(),
             graceful_timeout_seconds: grace,
             pid_file,
+            settings: crate::settings::settings(spec),
             collected: collected(&spec.unit),
             limits: crate::limits::limits(&*self.control, spec),
             pressure: crate::limits::pressure(&*self.control, spec),

@@ -12,6 +12,7 @@ mod limits;
 mod past;
 mod problems;
 mod routes;
+mod settings;
 mod story;
 mod streams;
 

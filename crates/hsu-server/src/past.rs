@@ -59,7 +59,7 @@ pub(crate) fn find(past: &Reader, text: &str, now: WallTime) -> Found<Point> {
     if let Ok(sequence) = text.parse::<u64>() {
         if sequence > last {
             let detail = format!("event {sequence} has not happened; the latest is {last}");
-            return Err(bad("not yet", detail).into());
+            return Err(not_yet(detail).into());
         }
         // Numbers may jump: the latest event up to it is the moment.
         let event = event_before(past, sequence)?.filter(|_| sequence >= first);
@@ -71,7 +71,7 @@ pub(crate) fn find(past: &Reader, text: &str, now: WallTime) -> Found<Point> {
             .hint("the number of an event, a span such as 10m or 2h, or an RFC 3339 time")
     })?;
     if asked > now {
-        return Err(bad("not yet", format!("{text} is in the future")).into());
+        return Err(not_yet(format!("{text} is in the future")).into());
     }
     let inclusive = if asked.0 % MILLISECOND == 0 { asked.0 + MILLISECOND - 1 } else { asked.0 };
     let event = past.event_at(WallTime(inclusive)).map_err(|error| unread(&error))?;
@@ -86,6 +86,10 @@ fn event_before(past: &Reader, sequence: u64) -> Found<Option<Event>> {
         return Ok(Some(event));
     }
     past.latest_until(sequence, None).map_err(|error| unread(&error))
+}
+
+fn not_yet(detail: String) -> Problem {
+    Problem::new(404, "not-yet", "not yet", detail)
 }
 
 fn gone(detail: impl Into<String>) -> Problem {

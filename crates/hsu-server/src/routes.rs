@@ -416,6 +416,9 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
         None => None,
     };
     query.is_consistent()?;
+    if let Some(id) = worker.clone() {
+        face.read(move |answers| is_heard_of(answers, &id)).await??;
+    }
     if query.follow {
         let hold = face.hold()?;
         let after = match query.after {
@@ -439,6 +442,15 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
     });
     let bytes = bytes.await?.map_err(|error| unavailable(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// Refuses a name that is no worker's, and that the journal does not hold either.
+fn is_heard_of(answers: &Answers, id: &WorkerId) -> Result<(), Refused> {
+    if answers.entry(id.as_str()).is_some() {
+        return Ok(());
+    }
+    let events = answers.control.last_events(Some(id), 1).map_err(|error| unavailable(&error))?;
+    if events.is_empty() { Err(unknown(id.as_str()).into()) } else { Ok(()) }
 }
 
 /// The number before the last so many events; with none of them, the last number of all.

@@ -18,7 +18,7 @@ fn surroundings(variable: &str) -> Surroundings {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        exists: |_| false,
+        found: |_| None,
     }
 }
 

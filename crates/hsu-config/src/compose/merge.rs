@@ -62,7 +62,7 @@ fn refuse_equal_keys(entries: &mut Vec<Entry<'_>>, findings: &mut Findings) {
         let message = format!("the key `{}` is given twice", shown(&entry.key));
         let first: Option<Place> = entries.get(*first).map(|entry| entry.key_place);
         let problem = findings.error("duplicate-key", entry.key_place, message);
-        problem.label("the second one");
+        problem.label("the second one").hint("keep one of them");
         if let Some(first) = first {
             problem.see(first, "the first one");
         }

@@ -49,9 +49,12 @@ fn nearest(unknown: &str, keys: &'static [Key]) -> Option<&'static Key> {
     best.map(|(key, _)| key)
 }
 
-/// Swapped and missing letters, and also a beginning that is right.
+/// Swapped, wrong and missing letters, and also a beginning that is right.
 fn similarity(unknown: &str, spelling: &str) -> f64 {
     let letters = strsim::normalized_damerau_levenshtein(unknown, spelling);
+    if spelling.len() >= 4 && strsim::damerau_levenshtein(unknown, spelling) == 1 {
+        return letters.max(SIMILAR);
+    }
     letters.max(strsim::jaro_winkler(unknown, spelling) - 0.07)
 }
 

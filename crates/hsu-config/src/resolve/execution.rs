@@ -9,6 +9,7 @@ use crate::schema::execution::{Environment, Execution as Raw};
 use crate::schema::flat::FlatControl;
 use crate::schema::types::Filled;
 use crate::substitute::MOST_BYTES;
+use crate::surroundings::Found;
 
 /// The program of a worker, wherever its keys stand.
 pub(super) struct Program<'r> {
@@ -125,21 +126,23 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
         names.find(|(name, _)| name == "PATH").map(|(_, value)| value)
     });
     let folders = own.or_else(|| context.surroundings.environment.get("PATH"));
-    let found = paths.finds_program(&program.path.value.0, folders.map_or("", String::as_str));
+    let found = paths.find_program(&program.path.value.0, folders.map_or("", String::as_str));
     let bare = paths.is_bare(&program.path.value.0);
     let directory = program.working_directory.filter(|directory| {
         let path = paths.absolute(&directory.value.0);
-        !(context.surroundings.exists)(std::path::Path::new(&path))
+        (context.surroundings.found)(std::path::Path::new(&path)).is_none()
     });
-    if !found {
+    let what = match found {
+        Some(Found::Other) => None,
+        Some(Found::Folder) => Some("this is a folder, no program"),
+        None => Some("there is no such program here"),
+    };
+    if let Some(what) = what {
         let hint = match bare {
             true => "install it, or write its path; the worker fails until it is there",
             false => "check the path; the worker fails until it is there",
         };
-        context
-            .findings
-            .warning("missing-program", program.path.place, "there is no such program here")
-            .hint(hint);
+        context.findings.warning("missing-program", program.path.place, what).hint(hint);
     }
     if let Some(directory) = directory {
         context

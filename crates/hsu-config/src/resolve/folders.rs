@@ -136,7 +136,7 @@ pub(crate) fn pids(
 
 fn pid_base(context: ServiceContext, paths: Paths<'_>) -> Result<String, Missing> {
     let here = paths.surroundings;
-    let exists = |path: &str| (here.exists)(Path::new(path));
+    let exists = |path: &str| (here.found)(Path::new(path)).is_some();
     Ok(match (here.os, context) {
         (Os::Linux, ServiceContext::System) if exists("/run") => String::from("/run"),
         (Os::Linux | Os::MacOs, ServiceContext::System) => String::from("/var/run"),
@@ -213,7 +213,7 @@ mod tests {
         here.os = Os::Linux;
         here.uid = Some(uid);
         here.temp = "/tmp".to_owned();
-        here.exists = |_| true;
+        here.found = |_| Some(crate::surroundings::Found::Folder);
         here.environment.remove("XDG_RUNTIME_DIR");
         if let Some(folder) = runtime {
             here.environment.insert("XDG_RUNTIME_DIR".to_owned(), folder.to_owned());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::surroundings::{Os, Surroundings};
+use crate::surroundings::{Found, Os, Surroundings};
 
 /// Joins and judges paths the way the system of `surroundings` writes them.
 #[derive(Clone, Copy, Debug)]
@@ -53,18 +53,20 @@ impl Paths<'_> {
         !program.contains(separators)
     }
 
-    /// Whether a program can be found; a bare name in the folders of this list.
-    pub(crate) fn finds_program(&self, program: &str, list: &str) -> bool {
-        let exists = |path: &str| (self.surroundings.exists)(Path::new(path));
+    /// What is found where a program shall be; a bare name in the folders of this list.
+    pub(crate) fn find_program(&self, program: &str, list: &str) -> Option<Found> {
+        let found = |path: &str| (self.surroundings.found)(Path::new(path));
         if !self.is_bare(program) {
-            return exists(&self.absolute(program));
+            return found(&self.absolute(program));
         }
         let between = match self.surroundings.os {
             Os::Linux | Os::MacOs => ':',
             Os::Windows => ';',
         };
         let folders = list.split(between).filter(|folder| !folder.is_empty());
-        folders.into_iter().any(|folder| exists(&self.join(folder, program)))
+        let there = folders.into_iter().filter_map(|folder| found(&self.join(folder, program)));
+        // As the search for a program does: a folder is none.
+        there.into_iter().find(|found| *found == Found::Other)
     }
 
     fn separator(&self) -> char {

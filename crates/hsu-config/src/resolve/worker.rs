@@ -138,7 +138,8 @@ pub(super) fn required<'v, T>(
         context
             .findings
             .error("missing-key", place, format!("`{name}` is missing"))
-            .label("in this section");
+            .label("in this section")
+            .hint(format!("add `{name}: …` beside the other keys of it"));
     }
     value
 }

@@ -141,6 +141,7 @@ fn refuse_equal_names(variables: &[(String, Place, String)], reader: &mut Reader
                 .findings
                 .error("duplicate-key", *place, message)
                 .label("the second one")
+                .hint("keep one of them")
                 .see(first, "the first one");
         }
     }
@@ -259,6 +260,7 @@ impl Read for Rlimits {
                 reader
                     .findings
                     .error("duplicate-key", resource.place, "this resource is limited twice")
+                    .hint("keep one of them")
                     .see(first.resource.place, "the first one");
                 continue;
             }

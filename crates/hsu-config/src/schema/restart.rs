@@ -101,7 +101,7 @@ section! {
     CircuitBreaker {
         half_open_after: Limit<Duration> {
             default: "5m",
-            means: "How long an open breaker waits before one trial. `never`: until somebody resets it.",
+            means: "How long an open breaker waits before one trial. `never`: until somebody resets or starts it, or starts the master anew.",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hsu_model::units::ByteSize;
 
 use crate::findings::At;
-use crate::node::Node;
+use crate::node::{Data, Node};
 use crate::reader::Reader;
 use crate::schema::{Read, Shape};
 use crate::value::{Refused, duration, number, size};
@@ -275,6 +275,11 @@ pub(crate) fn choose<T: Copy>(
                 .zip(two.bytes())
                 .all(|(a, b)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_')))
     };
+    if !matches!(node.data, Data::Scalar { .. }) {
+        let hint = format!("the words here are {}", words.join(", "));
+        reader.wrong_kind(node, "one word").hint(hint);
+        return None;
+    }
     reader.parsed(node, "one of the words below", |text| {
         let canonical = other.iter().find(|(spelling, _)| same(spelling, text));
         let wanted = canonical.map_or(text, |(_, word)| word);
@@ -282,8 +287,10 @@ pub(crate) fn choose<T: Copy>(
         found.map(|choice| choice.value).ok_or_else(|| {
             let lower = text.to_ascii_lowercase();
             let similarity = |word: &&&str| strsim::normalized_damerau_levenshtein(word, &lower);
+            let spellings = other.iter().map(|(spelling, _)| spelling);
             let near = words
                 .iter()
+                .chain(spellings)
                 .filter(|word| similarity(word) >= 0.6)
                 .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
             let hint = match near {

@@ -64,6 +64,7 @@ fn a_key_that_nobody_reads_is_refused_with_what_was_meant() {
         unknown(19, control("restrat: { policy: never }"), LINE, "did you mean `restart`?"),
         unknown(19, control("restart_polcy: never"), LINE, "did you mean `restart_policy`?"),
         unknown(19, control("gracefull_timeout: 1s"), LINE, "did you mean `graceful_timeout`?"),
+        unknown(19, execution("nize: 3"), LINE, "did you mean `nice`?"),
         unknown(19, execution("arguments: []"), LINE, "unknown key `arguments`"),
         unknown(19, "wrokers: []\n".to_owned(), 1, "did you mean `workers`?"),
         unknown(19, control("graceful_timeout : 1s\n          \"\\e[31m\": 1"), 9, "\\u{1b}[31m"),

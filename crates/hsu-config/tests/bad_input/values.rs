@@ -176,5 +176,18 @@ fn a_word_that_yaml_1_1_would_turn_into_something_else_stays_a_text() {
         switch("\"true\"", "type", "without quotes"),
         bad(24, control("restart_policy: sometimes"), "value", LINE, "never, on-failure, always"),
         bad(24, control("restart_policy: Always"), "value", LINE, "did you mean `always`?"),
+        bad(24, control("restart_policy: [always]"), "type", LINE, "here are never, on-failure"),
+        bad(24, control("restart_policy: { type: always }"), "type", LINE, "here are never"),
+        bad(24, execution("nice: \"abc\""), "type", LINE, "write a number without quotes"),
+        bad(24, execution("nice: \"3\""), "type", LINE, "write `3` without quotes"),
+        bad(24, execution("rlimits: { nofil: 3 }"), "value", LINE, "did you mean `nofile`?"),
+        bad(24, "workers:\n  - id: w\n", "missing-key", 2, "add `type: "),
+        bad(
+            24,
+            control("restart_policy: never\n          restart_policy: always"),
+            "duplicate-key",
+            9,
+            "keep one",
+        ),
     ]);
 }

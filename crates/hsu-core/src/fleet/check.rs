@@ -46,6 +46,8 @@ impl Fleet {
             demand(!half_open || tries, "I8: a half-open breaker has a trial")?;
             let waits = worker.run().is_some() || !self.settled;
             demand(worker.pending.is_none() || waits, "L3: a command waits for something")?;
+            let alone = worker.pending.is_none();
+            demand(worker.disabling.is_empty() || !alone, "L3: who disabled waits with another")?;
             demand(worker.history.len() <= crate::worker::HISTORY, "I20: the history is bounded")?;
             demand(worker.monitor.is_sound(), "I17: one question of a check at a time")?;
             let due = worker.deadline();

@@ -66,7 +66,7 @@ impl Worker {
             return context.out.push(Effect::Reply { ticket, answer });
         }
         if command.starts() || command.stops() {
-            self.supersede(context, verb);
+            self.supersede(context, command);
         }
         self.tell(context, EventKind::Commanded { verb: verb.into() });
         let answer = match command {
@@ -100,8 +100,14 @@ impl Worker {
         }
     }
 
-    fn supersede(&mut self, context: &mut Context<'_>, by: &'static str) {
-        self.resolve(context, Answer::Refused(Refusal::Superseded { by }));
+    /// A later command takes the place of the one under way. Who disabled the worker has what
+    /// they want with the end of its process, whoever sees to it.
+    fn supersede(&mut self, context: &mut Context<'_>, by: Command) {
+        let disable = |pending: &mut Pending| by.stops() && pending.command == Command::Disable;
+        if let Some(disable) = self.pending.take_if(disable) {
+            return self.disabling.push(disable.ticket);
+        }
+        self.resolve(context, Answer::Refused(Refusal::Superseded { by: by.verb() }));
     }
 
     /// Why a command cannot even be begun; what is under way goes on undisturbed.
@@ -148,18 +154,17 @@ impl Worker {
     /// None means that the answer comes later.
     fn start_wanted(&mut self, context: &mut Context<'_>) -> Option<Answer> {
         self.desired = Desired::Running;
+        self.forget_failures(context);
         match &mut self.state {
             State::Running(_) => Some(self.done("it runs already")),
             State::Starting { .. } | State::Unsettled { .. } => None,
             State::Stopping(stopping) => {
                 stopping.then = Then::StartAgain;
-                self.forget_failures(context);
                 self.kill_again(context);
                 None
             }
             State::Clearing { then, .. } => {
                 *then = Then::StartAgain;
-                self.forget_failures(context);
                 None
             }
             State::Registered
@@ -167,7 +172,6 @@ impl Worker {
             | State::BackingOff { .. }
             | State::Tripped
             | State::Failed => {
-                self.forget_failures(context);
                 self.begin_start(context, Reason::Operator("start"));
                 None
             }

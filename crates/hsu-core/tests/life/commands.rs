@@ -167,6 +167,29 @@ fn a_disabled_worker_stays_down_until_it_is_enabled_and_started() {
 }
 
 #[test]
+fn who_disabled_a_worker_is_told_when_a_later_stop_has_ended_it() {
+    let mut world = World::of(plain("web"));
+    let run = world.live_run("web").expect("it runs");
+    world.keeper.harden(run);
+    let disable = world.command("web", Command::Disable);
+    let stop = world.command("web", STOP);
+    assert_eq!((world.answer(disable), world.answer(stop)), (None, None));
+    world.advance(GRACE);
+    assert!(is_done(world.answer(stop).as_ref()) && is_done(world.answer(disable).as_ref()));
+    assert!(!is_done(world.ask("web", START).as_ref()), "it is disabled");
+}
+
+#[test]
+fn to_start_what_runs_already_forgets_its_failures() {
+    let mut world = World::of(plain("web"));
+    world.exit("web", Exit::Code(1));
+    world.advance(Duration::from_secs(5));
+    assert_eq!((world.state("web"), world.status("web").attempts), (WorkerState::Running, 1));
+    assert!(is_done(world.ask("web", START).as_ref()));
+    assert_eq!((world.state("web"), world.status("web").attempts), (WorkerState::Running, 0));
+}
+
+#[test]
 fn enabling_a_worker_starts_it_neither_now_nor_with_the_next_inventory() {
     let mut spec = plain("web");
     spec.enabled = false;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -70,11 +71,22 @@ pub(super) enum Which {
 /// How a master was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// By a signal, or nobody knows.
+    /// By somebody, or nobody knows.
     Killed,
-    /// It ended with an exit code and without a goodbye.
+    /// It ended with an exit code and without a goodbye, or by a fault of its own.
     ByItself,
 }
+
+/// The signals that a program draws upon itself by a fault.
+const FAULTS: [i32; 7] = [
+    libc::SIGABRT,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGSYS,
+];
 
 impl Loss {
     /// Of a process that has ended and, when it is ours, is not reaped yet.
@@ -82,7 +94,11 @@ impl Loss {
         let handle = process.handle.as_fd();
         let waited = kernel::wait(kernel::Which::This(handle), kernel::Reap::No).ok().flatten();
         let exit = waited.map(|waited| waited.exit).or_else(|| kernel::exit_of_gone(handle));
-        if matches!(exit, Some(Exit::Code(_))) { Self::ByItself } else { Self::Killed }
+        match exit {
+            Some(Exit::Code(_)) => Self::ByItself,
+            Some(Exit::Signal { number, .. }) if FAULTS.contains(&number) => Self::ByItself,
+            _ => Self::Killed,
+        }
     }
 }
 
@@ -314,7 +330,7 @@ impl Keeper {
         &mut self,
         program: &Program,
         variable: &str,
-    ) -> Result<Process, &'static str> {
+    ) -> Result<Process, String> {
         let mut program = program.clone();
         let ours = [crate::RELAUNCHED_VARIABLE, crate::CANDIDATE_VARIABLE];
         program.env.retain(|pair| {
@@ -339,7 +355,10 @@ impl Keeper {
             ready: None,
             slot: None,
         });
-        let started = started.map_err(|_| "it could not be started")?;
+        let started = started.map_err(|failed| {
+            let error = io::Error::from_raw_os_error(failed.errno);
+            format!("{} could not be started: {error}", program.executable.to_string_lossy())
+        })?;
         Ok(Process { pid: started.pid, handle: started.handle })
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Upgrade {
 impl Keeper {
     pub(super) fn start_candidate(&mut self, program: &Program) {
         if self.masters.upgrade.is_some() {
-            return self.refuse_upgrade("another upgrade is under way");
+            return self.refuse_upgrade("another upgrade is under way".to_owned());
         }
         let candidate = match self.start_program(program, crate::CANDIDATE_VARIABLE) {
             Ok(candidate) => candidate,
@@ -41,8 +41,7 @@ impl Keeper {
         self.watch_process(Which::Candidate);
     }
 
-    fn refuse_upgrade(&mut self, reason: &str) {
-        let reason = reason.to_owned();
+    fn refuse_upgrade(&mut self, reason: String) {
         self.connections.tell(Role::Master, FromKeeper::UpgradeFailed { reason });
     }
 
@@ -123,9 +122,10 @@ impl Keeper {
             return self.lose_master(loss);
         }
         self.connections.tell(Role::Master, FromKeeper::Resume);
-        self.refuse_upgrade(match upgrade.ready_by {
+        let reason = match upgrade.ready_by {
             Some(_) => "it ended before it was ready",
             None => "it was not ready in time",
-        });
+        };
+        self.refuse_upgrade(reason.to_owned());
     }
 }

@@ -1,0 +1,121 @@
+//! Settings: how a worker that we start is run, restarted, stopped and logged, for `describe`.
+//!
+//! Of the environment only the names are told: its values may be secrets.
+
+use std::time::Duration;
+
+use hsu_api::SettingView;
+use hsu_model::execution::{Execution, WorkingDirectory};
+use hsu_model::exit::signal_name;
+use hsu_model::logs::{LogTarget, StreamLogs};
+use hsu_model::restart::{Restart, RestartContext};
+use hsu_model::worker::{Managed, Unit, WorkerSpec};
+
+/// Everything that holds for it, in the order of the configuration, by the keys' names.
+pub(crate) fn settings(spec: &WorkerSpec) -> Vec<SettingView> {
+    let mut settings = Settings::default();
+    if let Unit::Managed(managed) = &spec.unit {
+        settings.execution(&managed.execution);
+        settings.restart(&managed.restart);
+        let stop = managed.stop;
+        let signal =
+            signal_name(stop.signal).map_or_else(|| stop.signal.to_string(), str::to_owned);
+        settings.tell("stop_signal", signal);
+        settings.rest(managed);
+    }
+    settings.0
+}
+
+#[derive(Debug, Default)]
+struct Settings(Vec<SettingView>);
+
+impl Settings {
+    fn tell(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push(SettingView { name: name.to_owned(), value: value.into() });
+    }
+
+    fn execution(&mut self, execution: &Execution) {
+        let directory = match &execution.working_directory {
+            WorkingDirectory::OfProgram => "the folder of the program",
+            WorkingDirectory::At(path) => path,
+        };
+        self.tell("working_directory", directory);
+        if !execution.environment.is_empty() {
+            let names: Vec<_> = execution.environment.iter().map(|(name, _)| &**name).collect();
+            self.tell("environment", names.join(", "));
+        }
+        self.tell("user", execution.user.as_deref().unwrap_or("that of the master"));
+        if let Some(group) = &execution.group {
+            self.tell("group", &**group);
+        }
+        if let Some(umask) = execution.umask {
+            self.tell("umask", format!("{umask:04o}"));
+        }
+        if let Some(nice) = execution.nice {
+            self.tell("nice", nice.to_string());
+        }
+        for limit in &execution.rlimits {
+            let value = |value| {
+                if value == u64::MAX { "unlimited".to_owned() } else { format!("{value}") }
+            };
+            let name = format!("rlimits.{}", limit.resource.as_str());
+            self.tell(&name, format!("{} (at most {})", value(limit.soft), value(limit.hard)));
+        }
+    }
+
+    fn restart(&mut self, restart: &Restart) {
+        self.tell("retries", context(&restart.default));
+        for (name, other) in [
+            ("retries.health_failures", &restart.health_failures),
+            ("retries.resource_violations", &restart.resource_violations),
+        ] {
+            if *other != restart.default {
+                self.tell(name, context(other));
+            }
+        }
+        self.tell("reset_after", span(restart.reset_after));
+        self.tell("startup_grace_period", span(restart.startup_grace));
+        let trial = restart.breaker.half_open_after.map_or_else(|| "unlimited".to_owned(), span);
+        self.tell("half_open_after", trial);
+    }
+
+    fn rest(&mut self, managed: &Managed) {
+        if managed.notify.is_on() {
+            let what = if managed.notify.ready { "ready when it says so" } else { "listened to" };
+            self.tell("notify", what);
+        }
+        for socket in &managed.sockets {
+            self.tell("sockets", &*socket.name);
+        }
+        for (name, logs) in [("stdout", &managed.logs.stdout), ("stderr", &managed.logs.stderr)] {
+            self.tell(name, outputs(logs));
+        }
+    }
+}
+
+fn span(span: Duration) -> String {
+    format!("{span:?}")
+}
+
+fn context(context: &RestartContext) -> String {
+    let retries = match context.max_retries {
+        0 => "without end".to_owned(),
+        retries => format!("{retries} times"),
+    };
+    let (first, most) = (span(context.retry_delay), span(context.max_delay));
+    format!("{retries}, after {first}, then {} times as long, {most} at most", context.backoff_rate)
+}
+
+fn outputs(logs: &StreamLogs) -> String {
+    if !logs.capture {
+        return "not collected".to_owned();
+    }
+    let targets = logs.outputs.iter().map(|output| match &output.target {
+        LogTarget::File { path, .. } => &**path,
+        LogTarget::MasterStdout => "the master's standard output",
+        LogTarget::MasterStderr => "the master's standard error",
+        _ => "elsewhere",
+    });
+    let targets: Vec<_> = targets.collect();
+    if targets.is_empty() { "collected".to_owned() } else { targets.join(", ") }
+}
