@@ -60,23 +60,23 @@ fn set(group: &Group, process: ProcessKey, value: i32) -> Result<(), String> {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn set_one(thread: i32, value: i32) -> std::io::Result<()> {
     let thread = rustix::process::Pid::from_raw(thread);
     Ok(rustix::process::setpriority_process(thread, value)?)
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn own() -> Option<i32> {
     rustix::process::getpriority_process(None).ok()
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn set_one(_: i32, _: i32) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn own() -> Option<i32> {
     None
 }
