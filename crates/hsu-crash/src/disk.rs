@@ -3,7 +3,9 @@
 //! A file's data is certain after a sync of the file, its name after a sync of its
 //! folder. Of everything later, a loss of power keeps any part: writes
 //! in any order, each whole, not at all, or some of its sectors; lengths and
-//! names apart from data.
+//! names apart from data. What could not be synced is never certain again, whatever
+//! a later sync says: the kernel takes its pages for clean.
+// Source: Rebello et al., "Can applications recover from fsync failures?", USENIX ATC 2020.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,6 +62,17 @@ fn write(content: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     }
 }
 
+/// What is known of a change that came after the last certain state of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// No sync was asked for yet.
+    Open,
+    /// A sync has failed: it is there until the power fails, and perhaps after that.
+    Dropped,
+    /// It was synced, and is certain.
+    Certain,
+}
+
 /// One change of the names in a folder.
 #[derive(Clone, Debug)]
 enum Naming {
@@ -89,8 +102,8 @@ pub struct Disk {
     /// What each file holds for certain.
     certain: Vec<Vec<u8>>,
     certain_names: BTreeMap<PathBuf, usize>,
-    /// What is not certain, in order.
-    pending: Vec<(usize, Change)>,
+    /// What is not certain, in order, and what is certain but came after such a change.
+    pending: Vec<(usize, Change, Fate)>,
     pending_names: Vec<Naming>,
 }
 
@@ -107,6 +120,8 @@ pub enum Loss {
     Names,
     /// One change is lost.
     One(usize),
+    /// Of the names one change is there, as if it had overtaken the others; all of the data is.
+    OneName(usize),
     /// Some of it is lost, and some writes are torn.
     Random(u64),
 }
@@ -151,15 +166,13 @@ impl Disk {
             Call::Sync(path) => {
                 let file = within(path).and_then(|name| self.names.get(&name).copied());
                 let Some(file) = file else { return false };
-                let (synced, others) =
-                    std::mem::take(&mut self.pending).into_iter().partition(|(of, _)| *of == file);
-                self.pending = others;
-                let synced: Vec<(usize, Change)> = synced;
-                for (_, change) in synced {
-                    if let Some(content) = self.certain.get_mut(file) {
-                        change.apply(content);
-                    }
-                }
+                self.decide(file, Fate::Certain);
+                self.settle(file);
+            }
+            Call::FailedSync(path) => {
+                let file = within(path).and_then(|name| self.names.get(&name).copied());
+                let Some(file) = file else { return false };
+                self.decide(file, Fate::Dropped);
             }
             Call::Rename { from, to } => {
                 let (Some(from), Some(to)) = (within(from), within(to)) else { return false };
@@ -184,14 +197,37 @@ impl Disk {
         let Some(file) = name.and_then(|name| self.names.get(&name).copied()) else {
             return false;
         };
-        self.pending.push((file, change));
+        self.pending.push((file, change, Fate::Open));
         true
     }
 
-    /// How many changes are not certain.
+    /// A sync decides over what no sync has decided over.
+    fn decide(&mut self, file: usize, decided: Fate) {
+        let open = |(of, _, fate): &&mut (usize, Change, Fate)| *of == file && *fate == Fate::Open;
+        self.pending.iter_mut().filter(open).for_each(|(_, _, fate)| *fate = decided);
+    }
+
+    /// What is certain and comes after nothing else is no longer remembered apart.
+    fn settle(&mut self, file: usize) {
+        let is_of = |of: usize| of == file;
+        if self.pending.iter().any(|(of, _, fate)| is_of(*of) && *fate != Fate::Certain) {
+            return;
+        }
+        let Some(content) = self.certain.get_mut(file) else { return };
+        let settled = self.pending.extract_if(.., |(of, ..)| is_of(*of));
+        settled.for_each(|(_, change, _)| change.apply(content));
+    }
+
+    /// How many changes are remembered apart, because they or earlier ones are not certain.
     #[must_use]
     pub fn uncertain(&self) -> usize {
         self.pending.len() + self.pending_names.len()
+    }
+
+    /// How many changes of names are not certain.
+    #[must_use]
+    pub fn uncertain_names(&self) -> usize {
+        self.pending_names.len()
     }
 
     /// The files that a loss of power leaves.
@@ -199,10 +235,11 @@ impl Disk {
     pub fn after(&self, loss: Loss) -> Files {
         let mut random = Random(if let Loss::Random(seed) = loss { seed } else { 0 });
         let mut contents = self.certain.clone();
-        for (place, (file, change)) in self.pending.iter().enumerate() {
+        for (place, (file, change, fate)) in self.pending.iter().enumerate() {
             let Some(content) = contents.get_mut(*file) else { continue };
             match loss {
-                Loss::Nothing | Loss::Names => change.apply(content),
+                _ if *fate == Fate::Certain => change.apply(content),
+                Loss::Nothing | Loss::Names | Loss::OneName(_) => change.apply(content),
                 Loss::Everything | Loss::Data => {}
                 Loss::One(lost) if lost == place => {}
                 Loss::One(_) => change.apply(content),
@@ -219,6 +256,7 @@ impl Disk {
                 Loss::Nothing | Loss::Data => true,
                 Loss::Everything | Loss::Names => false,
                 Loss::One(lost) => lost != place + self.pending.len(),
+                Loss::OneName(kept) => kept == place,
                 Loss::Random(_) => random.once_in(2),
             };
             if is_kept {
@@ -260,6 +298,7 @@ mod tests {
         match text {
             "open" => Call::Open(file),
             "sync" => Call::Sync(file),
+            "fail" => Call::FailedSync(file),
             "folder" => Call::Sync(PathBuf::from("/d")),
             text => Call::Write { file, at: 0, bytes: text.as_bytes().to_vec() },
         }
@@ -283,5 +322,13 @@ mod tests {
         let unnamed = disk(&["open", "one", "sync"]);
         assert_eq!(file(&unnamed, Loss::Everything), None);
         assert_eq!(file(&unnamed, Loss::Data), Some(b"one".to_vec()));
+    }
+
+    #[test]
+    fn what_could_not_be_synced_is_lost_with_the_power_whatever_a_later_sync_says() {
+        let file = |disk: &Disk, loss| disk.after(loss).remove(Path::new("f"));
+        let failed = disk(&["open", "folder", "one", "sync", "three", "fail", "up", "sync"]);
+        assert_eq!(file(&failed, Loss::Nothing), Some(b"upree".to_vec()));
+        assert_eq!(file(&failed, Loss::Everything), Some(b"upe".to_vec()));
     }
 }

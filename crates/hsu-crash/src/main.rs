@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use hsu_crash::image::Image;
+use hsu_crash::power::FailedSyncs;
 use hsu_crash::report::Report;
 use hsu_crash::script::{self, Script};
 use hsu_crash::{power, refusal, rot};
@@ -43,6 +44,10 @@ enum Campaign {
         /// Let the disk forget every sync: the campaign must find it.
         #[arg(long)]
         forgotten_syncs: bool,
+        /// Let the disk refuse these syncs of each thread: `3`, `3..6`, or each fifth with
+        /// `3..30+5`.
+        #[arg(long, value_name = "N[..M[+S]]")]
+        failed_syncs: Option<FailedSyncs>,
     },
     /// Refuse the n-th call of a script, for each n.
     Refusals {
@@ -80,8 +85,8 @@ fn main() -> Result<ExitCode> {
             script::run(script, &folder, &mut std::io::stdout())?;
             return Ok(ExitCode::SUCCESS);
         }
-        Campaign::Power { script, on, losses, every, forgotten_syncs } => {
-            let plan = power::Plan { script, losses, every, forgotten_syncs };
+        Campaign::Power { script, on, losses, every, forgotten_syncs, failed_syncs } => {
+            let plan = power::Plan { script, losses, every, forgotten_syncs, failed_syncs };
             each(on, |image| fail_power(&program, image, plan))?
         }
         Campaign::Refusals { script, on, every } => {
@@ -89,8 +94,17 @@ fn main() -> Result<ExitCode> {
             each(on, |image| refuse(&program, image, plan))?
         }
         Campaign::All { script } => {
-            let plan = power::Plan { script, losses: 12, every: 1, forgotten_syncs: false };
-            let mut all = each(None, |image| fail_power(&program, image, plan))?;
+            let mut all = Report::default();
+            for failed_syncs in power_failures() {
+                let plan = power::Plan {
+                    script,
+                    losses: 12,
+                    every: 1,
+                    forgotten_syncs: false,
+                    failed_syncs,
+                };
+                all.add(each(None, |image| fail_power(&program, image, plan))?);
+            }
             println!("power: {all}");
             let plan = refusal::Plan { script, every: 1 };
             let refusals = each(None, |image| refuse(&program, image, plan))?;
@@ -105,6 +119,14 @@ fn main() -> Result<ExitCode> {
     };
     println!("{report}");
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The syncs that fail before the power does.
+fn power_failures() -> impl Iterator<Item = Option<FailedSyncs>> {
+    let failed = |(first, last, step)| Some(FailedSyncs { first, last, step });
+    let single = [1, 2, 3, 4, 5, 7].map(|only| (only, only, 1));
+    let many = [(2, 4, 1), (3, 7, 1), (3, 30, 2), (3, 30, 3), (3, 30, 4), (3, 30, 5)];
+    [None].into_iter().chain(single.into_iter().chain(many).map(failed))
 }
 
 fn fail_power(program: &Path, image: Image, plan: power::Plan) -> Result<Report> {

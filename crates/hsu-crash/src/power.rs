@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -19,13 +20,49 @@ use crate::trace::{self, Call};
 pub struct Plan {
     /// What is recorded.
     pub script: Script,
-    /// States that are tried of each moment at most, besides a kill.
+    /// States that are tried of each moment at most, besides a kill and names that overtake.
     pub losses: usize,
     /// Of so many moments one is tried; 1 is all of them.
     pub every: usize,
     /// Whether the disk says of every sync that it is done, and does nothing: the campaign
     /// must find that.
     pub forgotten_syncs: bool,
+    /// Syncs of file data that fail, while the script is recorded.
+    pub failed_syncs: Option<FailedSyncs>,
+}
+
+/// Syncs of each thread that fail; the very first has the number 1.
+#[derive(Clone, Copy, Debug)]
+pub struct FailedSyncs {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them, at most.
+    pub last: u64,
+    /// How far they are from each other.
+    pub step: u64,
+}
+
+impl FromStr for FailedSyncs {
+    type Err = anyhow::Error;
+
+    /// `N`, `N..M` with both of them, or `N..M+S` for each S-th.
+    fn from_str(text: &str) -> Result<Self> {
+        let (range, step) = text.split_once('+').unwrap_or((text, "1"));
+        let (first, last) = range.split_once("..").unwrap_or((range, range));
+        let failed = Self { first: first.parse()?, last: last.parse()?, step: step.parse()? };
+        let is_any = (1..=failed.last).contains(&failed.first) && failed.step > 0;
+        ensure!(is_any, "no sync is meant by {text}");
+        Ok(failed)
+    }
+}
+
+impl FailedSyncs {
+    /// The options of `strace`.
+    fn options(self) -> Vec<String> {
+        let Self { first, last, step } = self;
+        let rule = format!("inject=fsync,fdatasync:error=EIO:when={first}..{last}+{step}");
+        vec!["-e".to_owned(), rule]
+    }
 }
 
 /// Runs a script on what a folder holds already, and tries every crash. `program` is this
@@ -36,9 +73,11 @@ pub struct Plan {
 pub fn run(program: &Path, before: &Files, known: Promise, plan: Plan) -> Result<Report> {
     let folder = tempfile::tempdir_in(memory())?;
     disk::place(before, folder.path())?;
-    let calls = trace::record(&command(program, folder.path(), plan.script), &[])?;
+    let options = plan.failed_syncs.map(FailedSyncs::options).unwrap_or_default();
+    let calls = trace::record(&command(program, folder.path(), plan.script), &options)?;
     let has_ended = calls.iter().any(|call| matches!(call, Call::Say(text) if text == "ended\n"));
-    ensure!(has_ended, "the script did not come to its end");
+    // A store that cannot even be put in order is not opened.
+    ensure!(has_ended || plan.failed_syncs.is_some(), "the script did not come to its end");
     let mut crashes = Crashes::new(plan);
     let mut disk = Disk::with(before);
     let (mut killed, mut lost) = (known, known);
@@ -107,6 +146,8 @@ impl Crashes {
             losses.push(Loss::Random(self.random.number()));
         }
         losses.truncate(self.plan.losses);
+        // Names are few, and what their order means is decided by single ones.
+        losses.extend((0..disk.uncertain_names()).map(Loss::OneName));
         for loss in losses {
             self.attempt(place, &format!("a loss of power, {loss:?}"), &disk.after(loss), lost);
         }

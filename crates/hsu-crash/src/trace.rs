@@ -33,6 +33,8 @@ pub enum Call {
     },
     /// It synced a file or a folder.
     Sync(PathBuf),
+    /// It was told that a file or a folder could not be synced.
+    FailedSync(PathBuf),
     /// It gave a file another name.
     Rename {
         /// The old one.
@@ -46,7 +48,8 @@ pub enum Call {
     Say(String),
 }
 
-/// Runs a program under `strace` and reads what it did; `extra` are options of `strace`.
+/// Runs a program under `strace` and reads what it did, also when it ended with a failure;
+/// `extra` are options of `strace`.
 ///
 /// # Errors
 /// There is no `strace`, it may not trace, or its words are not understood.
@@ -60,7 +63,7 @@ pub fn record(program: &[OsString], extra: &[String]) -> Result<Vec<Call>> {
         .stdout(std::process::Stdio::null())
         .status()
         .context("run strace (hint: apt-get install strace)")?;
-    ensure!(status.success(), "the traced process ended with {status}");
+    ensure!(status.code().is_some(), "the traced process ended with {status}");
     parse(&std::fs::read_to_string(log.path())?)
 }
 
@@ -88,11 +91,13 @@ fn parse(text: &str) -> Result<Vec<Call>> {
     Ok(calls)
 }
 
-/// One line; none when the call failed or is none of ours.
+/// One line; none when the call failed and changed nothing, or is none of ours.
 fn call(line: &str) -> Result<Option<Call>> {
     let Some((name, rest)) = line.split_once('(') else { return Ok(None) };
     let Some((arguments, result)) = rest.rsplit_once(" = ") else { return Ok(None) };
-    if name.starts_with(['+', '-']) || result.starts_with('-') {
+    let has_failed = result.starts_with('-');
+    let is_sync = ["fsync", "fdatasync"].contains(&name);
+    if name.starts_with(['+', '-']) || (has_failed && !is_sync) {
         return Ok(None);
     }
     let arguments = arguments.trim_end().strip_suffix(')').unwrap_or(arguments);
@@ -115,6 +120,7 @@ fn call(line: &str) -> Result<Option<Call>> {
         }
         "ftruncate" => Call::Truncate { file: descriptor(part(0))?, length: number(1)? },
         "fallocate" => bail!("the store allocates, which is not modelled: {line:.200}"),
+        "fsync" | "fdatasync" if has_failed => Call::FailedSync(descriptor(part(0))?),
         "fsync" | "fdatasync" => Call::Sync(descriptor(part(0))?),
         "rename" => Call::Rename { from: path(part(0))?, to: path(part(1))? },
         "unlink" => Call::Unlink(path(part(0))?),
@@ -151,12 +157,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_read_with_their_data_and_those_that_failed_are_left_out() {
+    fn calls_are_read_with_their_data_and_of_those_that_failed_only_syncs() {
         let text = "\
 7 openat(AT_FDCWD, \"\\x2f\\x61\", O_RDWR|O_CREAT, 0644) = 3<\\x2f\\x61>
 7 pwrite64(3<\\x2f\\x61>, \"\\x01\\x02\\x03\", 3, 4096) = 2
 7 pwrite64(3<\\x2f\\x61>, \"\\x01\", 1, 0) = -1 EIO (Input/output error) (INJECTED)
 8 fdatasync(3<\\x2f\\x61> <unfinished ...>
+7 fsync(3<\\x2f\\x61>) = -1 EIO (Input/output error) (INJECTED)
 7 write(1<\\x70>, \"\\x6f\\x6b\\x0a\", 3) = 3
 8 <... fdatasync resumed>) = 0
 8 +++ exited with 0 +++
@@ -165,6 +172,7 @@ mod tests {
         let expected = [
             Call::Open(file.clone()),
             Call::Write { file: file.clone(), at: 4096, bytes: vec![1, 2] },
+            Call::FailedSync(file.clone()),
             Call::Say("ok\n".to_owned()),
             Call::Sync(file),
         ];

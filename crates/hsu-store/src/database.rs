@@ -90,6 +90,8 @@ pub(crate) struct Database {
     reserved: u64,
     /// Whether the file itself was never synced.
     is_new: bool,
+    /// Whether the name of the log is on the disk.
+    is_named: bool,
     /// Why what the disk took is not trusted any more, and how often it was tried to
     /// begin another generation.
     suspicion: Option<(String, u32)>,
@@ -146,13 +148,14 @@ impl Database {
             let _ = connection.execute_batch(STATUSES);
         }
         let (path, level, extras) = (path.to_owned(), Durability::Lazy, BTreeMap::new());
-        let (suspicion, renewed, is_refused) = (None, None, false);
+        let (suspicion, renewed, is_refused, is_named) = (None, None, false, false);
         Ok(Self {
             connection,
             path,
             level,
             reserved,
             is_new,
+            is_named,
             suspicion,
             renewed,
             is_refused,
@@ -194,6 +197,11 @@ impl Database {
             write_meta(&transaction, "reserved_runs", &reserved.to_string())?;
         }
         transaction.commit()?;
+        if level == Durability::Synced && !self.is_named {
+            // SQLite syncs the folder of a log that it has made, and ignores whether it could.
+            generation::sync_folder(&self.path).map_err(Fault::Sync)?;
+            self.is_named = true;
+        }
         self.reserved = new_block.unwrap_or(self.reserved);
         Ok(())
     }
@@ -242,18 +250,24 @@ impl Database {
         *attempts += 1;
         let salvage = if *attempts > PATIENT_ATTEMPTS { Salvage::Last } else { Salvage::Patient };
         let mut reason = reason.clone();
-        let saved = generation::build(&self.path, salvage)?;
         // At its end the old generation must not be synced once more, nor take the name
         // of the new one's log with it.
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        let aside = generation::swap(&self.path)?;
+        // An attempt that failed may have left the new generation as the only one in place.
+        let (aside, is_whole) = match generation::resume(&self.path)? {
+            Some(aside) => (aside, false),
+            None => {
+                let saved = generation::build(&self.path, salvage)?;
+                (generation::swap(&self.path)?, saved.is_whole)
+            }
+        };
         let connection = connect(&self.path)?;
         let new = Self::take(connection, &self.path, self.reserved, false)?;
         let extras = std::mem::take(&mut self.extras);
-        if saved.is_whole {
+        if is_whole {
             generation::forget(&aside);
         } else {
-            reason.push_str(&format!("; what cannot be read is kept as {}", aside.display()));
+            reason.push_str(&format!("; what it was is kept as {}", aside.display()));
         }
         *self = Self { extras, renewed: Some(reason), ..new };
         Ok(())

@@ -64,6 +64,8 @@ pub(crate) fn build(path: &Path, salvage: Salvage) -> Result<Saved, Fault> {
     for suffix in SUFFIXES.into_iter().chain([""]) {
         remove(&beside(&next, suffix)).map_err(Fault::Files)?;
     }
+    // The one before may not be certain to have left this name.
+    sync_folder(path).map_err(Fault::Sync)?;
     let new = database::connect(&next)?;
     // Nothing depends on it before it is synced as a whole.
     new.pragma_update(None, "journal_mode", "MEMORY")?;
@@ -89,12 +91,16 @@ pub(crate) fn swap(path: &Path) -> Result<PathBuf, Fault> {
     Ok(aside)
 }
 
-/// Completes a change of generation that a crash has interrupted; where the earlier one is.
+/// Completes a change of generation that a crash or the disk has interrupted; where the
+/// earlier one is.
 pub(crate) fn resume(path: &Path) -> Result<Option<PathBuf>, Fault> {
     if path.exists() || !next_of(path).exists() {
         return Ok(None);
     }
-    let aside = free_name(path).map_err(Fault::Files)?;
+    // It was put aside last, and its log may have to follow.
+    let latest = put_aside(path).into_iter().max();
+    let aside = latest.filter(|aside| !beside(aside, "-wal").exists());
+    let aside = aside.map_or_else(|| free_name(path), Ok).map_err(Fault::Files)?;
     finish(path, &aside).map(|()| Some(aside))
 }
 
@@ -104,8 +110,8 @@ fn finish(path: &Path, aside: &Path) -> Result<(), Fault> {
         rename(&beside(path, suffix), &beside(aside, suffix)).map_err(Fault::Files)?;
     }
     sync_folder(path).map_err(Fault::Sync)?;
-    rename(&next_of(path), path).map_err(Fault::Files)?;
-    sync_folder(path).map_err(Fault::Sync)
+    // Until that is certain, it is done again; whoever must rely on it syncs the folder.
+    rename(&next_of(path), path).map_err(Fault::Files)
 }
 
 /// Removes a generation that was put aside.
@@ -141,7 +147,8 @@ fn put_aside(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Makes the names of the files beside the database certain.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
