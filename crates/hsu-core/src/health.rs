@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use hsu_model::event::EventKind;
 use hsu_model::health::{
     Check, CheckStatus, Condition, Duty, Finding, Health, HealthStatus, Source, Verdict,
 };
@@ -56,6 +57,22 @@ pub(crate) struct Change {
     pub(crate) condition: Option<(Condition, Condition, String)>,
     /// A check whose failure asks for a restart, how serious that is, and why.
     pub(crate) restart: Option<(Severity, String)>,
+}
+
+impl Change {
+    /// What the journal tells of it.
+    pub(crate) fn events(&self, health: &Health, run: RunId, ready: bool) -> Vec<EventKind> {
+        let checks = self.checks.iter().map(|(place, to, reason)| {
+            let check = health.checks.get(*place);
+            let check = check.map(|check| check.name.clone()).unwrap_or_default();
+            EventKind::CheckChanged { run, check, to: *to, reason: reason.clone() }
+        });
+        let condition = self.condition.iter().map(|(from, to, reason)| {
+            let (from, to, reason) = (*from, *to, reason.clone());
+            EventKind::HealthChanged { run, from, to, ready, reason }
+        });
+        checks.chain(condition).collect()
+    }
 }
 
 /// Everything that is known of the health of one worker.

@@ -105,6 +105,7 @@ impl KeeperPlan {
         Ok(plan)
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn socket(&self) -> PathBuf {
         self.runtime.join("keeper.sock")
     }

@@ -3,7 +3,6 @@
 //! Of several processes the oldest one stands for the worker. What follows from a
 //! failure is in [`super::mending`].
 
-use hsu_model::event::EventKind;
 use hsu_model::health::{Condition, HealthStatus};
 use hsu_model::id::RunId;
 use hsu_model::time::Tick;
@@ -67,14 +66,8 @@ impl Watched {
         let Some(change) = self.monitor.take(&self.spec.health, answer, now, entropy) else {
             return;
         };
-        for (place, to, reason) in change.checks {
-            let check = self.spec.health.checks.get(place);
-            let check = check.map(|check| check.name.clone()).unwrap_or_default();
-            self.tell(context, EventKind::CheckChanged { run, check, to, reason });
-        }
-        if let Some((from, to, reason)) = change.condition {
-            let ready = self.is_ready();
-            self.tell(context, EventKind::HealthChanged { run, from, to, ready, reason });
+        for event in change.events(&self.spec.health, run, self.is_ready()) {
+            self.tell(context, event);
         }
         if self.monitor.condition() != Condition::Unhealthy {
             self.refused = None;

@@ -1,6 +1,5 @@
 //! Health of one worker: when it is looked at, and what follows from what was seen.
 
-use hsu_model::event::EventKind;
 use hsu_model::health::HealthStatus;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::time::Tick;
@@ -55,14 +54,8 @@ impl Worker {
         let Some(change) = self.monitor.take(&self.spec.health, answer, now, entropy) else {
             return;
         };
-        for (place, to, reason) in change.checks {
-            let check = self.spec.health.checks.get(place);
-            let check = check.map(|check| check.name.clone()).unwrap_or_default();
-            self.tell(context, EventKind::CheckChanged { run, check, to, reason });
-        }
-        if let Some((from, to, reason)) = change.condition {
-            let ready = self.is_ready();
-            self.tell(context, EventKind::HealthChanged { run, from, to, ready, reason });
+        for event in change.events(&self.spec.health, run, self.is_ready()) {
+            self.tell(context, event);
         }
         // One policy holds for every cause of restarts.
         let may_restart = self.restart().is_some_and(|r| r.policy != RestartPolicy::Never);
