@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use hsu_model::discovery::{Hint, Manager, ProgramId, Rights, Unmanaged};
+use hsu_model::discovery::{Hint, Manager, Matches, ProgramId, Rights, Unmanaged};
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
@@ -256,6 +256,11 @@ impl Watched {
         }
     }
 
+    /// Who waits for an answer.
+    pub(crate) fn waits(&self) -> Option<Ticket> {
+        self.pending.map(|pending| pending.ticket)
+    }
+
     pub(crate) fn done(&self, message: &str) -> Answer {
         Answer::Done { state: self.visible(), message: message.into() }
     }
@@ -351,7 +356,10 @@ impl Watched {
             self.desired = record.desired;
         }
         self.shown = record.state;
-        for hint in record.attached.iter().flatten() {
+        let hints = record.attached.as_deref().unwrap_or_default();
+        let many = self.unit().is_some_and(|unit| unit.discovery.matches == Matches::Many);
+        // Which of several it is that it shall have, when it may have one by now, nobody knows.
+        for hint in hints.iter().filter(|_| many || hints.len() == 1) {
             let Hint { run, process, program } = *hint;
             let hold = Hold::Asked(Source::Record);
             self.attached.insert(run, Attached { process, program, started: None, hold });

@@ -594,10 +594,13 @@ impl Fleet {
             }
             return self.remove(ticket, actor, id, out);
         }
-        if matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker) {
+        let from = out.len();
+        self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
+        let begins_anew =
+            matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker);
+        if begins_anew && !out.iter().skip(from).any(|effect| refuses(effect, ticket)) {
             self.lower_limits(&id, out);
         }
-        self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
     }
 
     fn remove(&mut self, ticket: Ticket, actor: Actor, id: WorkerId, out: &mut Vec<Effect>) {
@@ -681,4 +684,9 @@ impl Fleet {
             out.push(Effect::AllStopped);
         }
     }
+}
+
+/// Whether somebody is told that their command is not done.
+fn refuses(effect: &Effect, ticket: Ticket) -> bool {
+    matches!(effect, Effect::Reply { ticket: of, answer: Answer::Refused(_) } if *of == ticket)
 }

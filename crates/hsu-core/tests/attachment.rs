@@ -445,3 +445,45 @@ fn a_worker_that_left_the_configuration_is_forgotten_and_its_process_goes_on() {
     let kills = |effect: &Effect| matches!(effect, Effect::KillTree { .. });
     assert!(!effects.iter().any(kills));
 }
+
+#[test]
+fn whoever_waits_for_a_process_is_answered_when_its_worker_is_removed() {
+    let mut scene = Scene::searching(|unit| {
+        unit.rights.can_restart = true;
+        unit.rights.manager = Manager::Systemd("nginx.service".to_owned());
+    });
+    assert_eq!(answer(&scene.ask(Command::Start)), None, "its manager is asked");
+    let effects = scene.ask(Command::Remove);
+    let superseded = Answer::Refused(Refusal::Superseded { by: "remove" });
+    assert!(effects.contains(&Effect::Reply { ticket: Ticket(1), answer: superseded }));
+    let removed = |effect: &Effect| {
+        matches!(effect, Effect::Reply { ticket: Ticket(2), answer: Answer::Done { .. } })
+    };
+    assert!(effects.iter().any(removed), "{effects:?}");
+}
+
+#[test]
+fn of_two_processes_of_a_worker_that_may_have_one_by_now_none_is_kept() {
+    let mut scene = Scene::searching(|unit| unit.discovery.matches = Matches::Many);
+    scene.sighted("web", sight(&[7, 8]));
+    scene.hold(1);
+    scene.hold(2);
+    let record = scene.record();
+    let mut next = Scene::new(&[spec("web", |_| {})], &[&record]);
+    assert_eq!(asks_for(&next.settle(UnknownExit::KeeperLost)), []);
+    assert_eq!(asks_for(&next.sighted("web", sight(&[7, 8]))), [], "nobody knows which");
+    assert_eq!(asks_for(&next.sighted("web", sight(&[8]))), [(3, 8)]);
+}
+
+#[test]
+fn nothing_is_told_of_a_worker_before_it_is_known_what_an_earlier_master_left() {
+    let record = Scene::attached(|_| {}).record();
+    let mut scene = Scene::new(&[spec("web", |_| {})], &[&record]);
+    let severity = hsu_model::severity::Severity::Critical;
+    assert_eq!(scene.step(Input::HealthFailed { run: RunId(1), severity }), []);
+    let effects = scene.settle(UnknownExit::KeeperLost);
+    assert!(told(&effects, |kind| matches!(
+        kind,
+        EventKind::StateChanged { from: WorkerState::Running, to: WorkerState::Searching, .. }
+    )));
+}

@@ -35,6 +35,7 @@ impl Fleet {
         };
         if let Some(record) = record {
             watched.import(record, resume);
+            record.run.into_iter().for_each(|run| self.see_run(run));
             if let Some(limits) = spec.limits() {
                 self.watches.recall(&spec.id, limits, &record.raised);
             }
@@ -78,7 +79,10 @@ impl Fleet {
         change(watched, &mut context);
         watched.follow_subject(&context);
         self.watches.follow(now.tick, watched, &runs);
-        watched.settle_change(&mut context);
+        // Nothing has changed before it is known what an earlier master left.
+        if self.settled {
+            watched.settle_change(&mut context);
+        }
         for run in runs {
             self.watched_runs.remove(&run);
         }
@@ -247,6 +251,10 @@ impl Fleet {
         };
         if let Some(due) = watched.deadline() {
             self.deadlines.remove(&(due, id.clone()));
+        }
+        if let Some(waits) = watched.waits() {
+            let answer = Answer::Refused(Refusal::Superseded { by: "remove" });
+            out.push(Effect::Reply { ticket: waits, answer });
         }
         for (run, _) in watched.runs() {
             self.watched_runs.remove(&run);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hsu_core::answer::Answer;
 use hsu_core::effect::{Effect, Slow};
 use hsu_core::input::{Command, Input, ShutdownMode};
 use hsu_model::event::EventKind;
@@ -208,6 +209,19 @@ fn a_limit_that_was_raised_holds_until_an_operator_begins_anew() {
         assert_eq!(world.state("a"), WorkerState::Running, "it holds for the next run");
         world.command("a", command);
         assert_eq!(most(&world), Some(raised), "{command:?}");
+    }
+}
+
+#[test]
+fn a_command_that_is_refused_lowers_no_limit() {
+    let mut world = world(Action::RestartAdjusted);
+    uses(&mut world, 101);
+    world.advance(Duration::from_secs(7));
+    world.command("a", Command::Disable);
+    for command in [Command::Start, Command::Restart { force: true }] {
+        let ticket = world.command("a", command);
+        assert!(matches!(world.answer(ticket), Some(Answer::Refused(_))), "{command:?}");
+        assert_eq!(most(&world), Some(150), "{command:?}");
     }
 }
 
