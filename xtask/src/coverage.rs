@@ -1,7 +1,8 @@
 //! Coverage: which lines the tests reach, for each crate.
 //!
 //! All tests of the workspace run on instrumented programs, in a target folder of
-//! their own. The programs under test are killed all the time, so their counters
+//! their own, and so does what the gate and the workbench do besides, in the shortest
+//! form of each. The programs under test are killed all the time, so their counters
 //! are mapped files that a SIGKILL does not lose (LLVM's continuous mode). Tests
 //! themselves do not count as lines: not the `tests` folders, and not what follows
 //! `#[cfg(test)]` in a file. The table goes into [`PAGE`].
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -27,6 +29,38 @@ const TOOL: Tool = Tool { name: "llvm-cov", package: "cargo-llvm-cov", version: 
 const MAPPED: &str = "-C llvm-args=-runtime-counter-relocation";
 /// One file for each program and slot, mapped and shared by all its processes.
 const PATTERN: &str = "%4m%c";
+
+/// What runs besides the tests: programs that no test starts, each for a moment.
+const PROGRAMS: [(&str, &[&str]); 14] = [
+    ("xtask", &["test", "--only", "tidy", "--only", "fmt", "--only", "deny"]),
+    ("xtask", &["simulate", "--schedules", "20000", "--jobs", "1"]),
+    ("xtask", &["store-faults", "power", "--operations", "2", "--every", "50"]),
+    ("xtask", &["coverage", "--help"]),
+    ("hsu-simulator", &["simulate", "--replay", "1"]),
+    ("hsu-simulator", &["simulate", "--schedules", "2000", "--survey", "--missed"]),
+    ("hsu-simulator", &["museum", "--bug", "ForgetsEarly"]),
+    ("hsu-crash", &["refusals", "--on", "killed", "--operations", "2", "--every", "20"]),
+    ("hsu-crash", &["rot", "--every", "20000"]),
+    ("hsu-faults", &["--list"]),
+    ("hsu-faults", &["--only", "stop"]),
+    ("hsu-chaos", &["--campaign", "roles", "--kills", "6"]),
+    ("hsu-chaos", &["--campaign", "slots", "--kills", "3"]),
+    (
+        "hsu-soak",
+        &[
+            "--minutes",
+            "1",
+            "--workers",
+            "50",
+            "--warm-up",
+            "5",
+            "--most-megabytes",
+            "1e9",
+            "--most-others",
+            "1e9",
+        ],
+    ),
+];
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
@@ -80,6 +114,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         tests.args(&arguments.tests);
         // A test that fails where everything is slow has reached its lines all the same.
         is_passed = command::run(&mut tests).is_ok();
+        if arguments.tests.is_empty() {
+            is_passed &= run_programs(root, &target, &variables);
+        }
     }
     let report = target.join("lines.info");
     command::run(with(&["llvm-cov", "report", "--lcov", "--output-path"]).arg(&report))
@@ -118,6 +155,21 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         if is_passed { "" } else { "; some tests failed" },
     );
     Ok(is_passed && total.share() >= arguments.bar)
+}
+
+/// Runs each of [`PROGRAMS`]; says whether all of them ended well.
+fn run_programs(root: &Path, target: &Path, variables: &[(String, String)]) -> bool {
+    let ended_well = |(name, arguments): &(&str, &[&str])| {
+        let mut program = Command::new(target.join("debug").join(name));
+        program.current_dir(root).args(*arguments).env("HSU_BINARIES_BUILT", "1");
+        program.envs(variables.iter().map(|(name, value)| (name, value)));
+        let result = command::run(&mut program);
+        if let Err(error) = &result {
+            println!("{error:#}");
+        }
+        result.is_ok()
+    };
+    PROGRAMS.iter().filter(|program| !ended_well(program)).count() == 0
 }
 
 /// The variables under which cargo builds and runs instrumented programs.

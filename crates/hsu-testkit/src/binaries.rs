@@ -49,6 +49,16 @@ pub fn python() -> Result<PathBuf, TestError> {
     if path.exists() { Ok(path) } else { Err(TestError::NoBinary { path }) }
 }
 
+/// Builds what a fleet consists of. A build that began when a program is needed for the
+/// first time would run beside a fleet that lives already, for as long as it takes; and
+/// nobody names the keeper, which the master starts.
+///
+/// # Errors
+/// As [`binary`].
+pub(crate) fn build_fleet() -> Result<(), TestError> {
+    ["hsu-keeper", "hsu-master", "hsu-master-cli"].into_iter().try_for_each(|n| binary(n).map(drop))
+}
+
 /// The folder of the profile: the parent of the test's own `deps` folder.
 fn folder() -> Result<PathBuf, TestError> {
     let this = env::current_exe().map_err(TestError::io("find the running test"))?;

@@ -11,7 +11,7 @@ use std::{fs, io};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::binaries::binary;
+use crate::binaries::{binary, build_fleet};
 use crate::error::TestError;
 use crate::patience::eventually;
 use crate::process::Process;
@@ -191,6 +191,7 @@ impl Fleet<'_> {
     /// # Errors
     /// [`TestError::Overdue`] with the master's own words when it does not answer.
     pub fn launch(&mut self) -> Result<(), TestError> {
+        build_fleet()?;
         let doing = "open a file for the master's words";
         let words = fs::OpenOptions::new()
             .create(true)

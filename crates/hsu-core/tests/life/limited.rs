@@ -154,6 +154,16 @@ fn by_its_policy_a_worker_that_uses_too_much_is_asked_to_end_and_stays_stopped()
 }
 
 #[test]
+fn or_it_is_killed_without_a_word() {
+    let mut world = world(Action::ImmediateKill);
+    let effects = uses(&mut world, 101);
+    assert!(effects.iter().any(|e| matches!(e, Effect::KillTree { whole: true, .. })));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Signal { .. })));
+    world.advance(Duration::from_secs(100));
+    assert_eq!((world.state("a"), world.starts()), (WorkerState::Stopped, 1));
+}
+
+#[test]
 fn or_it_is_restarted_by_the_settings_of_resource_violations() {
     let mut world = world(Action::Restart);
     uses(&mut world, 101);

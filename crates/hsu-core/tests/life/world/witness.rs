@@ -12,10 +12,11 @@ use hsu_core::fleet::Fleet;
 use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
 use hsu_core::record::Resume;
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::Action;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::status::{BreakerState, Desired, WorkerState, WorkerStatus};
 use hsu_model::time::Tick;
-use hsu_model::worker::WorkerSpec;
+use hsu_model::worker::{Managed, Unit, WorkerSpec};
 
 use super::keeper::Keeper;
 use super::specs::{GRACE, restart_of};
@@ -37,6 +38,8 @@ pub(crate) struct Witness {
     asked: BTreeMap<Ticket, (WorkerId, Command)>,
     pub(crate) answers: BTreeMap<Ticket, Answer>,
     before: BTreeMap<WorkerId, WorkerStatus>,
+    /// Workers that a limit may end without a word.
+    killed_by_limit: BTreeSet<WorkerId>,
     /// Runs whose end this master was told.
     over: BTreeSet<RunId>,
     /// When each run was asked to end.
@@ -46,11 +49,21 @@ pub(crate) struct Witness {
     pub(crate) violations: Vec<String>,
 }
 
+fn is_killed_by_limit(spec: &WorkerSpec) -> bool {
+    let Unit::Managed(Managed { limits: Some(limits), .. }) = &spec.unit else {
+        return false;
+    };
+    let mut steps = limits.rules.iter().flat_map(|rule| &rule.ladder);
+    steps.any(|step| step.action == Action::ImmediateKill)
+}
+
 impl Witness {
     /// A witness of these workers.
     pub(crate) fn new(specs: &[Arc<WorkerSpec>]) -> Self {
         let wishes = specs.iter().map(|spec| (spec.id.clone(), Wish::default())).collect();
-        Self { wishes, ..Self::default() }
+        let killed_by_limit = specs.iter().filter(|spec| is_killed_by_limit(spec));
+        let killed_by_limit = killed_by_limit.map(|spec| spec.id.clone()).collect();
+        Self { wishes, killed_by_limit, ..Self::default() }
     }
 
     /// Another master: whoever waited for the last one waits no more.
@@ -202,7 +215,8 @@ impl Witness {
             return;
         };
         let lives = before.run == Some(run) && before.process.is_some();
-        let is_forced = self.wishes.get(worker).is_some_and(|wish| wish.is_forced);
+        let is_forced = self.wishes.get(worker).is_some_and(|wish| wish.is_forced)
+            || self.killed_by_limit.contains(worker);
         if !lives || self.over.contains(&run) || is_forced || self.ending.is_some() {
             return;
         }
