@@ -193,6 +193,12 @@ impl Watched {
         self.attached.iter().map(|(run, attached)| (*run, attached.process))
     }
 
+    /// The same, and whether the process of each is held.
+    pub(crate) fn all_runs(&self) -> impl Iterator<Item = (RunId, ProcessKey, bool)> + '_ {
+        let is_held = |attached: &Attached| !matches!(attached.hold, Hold::Asked(_));
+        self.attached.iter().map(move |(run, a)| (*run, a.process, is_held(a)))
+    }
+
     fn held(&self) -> impl Iterator<Item = (RunId, &Attached)> {
         let held = |attached: &Attached| !matches!(attached.hold, Hold::Asked(_));
         self.attached.iter().filter(move |(_, a)| held(a)).map(|(run, a)| (*run, a))

@@ -1,5 +1,6 @@
 //! Effects: everything a fleet asks the world to do.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use hsu_model::process::ProcessKey;
 
 use crate::answer::Answer;
 use crate::input::Ticket;
+use crate::record::WorkerRecord;
 
 /// Which processes a signal reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +147,13 @@ pub enum Effect {
         /// The workers.
         workers: Vec<WorkerId>,
     },
-    /// Forget the record of a worker that has departed.
+    /// Forget a worker that has departed, once the keeper was told that its exits are
+    /// accounted. Until then its record says that they are.
     Forget {
         /// The worker.
         worker: WorkerId,
+        /// The record until then; none of a worker that the keeper does not know.
+        last: Option<Box<WorkerRecord>>,
     },
     /// Tell the keeper that an exit is accounted, once the record is durable.
     Acknowledge {

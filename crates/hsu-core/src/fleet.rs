@@ -4,6 +4,7 @@
 //! keeps the deadlines in order. What concerns more than one worker (the start
 //! rate, the end of the master, run numbers) lives here.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,7 +36,7 @@ mod judging;
 mod watching;
 
 pub use check::Broken;
-pub use glance::Glance;
+pub use glance::{Glance, Sight};
 
 /// What the whole fleet is declared to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +60,8 @@ pub struct Fleet {
     watched_runs: BTreeMap<RunId, WorkerId>,
     /// Those among them that are not configured any more.
     unwatched: Vec<WorkerId>,
+    /// Those that an operator removed: what is still told of their processes is stale.
+    let_go: BTreeSet<WorkerId>,
     limiter: Limiter,
     /// Takes turns among the looks of all checks.
     looks: Limiter,
@@ -99,6 +102,7 @@ impl Fleet {
             watched: BTreeMap::new(),
             watched_runs: BTreeMap::new(),
             unwatched: Vec::new(),
+            let_go: BTreeSet::new(),
             limiter: Limiter::new(settings.start_rate),
             looks: Limiter::new(health::LOOKS),
             next_run: settings.next_run.max(1),
@@ -135,8 +139,9 @@ impl Fleet {
     /// Adds a worker that is not configured any more: what runs of it is ended as it
     /// was to be ended, then it is forgotten. Call it before the first step.
     pub fn depart(&mut self, id: WorkerId, record: &WorkerRecord) {
-        if record.attached.is_some() {
-            // Its processes are somebody else's, and go on.
+        if record.attached.is_some() || record.removed {
+            // Its processes are somebody else's, and go on; or an operator has removed it, and
+            // nobody asks any more how its last run ended.
             return self.unwatched.push(id);
         }
         let spec = WorkerSpec::departed(id.clone(), record.departure.clone());
@@ -494,10 +499,10 @@ impl Fleet {
 
     /// Nothing is left of a worker that is not configured any more.
     fn forget(&mut self, id: &WorkerId, out: &mut Vec<Effect>) {
-        self.take_out(id);
+        let last = self.take_out(id).map(|worker| Box::new(worker.last_record()));
         let actor = Actor::Configuration;
         out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
-        out.push(Effect::Forget { worker: id.clone() });
+        out.push(Effect::Forget { worker: id.clone(), last });
     }
 
     fn take_out(&mut self, id: &WorkerId) -> Option<Worker> {

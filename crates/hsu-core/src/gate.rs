@@ -20,6 +20,8 @@ pub enum Held {
     Effect(Effect),
     /// An exit that the keeper may forget.
     Acknowledge(RunId),
+    /// A worker that the store may forget: the keeper was told that its exits are accounted.
+    Forget(WorkerId),
 }
 
 /// What waits for the disk, and for which batch.
@@ -48,6 +50,11 @@ impl Gate {
     /// The exit of a run is accounted in this batch.
     pub fn acknowledge_after(&mut self, number: u64, run: RunId) {
         self.held.push_back((number, Held::Acknowledge(run)));
+    }
+
+    /// A worker has departed, and its last exits are accounted in this batch or before.
+    pub fn forget_after(&mut self, number: u64, worker: WorkerId) {
+        self.held.push_back((number, Held::Forget(worker)));
     }
 
     /// The batch that must be durable before an effect, unless it is: one that tells of a
@@ -83,6 +90,22 @@ impl Gate {
         self.wishes.retain(|_, number| *number > durable);
         let count = self.held.iter().take_while(|(number, _)| *number <= durable).count();
         self.held.drain(..count).map(|(_, held)| held).collect()
+    }
+
+    /// Takes out the signals and kills that wait: a master that ends and stops its workers
+    /// wants them whatever becomes of the wish, and a disk that takes nothing must not keep
+    /// a worker alive whose kill is counted as done.
+    #[must_use]
+    pub fn release_ends(&mut self) -> Vec<Effect> {
+        let mut ends = Vec::new();
+        self.held.retain(|(_, held)| match held {
+            Held::Effect(end @ (Effect::Signal { .. } | Effect::KillTree { .. })) => {
+                ends.push(end.clone());
+                false
+            }
+            Held::Effect(_) | Held::Acknowledge(_) | Held::Forget(_) => true,
+        });
+        ends
     }
 
     /// The batch that is waited for first.
@@ -153,6 +176,15 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_is_forgotten_after_its_exits_are_acknowledged() {
+        let (mut gate, web) = (Gate::default(), WorkerId::new("web").unwrap());
+        gate.acknowledge_after(2, RunId(1));
+        gate.forget_after(2, web.clone());
+        assert_eq!(gate.release(1), []);
+        assert_eq!(gate.release(2), [Held::Acknowledge(RunId(1)), Held::Forget(web)]);
+    }
+
+    #[test]
     fn a_start_waits_for_the_wish_of_its_own_worker_only_and_an_answer_for_all() {
         let mut gate = Gate::default();
         gate.wish(WorkerId::new("web").unwrap(), 4, []);
@@ -185,6 +217,19 @@ mod tests {
         assert!(gate.is_empty());
         assert_eq!(gate.awaits(&spawn("web", 3), 0), None);
         assert_eq!(gate.release(9), []);
+    }
+
+    #[test]
+    fn a_master_that_ends_waits_with_no_kill_for_the_disk() {
+        let mut gate = Gate::default();
+        let web = WorkerId::new("web").unwrap();
+        let kill = Effect::KillTree { worker: web.clone(), run: RunId(1), whole: true };
+        gate.acknowledge_after(1, RunId(1));
+        gate.wish(web, 2, [kill.clone(), spawn("web", 2)]);
+        assert_eq!(gate.release_ends(), [kill]);
+        assert_eq!(gate.release_ends(), []);
+        let rest = [Held::Acknowledge(RunId(1)), Held::Effect(spawn("web", 2))];
+        assert_eq!(gate.release(2), rest);
     }
 
     #[test]

@@ -202,7 +202,8 @@ impl Watches {
         if let Some(usage) = usage {
             let kills = usage.oom_kills;
             sentence = watch.look(now, run, usage, out);
-            sentence = watch.count_kills(run, kills, out).or(sentence);
+            let killed = watch.count_kills(run, kills, out);
+            sentence = sentence.or(killed);
         }
         if watch.due.is_none()
             && !watch.is_over
@@ -274,6 +275,12 @@ impl Watch {
             let (hysteresis, grace) = (limits.hysteresis, self.grace);
             episode.see(rule, hysteresis, now, grace, level, &mut findings);
             for finding in findings {
+                // A run is ended once, whatever else it exceeds.
+                if matches!(finding, Finding::Do(action) if action.ends_the_run())
+                    && (self.is_over || sentence.is_some())
+                {
+                    continue;
+                }
                 let action = self.report(run, place, rule, level, finding, out);
                 if sentence.is_none() {
                     sentence = action.map(|action| (place, action, Severity::Critical));
@@ -281,6 +288,7 @@ impl Watch {
             }
         }
         self.last = Some(usage);
+        self.is_over |= sentence.is_some() && self.owner == Owner::We;
         sentence
     }
 

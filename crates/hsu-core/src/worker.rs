@@ -493,6 +493,13 @@ impl Worker {
         }
     }
 
+    /// What is kept of one that has departed until its exits are forgotten by the keeper too:
+    /// it is as one that was never started, but no exit of it counts again.
+    pub(crate) fn last_record(&self) -> WorkerRecord {
+        let new = Self::new(Arc::clone(&self.spec)).export();
+        WorkerRecord { run: self.latest_run, accounted: self.accounted, ..new }
+    }
+
     /// What the end of the master stopped is started by the next one, whatever
     /// became of this one before it had stopped everything.
     fn durable_state(&self) -> WorkerState {

@@ -406,6 +406,14 @@ fn a_restart_is_asked_of_its_manager_and_done_when_another_process_is_found() {
 }
 
 #[test]
+fn the_end_of_a_process_whose_worker_was_removed_ends_nothing_else() {
+    let mut scene = Scene::attached(|_| {});
+    scene.ask(Command::Disable);
+    assert!(told(&scene.ask(Command::Remove), |kind| *kind == EventKind::Removed));
+    assert_eq!(scene.exit(1, Exit::Code(0)), [], "it may end before it is let go");
+}
+
+#[test]
 fn the_end_of_the_master_ends_nothing_and_the_next_one_verifies() {
     let mut scene = Scene::attached(|unit| unit.rights.can_terminate = true);
     let (mode, actor) = (ShutdownMode::StopWorkers, Actor::Signal(15));
@@ -440,7 +448,7 @@ fn a_worker_that_left_the_configuration_is_forgotten_and_its_process_goes_on() {
     let mut scene = Scene::new(&[], &[]);
     scene.fleet.depart(id("web"), &record);
     let effects = scene.settle(UnknownExit::KeeperLost);
-    assert!(effects.contains(&Effect::Forget { worker: id("web") }));
+    assert!(effects.contains(&Effect::Forget { worker: id("web"), last: None }));
     assert_eq!(signals(&effects), []);
     let kills = |effect: &Effect| matches!(effect, Effect::KillTree { .. });
     assert!(!effects.iter().any(kills));

@@ -1,16 +1,16 @@
 //! Ids: the names of workers and the numbers of runs.
 
-use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 
 /// The name of a worker: 1 to 64 ASCII letters, digits, `-` or `_`.
 ///
 /// It is also a file name on every platform (PID file, log file), so it never
-/// starts with `-` and is never a name that Windows reserves for a device.
+/// starts with `-` and is never a name that Windows reserves for a device. Everything that
+/// is told carries it, so a clone costs a count and no memory.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(String);
+pub struct WorkerId(Arc<str>);
 
 /// Why a text is not a worker id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl WorkerId {
         if is_windows_device(text) {
             return Err(InvalidWorkerId::Reserved);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The id as text.

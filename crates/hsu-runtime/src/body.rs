@@ -113,6 +113,8 @@ pub struct Body {
     pub(crate) changed: BTreeSet<WorkerId>,
     /// What the current round wants durable.
     pub(crate) batch: Batch,
+    /// Workers that the store forgets once the keeper has forgotten their exits.
+    pub(crate) departed: Vec<WorkerId>,
     /// What waits until a batch is durable.
     pub(crate) gate: Gate,
     /// Ends of processes that may not be the ends of their runs.
@@ -211,6 +213,7 @@ impl Body {
             effects: Vec::new(),
             changed: BTreeSet::new(),
             batch: Batch::default(),
+            departed: Vec::new(),
             gate: Gate::default(),
             parting: Parting::default(),
             succession: succession::Succession::default(),
@@ -379,6 +382,7 @@ impl Body {
             let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
             self.batch.events.push(event);
             self.step(now, Input::Shutdown { mode, actor: actor.clone() });
+            self.hurry_ends(now);
         }
         if force {
             warn!(%actor, "forced: whatever still runs is killed");

@@ -1,10 +1,13 @@
 //! A glance: where a worker is, small enough to be taken after every step of a simulation.
 
-use hsu_model::id::RunId;
+use alloc::vec::Vec;
+
+use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::time::Tick;
 
+use super::Fleet;
 use crate::breaker::Breaker;
 use crate::worker::{State, Worker};
 
@@ -37,6 +40,32 @@ pub struct Glance {
     pub unsettled: bool,
     /// Whether it was killed, and is still there.
     pub unkillable: bool,
+}
+
+/// The same of a worker that somebody else starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What it is doing.
+    pub state: WorkerState,
+    /// Whether its process shall be watched.
+    pub wanted: bool,
+    /// The runs that are not over, and whether the process of each is held.
+    pub runs: Vec<(RunId, ProcessKey, bool)>,
+}
+
+impl Fleet {
+    /// Where one worker is that somebody else starts, without words.
+    #[must_use]
+    pub fn sight(&self, id: &WorkerId) -> Option<Sight> {
+        let watched = self.watched.get(id)?;
+        let runs = watched.all_runs().collect();
+        Some(Sight { state: watched.visible(), wanted: watched.is_wanted(), runs })
+    }
+
+    /// The workers that somebody else starts, by id.
+    pub fn watched(&self) -> impl Iterator<Item = &WorkerId> + '_ {
+        self.watched.keys()
+    }
 }
 
 impl Worker {

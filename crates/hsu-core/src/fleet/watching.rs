@@ -119,7 +119,7 @@ impl Fleet {
     /// Whether a run was one of a watched worker, and is over.
     pub(super) fn was_watched(&self, worker: &WorkerId, run: RunId) -> bool {
         let watched = self.watched.get(worker).filter(|_| !self.watched_runs.contains_key(&run));
-        watched.is_some_and(|watched| watched.has_known(run))
+        watched.is_some_and(|watched| watched.has_known(run)) || self.let_go.contains(worker)
     }
 
     /// An input that only they have.
@@ -190,7 +190,7 @@ impl Fleet {
             let actor = Actor::Configuration;
             let kind = EventKind::Removed;
             out.push(Effect::Event { worker: Some(worker.clone()), actor, kind });
-            out.push(Effect::Forget { worker });
+            out.push(Effect::Forget { worker, last: None });
         }
     }
 
@@ -260,6 +260,7 @@ impl Fleet {
             self.watched_runs.remove(&run);
             out.push(Effect::Release { run });
         }
+        self.let_go.insert(id.clone());
         out.push(Effect::Search { worker: id.clone(), wanted: false });
         out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
         out.push(Effect::Persist { workers: alloc::vec![id.clone()] });

@@ -8,7 +8,7 @@ use hsu_model::execution::Stop;
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
 
-use super::{Context, Ladder, Running, State, Stopping, Then, Worker};
+use super::{Context, Ladder, Phase, Running, State, Stopping, Then, Worker};
 use crate::answer::{Answer, Refusal};
 use crate::effect::{Effect, Scope};
 use crate::reason::Reason;
@@ -118,6 +118,11 @@ impl Worker {
         };
         match stopping.ladder {
             Ladder::Asked { .. } => self.kill_now(context),
+            // The kill waits, for the disk as a rule: nothing is known of the process.
+            Ladder::Killed { .. } if stopping.kills > 0 && context.phase != Phase::Killing => {
+                let report_at = context.now.tick.after(UNKILLABLE_AFTER);
+                stopping.ladder = Ladder::Killed { report_at };
+            }
             Ladder::Killed { .. } => {
                 stopping.ladder = Ladder::Unkillable;
                 let (run, pid) = (stopping.run, stopping.process.pid);

@@ -188,6 +188,19 @@ fn the_record_says_how_to_end_what_nobody_configures_any_more() {
 }
 
 #[test]
+fn the_end_of_a_worker_that_was_removed_is_not_told_twice() {
+    let removed = WorkerRecord { removed: true, ..Bench::record() };
+    let mut bench = Bench { fleet: Fleet::new(settings()), now: Tick(0), tickets: 0 };
+    bench.fleet.depart(id("web"), &removed);
+    let effects = bench.exited(1, ONE);
+    assert!(effects.contains(&Effect::Acknowledge { run: RunId(1) }), "{effects:?}");
+    let told = |effect: &Effect| matches!(effect, Effect::Event { .. });
+    assert!(!effects.iter().any(told), "{effects:?}");
+    let effects = bench.settle();
+    assert!(effects.contains(&Effect::Forget { worker: id("web"), last: None }), "{effects:?}");
+}
+
+#[test]
 fn a_worker_without_a_past_needs_no_timer_and_one_with_failures_does() {
     let mut bench = Bench::running();
     assert_eq!(bench.fleet.next_deadline(), None);

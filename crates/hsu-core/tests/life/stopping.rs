@@ -115,6 +115,32 @@ fn a_process_that_no_kill_ends_is_named_and_answered_for() {
 }
 
 #[test]
+fn a_kill_that_waits_is_not_one_that_did_not_help() {
+    let mut world = world_of(Temper::Stubborn);
+    world.keeper.holds_kills = true;
+    let ticket = world.command("web", KILL);
+    world.advance(seconds(70));
+    let status = world.status("web");
+    assert_eq!((status.state, status.survivors), (WorkerState::Stopping, vec![]));
+    assert_eq!(world.answer(ticket), None);
+    world.keeper.holds_kills = false;
+    world.settle();
+    assert!(is_done(world.answer(ticket).as_ref()), "{}", world.story());
+}
+
+#[test]
+fn a_kill_that_waits_does_not_hold_up_a_forced_end() {
+    let mut world = world_of(Temper::Stubborn);
+    world.keeper.holds_kills = true;
+    world.command("web", KILL);
+    world.shut_down(ShutdownMode::StopWorkers);
+    world.step(Input::ForceShutdown);
+    assert_eq!(world.keeper.all_stopped, 0);
+    world.advance(seconds(60));
+    assert_eq!(world.keeper.all_stopped, 1, "{}", world.story());
+}
+
+#[test]
 fn asking_again_for_an_unkillable_worker_kills_again_and_is_answered() {
     for command in [STOP, KILL, Command::Restart { force: false }, Command::Start] {
         let mut world = world_of(Temper::Stuck);

@@ -196,7 +196,7 @@ impl World {
                         self.store.write(worker, self.fleet.export(worker));
                     }
                 }
-                Effect::Forget { worker } => self.store.forget(worker),
+                Effect::Forget { worker, .. } => self.store.forget(worker),
                 Effect::Check { run, check, sequence, .. } => {
                     self.looks.push_back((*run, *check, *sequence));
                 }

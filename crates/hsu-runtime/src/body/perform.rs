@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::gate::Held;
 use hsu_core::input::{Input, Ticket};
+use hsu_core::record::WorkerRecord;
 use hsu_keeper::{SignalScope, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
@@ -54,6 +55,16 @@ impl Body {
         let number = self.submit(now);
         self.books.order(number, ticket);
         self.gate.wish(worker, number, deeds);
+        self.hurry_ends(now);
+    }
+
+    /// A master that stops its workers waits with no signal and no kill for the disk.
+    pub(super) fn hurry_ends(&mut self, now: Now) {
+        if self.stopping == Some(ShutdownMode::StopWorkers) {
+            for end in self.gate.release_ends() {
+                self.perform(now, end);
+            }
+        }
     }
 
     /// Does what has waited for batches that are durable by now.
@@ -65,6 +76,11 @@ impl Body {
             match held {
                 Held::Effect(effect) => self.perform(now, effect),
                 Held::Acknowledge(run) => self.holding.queue(ToKeeper::Acknowledge { run }),
+                // Without a keeper that hears it the next master forgets it.
+                Held::Forget(worker) if self.holding.link().is_some() => {
+                    self.batch.workers.push((worker, Change::Forgotten));
+                }
+                Held::Forget(_) => {}
             }
         }
         self.release_words();
@@ -116,10 +132,7 @@ impl Body {
                     self.changed.insert(worker);
                 }
             }
-            Effect::Forget { worker } => {
-                self.batch.workers.push((worker.clone(), Change::Forgotten));
-                self.changed.insert(worker);
-            }
+            Effect::Forget { worker, last } => self.forget(worker, last),
             Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
             Effect::Measure { worker, run, limits } => self.measure(worker, run, limits),
             Effect::Throttle { worker, run, limits, rule, how } => {
@@ -134,6 +147,17 @@ impl Body {
                     Some(ShutdownMode::StopWorkers) | None => Ending::Stopped,
                 });
             }
+        }
+    }
+
+    /// Nothing is left of a worker; its record stays until the keeper knows that, too.
+    fn forget(&mut self, worker: WorkerId, last: Option<Box<WorkerRecord>>) {
+        self.changed.insert(worker.clone());
+        if let Some(last) = last {
+            self.batch.workers.push((worker.clone(), Change::Record(last)));
+            self.departed.push(worker);
+        } else {
+            self.batch.workers.push((worker, Change::Forgotten));
         }
     }
 
@@ -231,6 +255,9 @@ impl Body {
         let number = self.store.submit(batch);
         for run in acknowledged {
             self.gate.acknowledge_after(number, run);
+        }
+        for worker in std::mem::take(&mut self.departed) {
+            self.gate.forget_after(number, worker);
         }
         number
     }

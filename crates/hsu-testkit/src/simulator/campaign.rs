@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use hsu_core::breaker::Breaker;
+use hsu_core::fleet::Glance;
+use hsu_model::status::WorkerState;
 
 use super::chance::Chance;
 use super::coverage::Coverage;
 use super::judge::Finding;
 use super::museum::Bug;
+use super::nature::{Features, Nature};
 use super::schedule::{Action, action};
 use super::trace::Trace;
 use super::world::{SPIN, World};
@@ -54,17 +59,22 @@ struct Run {
     trace: Trace,
 }
 
-/// The actions of a seed.
-fn actions(seed: u64) -> Vec<Action> {
-    // The world draws from the same seed: it begins where the nature ends.
+/// What a seed makes: a world, what it draws from, and what happens in it.
+fn make(seed: u64) -> (Chance, Nature, Vec<Action>) {
     let mut chance = Chance::of(seed);
-    let nature = super::nature::Nature::of(&mut chance);
-    let mut chance = Chance::of(seed ^ 0x5eed);
-    (0..nature.length).map(|_| action(&mut chance, &nature)).collect()
+    let nature = Nature::of(&mut chance);
+    let mut of_actions = Chance::of(seed ^ 0x5eed);
+    let actions = (0..nature.length).map(|_| action(&mut of_actions, &nature)).collect();
+    (chance, nature, actions)
 }
 
-fn run(seed: u64, actions: &[Action], bug: Option<Bug>, trace: Trace) -> Run {
-    let mut world = World::new(seed, bug, trace);
+fn run(
+    (chance, nature): (Chance, Nature),
+    actions: &[Action],
+    bug: Option<Bug>,
+    trace: Trace,
+) -> Run {
+    let mut world = World::new(chance, nature, bug, trace);
     let mut steps = Vec::with_capacity(16);
     for action in actions {
         world.act(*action, &mut steps);
@@ -84,6 +94,15 @@ fn run(seed: u64, actions: &[Action], bug: Option<Bug>, trace: Trace) -> Run {
     }
 }
 
+/// How long nobody may be on the way to somewhere before a world is at rest.
+const CALM: Duration = Duration::from_secs(70);
+
+/// How long nothing but looks is done then.
+const QUIET: Duration = Duration::from_secs(50);
+
+/// How many moments a world may take to come to rest.
+const MOMENTS: usize = 2_000;
+
 impl World {
     /// Ends all faults and lets the world run until nothing is left to do.
     pub(crate) fn converge(&mut self, steps: &mut Vec<super::steps::Step>) {
@@ -93,7 +112,10 @@ impl World {
         self.outcome = super::keeper::Outcome::Runs;
         self.manners = super::world::Manners::default();
         self.os.heal();
-        for _ in 0..400 {
+        self.outside.heal();
+        let mut calm_since = None;
+        let is_looked_at = self.nature.features != Features::default();
+        for _ in 0..MOMENTS {
             let before = self.steps;
             self.rush(SPIN, steps);
             self.possible(steps);
@@ -106,14 +128,49 @@ impl World {
             let is_orphaned = self.master.is_none()
                 && self.keeper.as_ref().is_none_or(|keeper| !keeper.relaunches)
                 && !self.judge.has_ended();
+            if self.is_on_the_way() {
+                calm_since = None;
+            } else if is_looked_at {
+                calm_since = calm_since.or(Some(self.now));
+            }
+            self.judge.quiet_from = calm_since.map(|since| since.after(CALM));
             match self.next_due() {
+                // Somebody looks at workers for ever.
+                Some(due) if calm_since.is_some_and(|since| due > since.after(CALM + QUIET)) => {
+                    break;
+                }
                 Some(due) => self.now = due,
                 None if is_orphaned => self.launch(super::world::Relaunched::No),
                 None if before == self.steps => break,
                 None => {}
             }
         }
-        self.judge.at_rest(self.master.as_ref(), &self.os);
+        self.judge.at_rest(self.now, self.master.as_ref(), &self.os);
+    }
+
+    /// Whether something is to become of a worker, or is waited for, that takes its time.
+    fn is_on_the_way(&self) -> bool {
+        let Some(master) = &self.master else { return true };
+        let moves = |glance: &Glance| match glance.state {
+            WorkerState::Starting | WorkerState::BackingOff => true,
+            WorkerState::Stopping => !glance.unkillable,
+            WorkerState::Tripped => {
+                matches!(glance.breaker, Breaker::Open { trial_at: Some(_) } | Breaker::HalfOpen)
+            }
+            WorkerState::Registered
+            | WorkerState::Searching
+            | WorkerState::Running
+            | WorkerState::Stopped
+            | WorkerState::Failed => false,
+        };
+        let ends = master
+            .fleet
+            .watched()
+            .filter_map(|id| master.fleet.sight(id))
+            .any(|sight| sight.state == WorkerState::Stopping);
+        ends || self.judge.somebody_waits()
+            || !master.backlog.is_empty()
+            || master.fleet.glances().any(|(_, glance)| moves(&glance))
     }
 }
 
@@ -146,7 +203,8 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
         }
         for number in from..(from + SHARE).min(campaign.schedules) {
             let seed = campaign.seed.wrapping_add(number);
-            let run = run(seed, &actions(seed), campaign.bug, Trace::default());
+            let (chance, nature, actions) = make(seed);
+            let run = run((chance, nature), &actions, campaign.bug, Trace::default());
             mine.schedules += 1;
             mine.steps += run.steps;
             mine.coverage.absorb(&run.coverage);
@@ -185,15 +243,16 @@ pub struct Story {
 /// Runs one seed again and cuts it down to the actions that the finding needs.
 #[must_use]
 pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
-    let all = actions(seed);
-    let first = run(seed, &all, bug, Trace::default());
+    let (chance, nature, all) = make(seed);
+    let world = || (chance.clone(), nature.clone());
+    let first = run(world(), &all, bug, Trace::default());
     let invariant = first.findings.first()?.invariant;
     let breaks = |actions: &[Action]| {
-        let again = run(seed, actions, bug, Trace::default());
+        let again = run(world(), actions, bug, Trace::default());
         again.findings.first().is_some_and(|finding| finding.invariant == invariant)
     };
     let least = minimise(all.clone(), breaks);
-    let told = run(seed, &least, bug, Trace::kept());
+    let told = run(world(), &least, bug, Trace::kept());
     Some(Story {
         findings: told.findings,
         lengths: (all.len(), least.len()),
@@ -204,7 +263,8 @@ pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
 /// The same as text for a seed that breaks nothing.
 #[must_use]
 pub fn tell(seed: u64) -> String {
-    run(seed, &actions(seed), None, Trace::kept()).trace.text().to_owned()
+    let (chance, nature, actions) = make(seed);
+    run((chance, nature), &actions, None, Trace::kept()).trace.text().to_owned()
 }
 
 /// Leaves out whatever is not needed, in ever smaller parts.

@@ -4,14 +4,15 @@
 //! a worker, each input and each fault that happened before; a campaign says which were hit.
 // Source: the analysis of what TigerBeetle's fuzzers missed, Jepsen, "TigerBeetle 0.16.11".
 
-use hsu_core::fleet::Fleet;
+use hsu_core::fleet::{Fleet, Glance};
 use hsu_core::input::{Command, Input};
+use hsu_model::id::WorkerId;
 use hsu_model::status::WorkerState;
 
 use super::nature::Fault;
 
 /// The kinds of input, commands one by one.
-pub(crate) const INPUTS: [&str; 21] = [
+pub(crate) const INPUTS: [&str; 30] = [
     "start",
     "stop",
     "stop --force",
@@ -33,14 +34,38 @@ pub(crate) const INPUTS: [&str; 21] = [
     "limit exceeded",
     "wake",
     "shutdown",
+    "checked",
+    "told",
+    "used",
+    "out of memory",
+    "limit failed",
+    "sighted",
+    "attached",
+    "attach failed",
+    "serviced",
 ];
-/// The states of a worker, and whether its run is unsettled.
-const STATES: usize = WorkerState::ALL.len() + 1;
+/// The states of a worker that we start; one of which the run is unsettled; and those of a
+/// worker that somebody else starts.
+const OWN: usize = WorkerState::ALL.len() + 1;
+const WATCHED: [WorkerState; 5] = [
+    WorkerState::Registered,
+    WorkerState::Searching,
+    WorkerState::Running,
+    WorkerState::Stopping,
+    WorkerState::Stopped,
+];
+const ROWS: usize = OWN + WATCHED.len();
 
 /// The faults that each pair of state and input was seen after; the last bit is none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Coverage {
-    cells: [[u32; INPUTS.len()]; STATES],
+    cells: [[u32; INPUTS.len()]; ROWS],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { cells: [[0; INPUTS.len()]; ROWS] }
+    }
 }
 
 fn place(input: &Input) -> Option<usize> {
@@ -68,59 +93,69 @@ fn place(input: &Input) -> Option<usize> {
         Input::ResourceViolation { .. } => 18,
         Input::Wake => 19,
         Input::Shutdown { .. } | Input::ForceShutdown => 20,
-        Input::Sighted { .. }
-        | Input::Attached { .. }
-        | Input::AttachFailed { .. }
-        | Input::Serviced { .. }
-        | Input::Told { .. }
-        | Input::Followed { .. }
-        | Input::Checked { .. }
-        | Input::Used { .. }
-        | Input::OutOfMemory { .. }
-        | Input::LimitFailed { .. } => return None,
+        Input::Checked { .. } => 21,
+        Input::Told { .. } => 22,
+        Input::Used { .. } => 23,
+        Input::OutOfMemory { .. } => 24,
+        Input::LimitFailed { .. } => 25,
+        Input::Sighted { .. } => 26,
+        Input::Attached { .. } => 27,
+        Input::AttachFailed { .. } => 28,
+        Input::Serviced { .. } => 29,
+        // No worker of the simulation goes on as another process: docs/reference/simulation.md.
+        Input::Followed { .. } => return None,
     })
+}
+
+/// The worker that an input is about; none when it is about all of them.
+fn concerned<'a>(fleet: &'a Fleet, input: &'a Input) -> Option<Option<&'a WorkerId>> {
+    match input {
+        Input::Command { worker, .. }
+        | Input::Exited { worker, .. }
+        | Input::Adopted { worker, .. }
+        | Input::Pending { worker, .. }
+        | Input::Survivors { worker, .. }
+        | Input::Followed { worker, .. }
+        | Input::LimitFailed { worker, .. }
+        | Input::Sighted { worker, .. }
+        | Input::Serviced { worker, .. } => Some(Some(worker)),
+        Input::Spawned { run, .. }
+        | Input::SpawnFailed { run, .. }
+        | Input::HealthFailed { run, .. }
+        | Input::ResourceViolation { run, .. }
+        | Input::Told { run, .. }
+        | Input::Checked { run, .. }
+        | Input::Used { run, .. }
+        | Input::OutOfMemory { run, .. } => {
+            // A stale one is about whoever had the run: any may have been.
+            let first = || fleet.glances().next().map(|(id, _)| id);
+            Some(fleet.worker_of(*run).or_else(first))
+        }
+        Input::Attached { run, .. } | Input::AttachFailed { run, .. } => {
+            let first = || fleet.watched().next();
+            Some(fleet.worker_of(*run).or_else(first))
+        }
+        Input::Settled { .. } | Input::Wake | Input::Shutdown { .. } | Input::ForceShutdown => None,
+    }
 }
 
 impl Coverage {
     /// An input meets a fleet.
     pub(crate) fn mark(&mut self, fleet: &Fleet, input: &Input, happened: u32) {
-        let Some(column) = place(input) else { return };
         let bits = happened | 1 << Fault::ALL.len();
-        let concerned = match input {
-            Input::Command { worker, .. }
-            | Input::Exited { worker, .. }
-            | Input::Adopted { worker, .. }
-            | Input::Pending { worker, .. }
-            | Input::Survivors { worker, .. } => Some(worker),
-            Input::Spawned { run, .. }
-            | Input::SpawnFailed { run, .. }
-            | Input::HealthFailed { run, .. }
-            | Input::ResourceViolation { run, .. } => {
-                // A stale one is about whoever had the run: any may have been.
-                match fleet.worker_of(*run) {
-                    Some(worker) => Some(worker),
-                    None => fleet.glances().next().map(|(id, _)| id),
-                }
+        let Some(column) = place(input) else { return };
+        if let Some(worker) = concerned(fleet, input) {
+            let row = worker.and_then(|worker| row_of(fleet, worker));
+            if let Some(row) = row {
+                self.cells[row][column] |= bits;
             }
-            Input::Sighted { .. }
-            | Input::Attached { .. }
-            | Input::AttachFailed { .. }
-            | Input::Serviced { .. }
-            | Input::Told { .. }
-            | Input::Followed { .. }
-            | Input::Checked { .. }
-            | Input::Used { .. }
-            | Input::OutOfMemory { .. }
-            | Input::LimitFailed { .. } => None,
-            Input::Settled { .. } | Input::Wake | Input::Shutdown { .. } | Input::ForceShutdown => {
-                for (_, glance) in fleet.glances() {
-                    self.cells[row(&glance)][column] |= bits;
-                }
-                return;
-            }
-        };
-        if let Some(glance) = concerned.and_then(|worker| fleet.glance(worker)) {
+            return;
+        }
+        for (_, glance) in fleet.glances() {
             self.cells[row(&glance)][column] |= bits;
+        }
+        for row in fleet.watched().filter_map(|worker| row_of(fleet, worker)) {
+            self.cells[row][column] |= bits;
         }
     }
 
@@ -154,21 +189,55 @@ impl Coverage {
     }
 }
 
-fn row(glance: &hsu_core::fleet::Glance) -> usize {
+fn row(glance: &Glance) -> usize {
     if glance.unsettled { WorkerState::ALL.len() } else { glance.state as usize }
 }
 
-fn name(state: usize, input: usize, fault: usize) -> String {
-    let state = WorkerState::ALL.get(state).map_or("unsettled", |state| state.as_str());
+fn row_of(fleet: &Fleet, worker: &WorkerId) -> Option<usize> {
+    if let Some(glance) = fleet.glance(worker) {
+        return Some(row(&glance));
+    }
+    let state = fleet.sight(worker)?.state;
+    WATCHED.iter().position(|watched| *watched == state).map(|place| OWN + place)
+}
+
+fn name(row: usize, input: usize, fault: usize) -> String {
+    let own = WorkerState::ALL.get(row).map(|state| state.as_str().to_owned());
+    let watched = row.checked_sub(OWN).and_then(|place| WATCHED.get(place));
+    let state = match (own, watched) {
+        (Some(own), _) => own,
+        (None, Some(watched)) => format!("watched, {}", watched.as_str()),
+        (None, None) => "unsettled".to_owned(),
+    };
     let fault =
         Fault::ALL.get(fault).map_or_else(|| "nothing".to_owned(), |fault| format!("{fault:?}"));
     format!("{state} x {} after {fault}", INPUTS[input])
 }
 
-/// Why a cell cannot be hit; none when it can.
-fn unreachable(state: usize, input: usize, _fault: usize) -> Option<&'static str> {
-    let unsettled = state == WorkerState::ALL.len();
-    match (WorkerState::ALL.get(state), INPUTS[input]) {
+/// Why a cell cannot be hit; none when it can. The reasons are told in
+/// docs/reference/simulation.md.
+fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> {
+    let of_watched = ["sighted", "attached", "attach failed", "serviced"];
+    let of_own = [
+        "spawned",
+        "spawn failed",
+        "adopted",
+        "pending",
+        "survivors",
+        "checked",
+        "told",
+        "used",
+        "out of memory",
+    ];
+    let input = INPUTS[input];
+    if row >= OWN {
+        return of_own.contains(&input).then_some("the keeper does not know it, nobody checks it");
+    }
+    if of_watched.contains(&input) {
+        return Some("only of workers that somebody else starts");
+    }
+    let unsettled = row == WorkerState::ALL.len();
+    match (WorkerState::ALL.get(row), input) {
         (Some(WorkerState::Searching), _) => Some("only of workers that somebody else starts"),
         (_, "spawned" | "survivors") if unsettled => {
             Some("nothing was asked for by this master before it was settled")

@@ -111,7 +111,8 @@ impl Disk {
     }
 
     /// A transaction is committed.
-    pub(crate) fn commit(&mut self, number: u64, batch: &Batch, boot: u32) {
+    pub(crate) fn commit(&mut self, number: u64, batch: &mut Batch, boot: u32) {
+        let workers = std::mem::take(&mut batch.workers);
         let exits = batch.events.iter().filter_map(|event| match event.kind {
             EventKind::Exited { run, .. } => Some(run),
             _ => None,
@@ -125,7 +126,7 @@ impl Disk {
         let needs_block = next_run >= self.cached.reserved && next_run > 0;
         let commit = Commit {
             number,
-            workers: batch.workers.iter().map(|(id, change)| (id.clone(), row(change))).collect(),
+            workers: workers.into_iter().map(|(id, change)| (id, row(change))).collect(),
             last_event: batch.events.last().map_or(0, |event| event.sequence),
             next_run,
             reserved: if needs_block { next_run + RUN_BLOCK } else { 0 },
@@ -213,9 +214,9 @@ pub(crate) fn stone() -> WorkerRecord {
     }
 }
 
-fn row(change: &Change) -> Option<Row> {
+fn row(change: Change) -> Option<Row> {
     match change {
-        Change::Record(record) => Some(Row::Record(Rc::new((**record).clone()))),
+        Change::Record(record) => Some(Row::Record(Rc::from(record))),
         Change::Removed => Some(Row::Stone),
         Change::Forgotten => None,
     }

@@ -9,21 +9,28 @@ use std::sync::Arc;
 
 use hsu_core::answer::Answer;
 use hsu_core::effect::Effect;
-use hsu_core::fleet::{Fleet, Glance};
+use hsu_core::fleet::{Fleet, Glance, Sight};
 use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
 use hsu_core::record::{Resume, WorkerRecord};
 use hsu_keeper::GoodbyeMode;
+use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::Action;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::time::Tick;
 use hsu_model::worker::WorkerSpec;
 
-use super::model::Model;
-use super::nature::{Nature, restart_of};
+use super::model::{Model, Seen};
+use super::nature::{Features, Nature, restart_of};
 
+mod attached;
 mod books;
+mod health;
+mod limits;
 mod rest;
 mod steps;
+
+use health::Chart;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,12 +101,12 @@ struct Asked {
 struct Fate {
     /// Its program was executed, in this boot.
     is_executed: bool,
+    /// It is of a process of somebody else, which was taken.
+    is_taken: bool,
     /// Its worker.
     worker: usize,
     /// This master was told that it is over.
     is_over: bool,
-    /// Its worker was forgotten, and with it that this run is over.
-    is_forgotten: bool,
     /// When.
     executed_at: Option<Tick>,
     /// When it was ordered.
@@ -118,7 +125,9 @@ pub(crate) struct Judge {
     wishes: Vec<Wish>,
     fates: Vec<Fate>,
     asked: Vec<Asked>,
+    /// Where every worker was before the present step, and is after it.
     before: Vec<Option<Glance>>,
+    after: Vec<Option<Glance>>,
     due: Option<Tick>,
     was_settled: bool,
     /// Whether this step is the one that settles.
@@ -137,7 +146,15 @@ pub(crate) struct Judge {
     pub(crate) power_lost: u32,
     /// The step is one that the master has seen before.
     pub(crate) is_repeated: bool,
-    model: Model,
+    /// Whether this world has looks, limits, words or processes of others.
+    has_outside: bool,
+    charts: Vec<Chart>,
+    /// The workers that somebody else starts, before a step.
+    sights: Vec<(usize, Sight)>,
+    /// How the process of somebody else that has just ended did so, where it is known.
+    expected: Option<(RunId, Option<hsu_model::exit::Exit>)>,
+    /// From when on everything must be at rest.
+    pub(crate) quiet_from: Option<Tick>,
 }
 
 impl Judge {
@@ -154,6 +171,7 @@ impl Judge {
             fates: Vec::with_capacity(32),
             asked: Vec::new(),
             before: vec![None; count],
+            after: vec![None; count],
             due: None,
             was_settled: false,
             settles: false,
@@ -168,7 +186,11 @@ impl Judge {
             masters_lost: 0,
             power_lost: 0,
             is_repeated: false,
-            model: Model::default(),
+            has_outside: nature.features != Features::default(),
+            charts: vec![Chart::default(); count],
+            sights: Vec::new(),
+            expected: None,
+            quiet_from: None,
         }
     }
 
@@ -244,7 +266,8 @@ impl Judge {
         self.ending = None;
         self.ended = None;
         self.all_stopped = false;
-        self.model.on_boot(&master.fleet);
+        self.charts.fill(Chart::default());
+        self.glance(&master.fleet);
     }
 
     /// The master was killed.
@@ -259,6 +282,11 @@ impl Judge {
         self.ended = Some(mode);
     }
 
+    /// Whether somebody waits for an answer.
+    pub(crate) fn somebody_waits(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// Whether the master was told to end, and did.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_some()
@@ -268,7 +296,13 @@ impl Judge {
     pub(crate) fn lose_facts(&mut self) {
         self.is_lost = true;
         // Numbers of which nothing was durable come back; nothing is left of them.
-        self.fates.iter_mut().for_each(|fate| fate.is_executed = false);
+        self.forget_runs();
+    }
+
+    fn forget_runs(&mut self) {
+        for fate in &mut self.fates {
+            (fate.is_executed, fate.is_taken) = (false, false);
+        }
     }
 
     /// Nothing runs any more.
@@ -276,7 +310,7 @@ impl Judge {
         self.power_lost += 1;
         self.is_lost = true;
         // Numbers of which nothing was durable come back; nothing is left of them.
-        self.fates.iter_mut().for_each(|fate| fate.is_executed = false);
+        self.forget_runs();
         self.asked.clear();
         self.ending = None;
     }
@@ -318,7 +352,8 @@ impl Judge {
             runs: record.as_ref().is_some_and(|r| r.desired == hsu_model::status::Desired::Running),
             enabled: record.and_then(|record| record.enabled),
         };
-        let is_known = record_is_known || self.before[worker].is_some();
+        let was_watched = self.sights.iter().any(|(place, _)| *place == worker);
+        let is_known = record_is_known || was_watched || self.before[worker].is_some();
         let wish = &mut self.wishes[worker];
         wish.number = number;
         if is_known {
@@ -331,10 +366,14 @@ impl Judge {
 
     /// The moment before a step.
     pub(crate) fn before(&mut self, fleet: &Fleet) {
-        self.before.fill(None);
-        for (id, glance) in fleet.glances() {
-            let place = self.index(id);
-            self.before[place] = Some(glance);
+        // Nothing but a step changes a fleet.
+        std::mem::swap(&mut self.before, &mut self.after);
+        if self.has_outside {
+            let mut sights = std::mem::take(&mut self.sights);
+            sights.clear();
+            let sight = |id| Some((self.index(id), fleet.sight(id)?));
+            sights.extend(fleet.watched().filter_map(sight));
+            self.sights = sights;
         }
         self.due = fleet.next_deadline();
         self.was_settled = fleet.is_settled();
@@ -343,33 +382,60 @@ impl Judge {
 
     /// What one step asked for.
     pub(crate) fn after(&mut self, now: Tick, input: &Input, effects: &[Effect], fleet: &Fleet) {
+        self.glance(fleet);
         self.note(input);
         self.i3_told_once(input, effects);
         self.i5_no_resurrection(effects);
         self.i6_stale_wake(now, input, effects);
-        self.i7_rests_and_attempts(now, input, effects, fleet);
-        self.i8_breaker(now, input, effects, fleet);
+        self.i7_rests_and_attempts(now, input, effects);
+        self.i8_breaker(now, input, effects);
         self.i10_order(effects);
         self.i17_i18_stale_findings(now, input, effects);
+        self.follow_outside(now, input, effects);
+        self.follow_attached(now, effects, fleet);
         self.i24_decisions(input, effects);
         self.i25_refused(input, effects);
         self.i28_end(input, effects);
-        self.l5_failures_stay(input, fleet);
+        self.l5_failures_stay(input);
+        self.l7_only_looks(now, effects);
         for effect in effects {
             match effect {
                 Effect::Signal { run, signal, .. } => self.i2_signal(now, *run, *signal, input),
                 Effect::KillTree { worker, run, .. } => self.i9_grace(now, worker, *run),
-                Effect::Forget { worker } => {
-                    // It is as if it had never been.
+                Effect::Forget { worker, .. } => {
+                    // It is as if it had never been; but until the disk has forgotten it too, a
+                    // next master may find that it had ended for good.
                     let place = self.index(worker);
-                    self.wishes[place] = Wish { is_forgotten: true, ..Wish::new() };
-                    let of_it = self.fates.iter_mut().filter(|fate| fate.worker == place);
-                    of_it.for_each(|fate| fate.is_forgotten = true);
+                    let may_end = self.wishes[place].may_end;
+                    self.wishes[place] = Wish { is_forgotten: true, may_end, ..Wish::new() };
                 }
+                Effect::Event {
+                    worker: Some(worker),
+                    kind: EventKind::LimitAction { action, .. },
+                    ..
+                } => self.note_sentence(worker, action),
                 _ => {}
             }
         }
-        self.model_agrees(now, input, effects, fleet);
+        self.model_agrees(now, input, effects);
+    }
+
+    /// Notes where every worker is.
+    fn glance(&mut self, fleet: &Fleet) {
+        self.after.fill(None);
+        for (id, glance) in fleet.glances() {
+            let place = self.index(id);
+            self.after[place] = Some(glance);
+        }
+    }
+
+    /// What ends a run for good, and what ends it at once.
+    fn note_sentence(&mut self, worker: &WorkerId, action: &str) {
+        let place = self.index(worker);
+        let kills = action == Action::ImmediateKill.as_str();
+        let stays = kills || action == Action::GracefulShutdown.as_str();
+        self.wishes[place].may_end |= stays;
+        self.wishes[place].is_forced |= kills;
     }
 
     fn note(&mut self, input: &Input) {
@@ -409,16 +475,22 @@ impl Judge {
         }
     }
 
-    fn model_agrees(&mut self, now: Tick, input: &Input, effects: &[Effect], fleet: &Fleet) {
-        let specs = &self.specs;
-        let ids = &self.ids;
-        let spec = |id: &WorkerId| {
-            let place = ids.iter().position(|known| known == id)?;
-            specs[place].as_deref()
-        };
-        let wrong = self.model.follow(now, input, effects, fleet, spec);
-        if let Some(what) = wrong {
-            self.object("model", || what);
+    fn model_agrees(&mut self, now: Tick, input: &Input, effects: &[Effect]) {
+        let model = Model { settled: self.was_settled || self.settles, ending: self.ending };
+        for place in 0..self.ids.len() {
+            let Some(before) = self.before[place] else { continue };
+            let wrong = model.judge(&Seen {
+                now,
+                id: &self.ids[place],
+                spec: self.specs[place].as_deref(),
+                before,
+                after: self.after[place],
+                input,
+                effects,
+            });
+            if let Some(what) = wrong {
+                self.object("model", || what);
+            }
         }
     }
 }

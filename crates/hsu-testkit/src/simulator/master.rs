@@ -20,6 +20,7 @@ use hsu_model::process::{BootId, ProcessKey};
 use hsu_model::time::{Now, Tick};
 use hsu_store::{Backlog, Batch, Bounds, Change, Durability};
 
+use super::hands::Hands;
 use super::museum::Bug;
 use super::nature::CANARY;
 use super::os::Hold;
@@ -75,6 +76,8 @@ pub(crate) struct Master {
     pub(crate) clearing: Clearing,
     pub(crate) backlog: Backlog,
     pub(crate) batch: Batch,
+    /// Workers that the store forgets once the keeper has forgotten their exits.
+    pub(crate) departed: Vec<WorkerId>,
     pub(crate) live: BTreeMap<RunId, Live>,
     pub(crate) inputs: VecDeque<Input>,
     pub(crate) effects: Vec<Effect>,
@@ -92,6 +95,7 @@ pub(crate) struct Master {
     pub(crate) unknown: hsu_model::exit::UnknownExit,
     pub(crate) adopted: u32,
     pub(crate) is_settled: bool,
+    pub(crate) hands: Hands,
     pub(crate) shown: Vec<Shown>,
     pub(crate) bug: Option<Bug>,
 }
@@ -106,6 +110,7 @@ impl Master {
             clearing: Clearing::default(),
             backlog: Backlog::new(bounds),
             batch: Batch::default(),
+            departed: Vec::new(),
             live: BTreeMap::new(),
             inputs: VecDeque::new(),
             effects: Vec::new(),
@@ -121,6 +126,7 @@ impl Master {
             unknown: hsu_model::exit::UnknownExit::KeeperLost,
             adopted: 0,
             is_settled: false,
+            hands: Hands::default(),
             shown: Vec::new(),
             bug: None,
         };
@@ -157,8 +163,18 @@ impl Master {
         };
         let (early, deeds): (Vec<_>, Vec<_>) = deeds.into_iter().partition(is_let_through);
         self.gate.wish(worker, number, deeds);
+        self.hurry_ends(now);
         for effect in early {
             self.carry_out(now, effect);
+        }
+    }
+
+    /// A master that stops its workers waits with no signal and no kill for the disk.
+    pub(crate) fn hurry_ends(&mut self, now: Now) {
+        if self.stopping == Some(ShutdownMode::StopWorkers) {
+            for end in self.gate.release_ends() {
+                self.perform(now, end);
+            }
         }
     }
 
@@ -172,6 +188,11 @@ impl Master {
                     acknowledged.push(run);
                     self.outgoing.push(ToKeeper::Acknowledge { run });
                 }
+                // Without a keeper that hears it the next master forgets it.
+                Held::Forget(worker) if self.is_connected => {
+                    self.batch.workers.push((worker, Change::Forgotten));
+                }
+                Held::Forget(_) => {}
             }
         }
         acknowledged
@@ -185,6 +206,9 @@ impl Master {
     }
 
     fn carry_out(&mut self, now: Now, effect: Effect) {
+        let Some(effect) = self.hands.take(now.tick, effect) else {
+            return;
+        };
         match effect {
             Effect::Spawn { worker, run } => {
                 let waits = self.bug != Some(Bug::StartsBesideTheKill);
@@ -212,12 +236,18 @@ impl Master {
                     self.batch.workers.push((worker, change));
                 }
             }
-            Effect::Forget { worker } => self.batch.workers.push((worker, Change::Forgotten)),
+            Effect::Forget { worker, last: Some(last) } => {
+                self.batch.workers.push((worker.clone(), Change::Record(last)));
+                self.departed.push(worker);
+            }
+            Effect::Forget { worker, last: None } => {
+                self.batch.workers.push((worker, Change::Forgotten));
+            }
             Effect::Acknowledge { run } if self.bug == Some(Bug::ForgetsEarly) => {
                 self.outgoing.push(ToKeeper::Acknowledge { run });
             }
             Effect::Acknowledge { run } => self.batch.acknowledged.push(run),
-            // Of workers that somebody else starts, or that have limits or checks; none is simulated.
+            // These are the hands'.
             Effect::Search { .. }
             | Effect::Attach { .. }
             | Effect::Release { .. }
@@ -301,6 +331,9 @@ impl Master {
         let number = self.backlog.push(batch);
         for run in acknowledged {
             self.gate.acknowledge_after(number, run);
+        }
+        for worker in std::mem::take(&mut self.departed) {
+            self.gate.forget_after(number, worker);
         }
         number
     }

@@ -13,8 +13,10 @@ use hsu_core::fleet::Fleet;
 use hsu_core::input::{Input, ShutdownMode};
 use hsu_core::record::WorkerRecord;
 use hsu_model::event::{Actor, EventKind};
+use hsu_model::health::Duty;
+use hsu_model::limits::Limits;
 use hsu_model::status::{Desired, WorkerState};
-use hsu_model::worker::{Unit, WorkerSpec};
+use hsu_model::worker::{Managed, Unit, WorkerSpec};
 
 mod exhibits;
 
@@ -54,6 +56,29 @@ impl Bug {
             Self::RestsWithoutCap => restart.default.max_delay = std::time::Duration::MAX,
             Self::NeverTriesAgain => restart.breaker.half_open_after = None,
             Self::KillsAtOnce => managed.stop.graceful_timeout = std::time::Duration::ZERO,
+            Self::BarksTooEarly if !managed.notify.watchdog.is_zero() => {
+                managed.notify.watchdog /= 10;
+            }
+            Self::ForgetsHysteresis => change_limits(managed, |limits| limits.hysteresis = 0),
+            Self::ActsOnSpikes => change_limits(managed, |limits| {
+                for rule in &mut limits.rules {
+                    rule.spike_tolerance = std::time::Duration::ZERO;
+                }
+            }),
+            Self::ProbesTheStarting | Self::ActsOnTheFirstFailure => {
+                if self == Self::ProbesTheStarting {
+                    restart.startup_grace = std::time::Duration::ZERO;
+                }
+                for check in &mut spoiled.health.checks {
+                    match self {
+                        Self::ProbesTheStarting if check.serves(Duty::Startup) => {
+                            check.duties = vec![Duty::Liveness];
+                        }
+                        Self::ActsOnTheFirstFailure => check.rhythm.failure_threshold = 1,
+                        _ => {}
+                    }
+                }
+            }
             Self::RestartsTheFinished => {
                 restart.policy = hsu_model::restart::RestartPolicy::Always;
             }
@@ -107,6 +132,20 @@ impl Bug {
             Self::StopsOnce if matches!(input, Input::Adopted { .. }) => {
                 drop_from(effects, from, |effect| matches!(effect, Effect::Signal { .. }));
             }
+            Self::OverlapsChecks => {
+                let asked = effects[from..].iter().find(|e| matches!(e, Effect::Check { .. }));
+                if let Some(Effect::Check { worker, run, check, sequence }) = asked.cloned() {
+                    let sequence = sequence + 1;
+                    effects.push(Effect::Check { worker, run, check, sequence });
+                }
+            }
+            Self::ActsTwice if matches!(input, Input::Used { .. }) => {
+                let is_action = |effect: &&Effect| {
+                    matches!(effect, Effect::Event { kind: EventKind::LimitAction { .. }, .. })
+                };
+                let action = effects[from..].iter().find(is_action).cloned();
+                effects.extend(action);
+            }
             Self::RestartsTwice if matches!(input, Input::Exited { .. }) => {
                 let again = effects[from..].iter().find(|e| matches!(e, Effect::Spawn { .. }));
                 if let Some(Effect::Spawn { worker, run }) = again.cloned() {
@@ -116,6 +155,12 @@ impl Bug {
             }
             _ => {}
         }
+    }
+}
+
+fn change_limits(managed: &mut Managed, change: impl FnOnce(&mut Limits)) {
+    if let Some(limits) = &mut managed.limits {
+        change(Arc::make_mut(limits));
     }
 }
 

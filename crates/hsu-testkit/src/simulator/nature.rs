@@ -12,16 +12,22 @@ use std::time::Duration;
 
 use hsu_core::fleet::Settings;
 use hsu_model::execution::{Execution, Stop, WorkingDirectory};
+use hsu_model::health::Health;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::WorkerLogs;
+use hsu_model::notify::Notify;
 use hsu_model::restart::{Breaker, Restart, RestartContext, RestartPolicy, StartRate};
 use hsu_model::worker::{Managed, Metadata, Profile, Unit, WorkerSpec};
 use hsu_store::Bounds;
 
 use super::chance::Chance;
 
+pub(crate) mod outside;
+
 /// Names of workers, in the order in which a fleet goes through them.
 pub(crate) const NAMES: [&str; 3] = ["api", "job", "web"];
+/// Names of workers that somebody else starts.
+const FOREIGN: [&str; 2] = ["old", "owl"];
 
 /// A value that must never leave the environment of a worker.
 pub(crate) const CANARY: &str = "canary-7f3a";
@@ -68,11 +74,15 @@ pub(crate) enum Fault {
     Reconfigure,
     /// The master is told to end.
     Shutdown,
+    /// Looks at workers fail, or come to nothing.
+    Sick,
+    /// Workers use more than they may.
+    Greedy,
 }
 
 impl Fault {
     /// All of them, in the order of their bits.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::LoseMaster,
         Self::LoseKeeper,
         Self::Freeze,
@@ -91,6 +101,8 @@ impl Fault {
         Self::Stuck,
         Self::Reconfigure,
         Self::Shutdown,
+        Self::Sick,
+        Self::Greedy,
     ];
 
     pub(crate) fn bit(self) -> u32 {
@@ -106,6 +118,37 @@ impl Faults {
     pub(crate) fn has(self, fault: Fault) -> bool {
         self.0 & fault.bit() != 0
     }
+
+    /// One of those that take place at a moment.
+    pub(crate) fn pick(self, chance: &mut Chance) -> Option<Fault> {
+        let lasting = Fault::Sick.bit() | Fault::Greedy.bit();
+        let mut bits = self.0 & !lasting;
+        let count = usize::try_from(bits.count_ones()).unwrap_or(0);
+        for _ in 0..chance.below(count.max(1)) {
+            bits &= bits - 1;
+        }
+        Fault::ALL.get(usize::try_from(bits.trailing_zeros()).unwrap_or(usize::MAX)).copied()
+    }
+}
+
+/// What workers have, besides a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub(crate) checks: bool,
+    pub(crate) limits: bool,
+    pub(crate) words: bool,
+    /// Workers that somebody else starts.
+    pub(crate) foreign: usize,
+}
+
+impl Features {
+    fn of(chance: &mut Chance) -> Self {
+        let bits = chance.next();
+        // Half of the worlds have none of it, the others each of it half of the time.
+        let has = |bit: u32| bits & 1 == 1 && bits >> bit & 1 == 1;
+        let foreign = if has(4) { 1 + usize::from(bits >> 5 & 3 == 3) } else { 0 };
+        Self { checks: has(1), limits: has(2), words: has(3), foreign }
+    }
 }
 
 /// What one world is made of.
@@ -114,6 +157,7 @@ pub(crate) struct Nature {
     pub(crate) ids: Vec<WorkerId>,
     pub(crate) specs: Vec<Arc<WorkerSpec>>,
     pub(crate) settings: Settings,
+    pub(crate) features: Features,
     pub(crate) faults: Faults,
     /// Places in the keeper's table.
     pub(crate) slots: usize,
@@ -139,13 +183,20 @@ impl Nature {
             // About a quarter.
             _ => chance.next() & chance.next(),
         };
-        let mask = (1 << Fault::ALL.len()) - 1;
-        let faults = Faults(u32::try_from(faults & mask).unwrap_or(0));
         let small = chance.one_in(2);
         let count = chance.pick(&[1, 1, 2, 3]);
-        let ids: Vec<_> =
-            NAMES.iter().take(count).map(|name| WorkerId::new(name).expect("an id")).collect();
-        let specs = ids.iter().map(|id| Arc::new(spec(chance, id.clone()))).collect();
+        let features = Features::of(chance);
+        // What is looked at and limited fails and exceeds more often than not.
+        let mut lasting = |has: bool, fault: Fault| {
+            if has && !chance.one_in(4) { fault.bit() } else { 0 }
+        };
+        let lasting =
+            lasting(features.checks, Fault::Sick) | lasting(features.limits, Fault::Greedy);
+        let mask = (1 << Fault::ALL.len()) - 1;
+        let faults = Faults(u32::try_from(faults & mask).unwrap_or(0) | lasting);
+        let names = NAMES.iter().take(count).chain(FOREIGN.iter().take(features.foreign));
+        let ids: Vec<_> = names.map(|name| WorkerId::new(name).expect("an id")).collect();
+        let specs = ids.iter().map(|id| Arc::new(spec(chance, id.clone(), features))).collect();
         let rates = [
             StartRate { per_second: f64::INFINITY, burst: 1 },
             StartRate { per_second: 1.0, burst: 2 },
@@ -154,6 +205,7 @@ impl Nature {
         Self {
             ids,
             specs,
+            features,
             settings: Settings {
                 start_rate: chance.pick(&rates),
                 force_shutdown_timeout: Duration::from_secs(60),
@@ -176,6 +228,17 @@ impl Nature {
 }
 
 impl Nature {
+    /// The configuration of the worker in a place.
+    pub(crate) fn spec_of(&self, place: usize) -> Option<&WorkerSpec> {
+        let id = self.ids.get(place)?;
+        self.specs.iter().find(|spec| spec.id == *id).map(|spec| &**spec)
+    }
+
+    /// Whether the kernel counts what the worker in a place uses.
+    pub(crate) fn is_limited(&self, place: usize) -> bool {
+        self.spec_of(place).is_some_and(|spec| spec.limits().is_some())
+    }
+
     /// What this world is, in a few lines.
     pub(crate) fn tell(&self) -> String {
         let mut text = format!(
@@ -192,13 +255,22 @@ impl Nature {
                      trial {trial:?}, startup grace {grace:?}, stop {stop:?}\n"
                 ));
             }
+            if self.features != Features::default() {
+                text.push_str(&format!("{}: {:?}\n", spec.id, spec.health));
+                match &spec.unit {
+                    Unit::Managed(unit) => {
+                        text.push_str(&format!("{:?}\n{:?}\n", unit.notify, unit.limits));
+                    }
+                    unit => text.push_str(&format!("{unit:?}\n")),
+                }
+            }
         }
         text
     }
 }
 
-/// One worker, as somebody may have configured it.
-pub(crate) fn spec(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
+/// How one worker is restarted.
+pub(crate) fn restart(chance: &mut Chance) -> Restart {
     let policies = [
         RestartPolicy::Always,
         RestartPolicy::Always,
@@ -213,7 +285,7 @@ pub(crate) fn spec(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         max_delay: Duration::from_secs(8),
         jitter: chance.pick(&[0.0, 0.5]),
     };
-    let restart = Restart {
+    Restart {
         policy: chance.pick(&policies),
         on_clean_exit: chance.one_in(2),
         default: context,
@@ -228,7 +300,15 @@ pub(crate) fn spec(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         breaker: Breaker {
             half_open_after: chance.pick(&[None, Some(20)]).map(Duration::from_secs),
         },
-    };
+    }
+}
+
+/// One worker, as somebody may have configured it.
+pub(crate) fn spec(chance: &mut Chance, id: WorkerId, features: Features) -> WorkerSpec {
+    if FOREIGN.contains(&id.as_str()) {
+        return outside::foreign(chance, id);
+    }
+    let restart = restart(chance);
     let execution = Execution {
         program: "/bin/web".to_owned(),
         args: Vec::new(),
@@ -247,13 +327,13 @@ pub(crate) fn spec(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         restart,
         stop: Stop { signal: Stop::DEFAULT_SIGNAL, graceful_timeout: grace },
         pid_file: String::new(),
-        notify: hsu_model::notify::Notify::default(),
+        notify: if features.words { outside::notify(chance) } else { Notify::default() },
         sockets: Vec::new(),
-        limits: None,
+        limits: if features.limits { Some(outside::limits(chance)) } else { None },
         logs: WorkerLogs::default(),
     });
     let (metadata, profile) = (Metadata::default(), Profile::Default);
-    let health = hsu_model::health::Health::default();
+    let health = if features.checks { outside::health(chance) } else { Health::default() };
     WorkerSpec { id, enabled: !chance.one_in(8), profile, metadata, health, unit }
 }
 

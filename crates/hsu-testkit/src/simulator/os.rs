@@ -31,6 +31,8 @@ pub(crate) enum What {
     Descendant(RunId),
     /// Nobody of ours.
     Stranger,
+    /// A process of somebody else that a worker may be.
+    Foreign,
 }
 
 /// What a process makes of signals.
@@ -66,6 +68,10 @@ pub(crate) struct Process {
     /// Set before it executes the program: the place that it has to claim.
     pub(crate) birth: Option<Birth>,
     pub(crate) zombie: Option<Exit>,
+    /// What it runs.
+    pub(crate) program: u64,
+    /// Whether it has said what it must say of itself.
+    pub(crate) has_spoken: bool,
 }
 
 /// A child that does not run the program yet.
@@ -87,7 +93,7 @@ impl Process {
     pub(crate) fn run(&self) -> Option<RunId> {
         match self.what {
             What::Worker(run) | What::Descendant(run) => Some(run),
-            What::Master | What::Keeper | What::Stranger => None,
+            What::Master | What::Keeper | What::Stranger | What::Foreign => None,
         }
     }
 }
@@ -164,6 +170,8 @@ impl Os {
             killed: false,
             birth: None,
             zombie: None,
+            program: 0,
+            has_spoken: false,
         });
         Some(hold)
     }
@@ -173,10 +181,25 @@ impl Os {
         let Some(process) = self.find_mut(hold) else {
             return false;
         };
-        if process.what == What::Stranger {
+        if matches!(process.what, What::Stranger | What::Foreign) {
             self.strangers_hit += 1;
             return true;
         }
+        self.deliver(hold, signal);
+        true
+    }
+
+    /// The same to a process of somebody else that is held.
+    pub(crate) fn signal_foreign(&mut self, hold: Hold, signal: i32) {
+        match self.find(hold).map(|process| process.what) {
+            Some(What::Foreign) => self.deliver(hold, signal),
+            Some(_) => self.strangers_hit += 1,
+            None => {}
+        }
+    }
+
+    fn deliver(&mut self, hold: Hold, signal: i32) {
+        let Some(process) = self.find_mut(hold) else { return };
         match signal {
             SIGSTOP => process.frozen = true,
             SIGCONT => process.frozen = false,
@@ -185,7 +208,6 @@ impl Os {
             _ => {}
         }
         self.act(hold);
-        true
     }
 
     /// Lets a process do what the signals that wait for it want.
@@ -214,6 +236,8 @@ impl Os {
         let parent = process.parent;
         if let (What::Worker(run), None) = (process.what, process.birth) {
             self.ends.push((hold, run, exit));
+        } else if process.what == What::Foreign {
+            self.ends.push((hold, RunId(0), exit));
         }
         if self.subreaper == Some(hold.pid) {
             self.subreaper = None;
@@ -222,7 +246,13 @@ impl Os {
         for child in self.processes.iter_mut().filter(|child| child.parent == hold.pid) {
             child.parent = heir;
         }
-        let has_parent = self.processes.iter().any(|p| p.hold.pid == parent && p.is_alive());
+        let is_asked_for = |of: &Process| match of.what {
+            // Workers ask how what they have started ended.
+            What::Worker(_) | What::Descendant(_) => false,
+            What::Master | What::Keeper | What::Stranger | What::Foreign => true,
+        };
+        let has_parent =
+            self.processes.iter().any(|p| p.hold.pid == parent && p.is_alive() && is_asked_for(p));
         if parent == INIT || !has_parent {
             self.reap(hold);
         }

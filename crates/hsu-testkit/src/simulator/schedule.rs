@@ -10,9 +10,11 @@ use hsu_model::event::Actor;
 use hsu_model::exit::Exit;
 
 use super::chance::Chance;
+use super::foreign::Fortune;
 use super::keeper::Outcome;
 use super::nature::{Fault, Nature, spec};
 use super::os::{SIGKILL, What};
+use super::outside::{Ail, Eats, Word};
 use super::steps::Step;
 use super::world::{Relaunched, World};
 
@@ -43,12 +45,26 @@ pub(crate) enum Action {
     Pass(u32),
     /// The next deadline comes, whatever it is.
     Leap,
+    /// So many deadlines come, and what follows from each is done.
+    Live(u8),
     /// An operator asks for something.
     Ask(u8, Command),
     /// A program ends by itself.
     Exit(u8, Exit),
     /// A check fails or a limit is exceeded, of a run around the latest.
     Find(Found, u8, Severity),
+    /// The next looks at a worker come to this.
+    Ail(u8, Ail),
+    /// A worker uses so much of a resource.
+    Eat(u8, u8, Eats),
+    /// The kernel kills a process for want of memory.
+    Starve(u8),
+    /// A limit cannot be enforced.
+    Balk(u8),
+    /// A worker says something of itself.
+    Say(u8, Word),
+    /// Something happens to processes of somebody else.
+    Befall(u8, Fortune),
     /// The master hears again what it has heard before.
     Repeat(u8),
     /// The keeper is asked for its inventory once more.
@@ -109,18 +125,16 @@ pub(crate) fn source(input: &Input) -> &'static str {
         }
         Input::Survivors { .. } => "Step::Kills",
         Input::HealthFailed { .. } | Input::ResourceViolation { .. } => "Action::Find",
-        // Workers that somebody else starts are not simulated yet: docs/reference/simulation.md.
-        Input::Sighted { .. }
-        | Input::Attached { .. }
-        | Input::AttachFailed { .. }
-        | Input::Serviced { .. } => "crates/hsu-core/tests/attachment",
-        // Nor are words of workers, looks at them, and what they use.
-        Input::Told { .. }
-        | Input::Followed { .. }
-        | Input::Checked { .. }
-        | Input::Used { .. }
-        | Input::OutOfMemory { .. }
-        | Input::LimitFailed { .. } => "crates/hsu-core/tests/life",
+        Input::Sighted { .. } => "Step::MasterSights",
+        Input::Attached { .. } | Input::AttachFailed { .. } => "World::do_deeds",
+        Input::Serviced { .. } => "Step::ManagerServes",
+        Input::Told { .. } => "Action::Say",
+        // No worker of the simulation goes on as another process: docs/reference/simulation.md.
+        Input::Followed { .. } => "crates/hsu-core/tests/life",
+        Input::Checked { .. } => "Step::LookEnds",
+        Input::Used { .. } => "Step::MasterMeasures",
+        Input::OutOfMemory { .. } => "Action::Starve",
+        Input::LimitFailed { .. } => "Action::Balk",
         Input::Wake => "Step::MasterWakes",
         Input::Shutdown { .. } => "Action::Shutdown",
         Input::ForceShutdown => "Action::Force",
@@ -145,6 +159,10 @@ const COMMANDS: [Command; 14] = [
 ];
 const EXITS: [Exit; 4] =
     [Exit::Code(0), Exit::Code(1), Exit::Code(1), Exit::Signal { number: 11, core: true }];
+/// How long a full disk stays full at least, in milliseconds, while a world lives on.
+const FULL_FOR: u32 = 15_000;
+/// Steps between two deadlines that a world lives through.
+const LIVELY: usize = 40;
 const SPANS: [u32; 8] = [1, 400, 1_000, 5_000, 10_000, 20_000, 31_000, 70_000];
 
 /// One thing that happens, by chance. What needs a fault that this world does not have
@@ -153,9 +171,11 @@ pub(crate) fn action(chance: &mut Chance, nature: &Nature) -> Action {
     let byte = |chance: &mut Chance| u8::try_from(chance.below(256)).unwrap_or(0);
     let faults = nature.faults;
     match chance.below(100) {
-        0..34 => Action::Progress(byte(chance)),
+        0..26 => Action::Progress(byte(chance)),
+        26..34 => outside(chance, nature, byte).unwrap_or_else(|| Action::Progress(byte(chance))),
         34..46 => Action::Rush(4 + u8::try_from(chance.below(20)).unwrap_or(0)),
-        46..50 => Action::Pass(chance.pick(&SPANS)),
+        46..49 => Action::Pass(chance.pick(&SPANS)),
+        49 => Action::Live(2 + u8::try_from(chance.below(6)).unwrap_or(0)),
         50..56 => Action::Leap,
         56..68 => Action::Ask(byte(chance), chance.pick(&COMMANDS)),
         68..77 => Action::Exit(byte(chance), chance.pick(&EXITS)),
@@ -164,7 +184,48 @@ pub(crate) fn action(chance: &mut Chance, nature: &Nature) -> Action {
             let severities = [Severity::Warning, Severity::Critical, Severity::Emergency];
             Action::Find(found, byte(chance), chance.pick(&severities))
         }
+        79..89 => outside(chance, nature, byte)
+            .or_else(|| fault(chance, faults, byte))
+            .unwrap_or_else(|| Action::Progress(byte(chance))),
         _ => fault(chance, faults, byte).unwrap_or_else(|| Action::Progress(byte(chance))),
+    }
+}
+
+/// Something of what workers are looked at for, held to, listened to, or found by.
+fn outside(
+    chance: &mut Chance,
+    nature: &Nature,
+    byte: impl Fn(&mut Chance) -> u8,
+) -> Option<Action> {
+    let features = nature.features;
+    if features == super::nature::Features::default() {
+        return None;
+    }
+    let (which, less) = (byte(chance), byte(chance));
+    if less < 60 {
+        return Some(Action::Live(2 + which % 6));
+    }
+    match chance.below(4) {
+        0 if features.checks => {
+            let is_sick = nature.faults.has(Fault::Sick);
+            let ails = [Ail::Well, Ail::Sick, Ail::Sick, Ail::Unseen];
+            Some(Action::Ail(which, if is_sick { chance.pick(&ails) } else { Ail::Well }))
+        }
+        1 if features.limits && nature.faults.has(Fault::Greedy) => Some(match less % 16 {
+            0 => Action::Balk(which),
+            1 | 2 => Action::Starve(which),
+            3..7 => Action::Eat(which, less & 1, Eats::Hovering),
+            _ => {
+                let amount = chance.pick(&[0, 1, 2, 2, 3, 3, 4]);
+                Action::Eat(which, less & 1, Eats::Steadily(amount))
+            }
+        }),
+        2 if features.words => Some(Action::Say(which, chance.pick(&Word::ALL))),
+        3 if features.foreign > 0 => {
+            let fortunes = [Fortune::Begins, Fortune::Begins, Fortune::Ends, Fortune::Strays];
+            Some(Action::Befall(which, chance.pick(&fortunes)))
+        }
+        _ => None,
     }
 }
 
@@ -173,10 +234,7 @@ fn fault(
     faults: super::nature::Faults,
     byte: impl Fn(&mut Chance) -> u8,
 ) -> Option<Action> {
-    let fault = chance.pick(&Fault::ALL);
-    if !faults.has(fault) {
-        return None;
-    }
+    let fault = faults.pick(chance)?;
     let parts = [Part::Master, Part::Keeper];
     Some(match fault {
         Fault::LoseMaster => Action::Lose(Part::Master, chance.pick(&[Cut::Before, Cut::Written])),
@@ -208,6 +266,7 @@ fn fault(
         Fault::Stubborn => Action::Behave { escapes: false, stubborn: true, stuck: false },
         Fault::Stuck => Action::Behave { escapes: false, stubborn: true, stuck: true },
         Fault::Reconfigure => Action::Configure(byte(chance)),
+        Fault::Sick | Fault::Greedy => return None,
         Fault::Shutdown => match chance.below(4) {
             0 => Action::Shutdown(ShutdownMode::StopWorkers),
             1 => Action::Shutdown(ShutdownMode::KeepWorkers),
@@ -231,14 +290,29 @@ impl World {
             }
             Action::Rush(count) => self.rush(usize::from(count), steps),
             Action::Pass(milliseconds) => self.pass(milliseconds),
-            Action::Leap => {
-                if let Some(due) = self.next_due() {
-                    self.now = due;
+            Action::Leap => self.leap(),
+            Action::Live(count) => {
+                for _ in 0..count {
+                    self.rush(LIVELY, steps);
+                    if self.disk.is_full {
+                        // It is tried so often that nothing else would ever be due.
+                        self.pass(FULL_FOR);
+                    } else {
+                        self.leap();
+                    }
                 }
             }
             Action::Ask(which, command) => self.ask(usize::from(which), command),
             Action::Exit(which, exit) => self.exit(usize::from(which), exit),
             Action::Find(found, which, severity) => self.find(found, which, severity),
+            Action::Ail(which, ail) => self.ail(usize::from(which), ail),
+            Action::Eat(which, resource, eats) => {
+                self.eat(usize::from(which), usize::from(resource), eats);
+            }
+            Action::Starve(which) => self.starve(usize::from(which)),
+            Action::Balk(which) => self.balk(usize::from(which)),
+            Action::Say(which, word) => self.say(which, word),
+            Action::Befall(which, fortune) => self.befall(usize::from(which), fortune),
             Action::Repeat(which) => self.repeat(usize::from(which)),
             Action::Recount => self.recount(),
             Action::Launch => {
@@ -275,12 +349,25 @@ impl World {
         }
     }
 
+    fn leap(&mut self) {
+        if let Some(due) = self.next_due() {
+            self.now = due;
+        }
+    }
+
     fn pass(&mut self, milliseconds: u32) {
         self.now = self.now.after(Duration::from_millis(u64::from(milliseconds)));
     }
 
+    /// A run around the latest.
+    pub(crate) fn recent_run(&self, which: u8) -> hsu_model::id::RunId {
+        let next = self.master.as_ref().map_or(1, |master| master.fleet.next_run());
+        let run = next.saturating_sub(1 + u64::from(which % 3));
+        hsu_model::id::RunId(run.max(1))
+    }
+
     /// Whether the master can take anything at present.
-    fn master_listens(&self) -> bool {
+    pub(crate) fn master_listens(&self) -> bool {
         let is_up = |master: &super::master::Master| {
             self.os.find(master.hold).is_some_and(|process| !process.frozen)
         };
@@ -334,9 +421,7 @@ impl World {
         if !self.master_listens() {
             return;
         }
-        let Some(master) = &self.master else { return };
-        let latest = master.fleet.next_run().saturating_sub(1);
-        let run = hsu_model::id::RunId(latest.saturating_sub(u64::from(which % 3)).max(1));
+        let run = self.recent_run(which);
         self.step(match found {
             Found::Health => Input::HealthFailed { run, severity },
             Found::Resource => Input::ResourceViolation { run, severity },
@@ -350,8 +435,8 @@ impl World {
         }
         self.happen(Fault::Repeat);
         let again = self.heard[which % self.heard.len()].clone();
-        // The report of a kill comes once: it is not told by the keeper.
-        if !matches!(again, Input::Survivors { .. }) {
+        // What a kill left and what is used is told once, by nobody who repeats himself.
+        if !matches!(again, Input::Survivors { .. } | Input::Used { .. }) {
             self.judge.is_repeated = true;
             self.step(again);
             self.judge.is_repeated = false;
@@ -386,6 +471,10 @@ impl World {
             master.stopping = Some(mode);
             self.happen(Fault::Shutdown);
             self.step(Input::Shutdown { mode, actor: Actor::Signal(15) });
+            let now = self.now();
+            if let Some(master) = &mut self.master {
+                master.hurry_ends(now);
+            }
             self.settle();
         }
     }
@@ -445,24 +534,33 @@ impl World {
                 self.manners = super::world::Manners { escapes, stubborn, stuck };
             }
             Action::Stranger(begins) => self.change_strangers(begins),
-            Action::Jump(seconds) => {
-                self.happen(Fault::Clock);
-                self.wall = self.wall.saturating_add(i64::from(seconds) * 1_000_000_000);
-            }
+            Action::Jump(seconds) => self.jump(seconds),
             Action::Configure(which) => self.configure(usize::from(which)),
             Action::Progress(_)
             | Action::Rush(_)
             | Action::Pass(_)
             | Action::Leap
+            | Action::Live(_)
             | Action::Ask(..)
             | Action::Exit(..)
             | Action::Find(..)
+            | Action::Ail(..)
+            | Action::Eat(..)
+            | Action::Starve(_)
+            | Action::Balk(_)
+            | Action::Say(..)
+            | Action::Befall(..)
             | Action::Repeat(_)
             | Action::Recount
             | Action::Shutdown(_)
             | Action::Force
             | Action::Launch => {}
         }
+    }
+
+    fn jump(&mut self, seconds: i32) {
+        self.happen(Fault::Clock);
+        self.wall = self.wall.saturating_add(i64::from(seconds) * 1_000_000_000);
     }
 
     fn lose_master(&mut self, cut: Cut) {
@@ -473,8 +571,8 @@ impl World {
         self.happen(Fault::LoseMaster);
         if cut == Cut::Written {
             // The writing thread was quicker than the kill.
-            if let Some(writing) = master.writing.take() {
-                self.disk.commit(writing.number, &writing.batch, boot);
+            if let Some(mut writing) = master.writing.take() {
+                self.disk.commit(writing.number, &mut writing.batch, boot);
                 self.judge.on_commit(&self.disk.cached, &writing.batch);
             }
         }
@@ -533,12 +631,12 @@ impl World {
     fn configure(&mut self, which: usize) {
         self.happen(Fault::Reconfigure);
         let mut chance = Chance::of(which as u64);
-        let all = self.nature.ids.clone();
+        let (all, features) = (self.nature.ids.clone(), self.nature.features);
         self.nature.specs = all
             .into_iter()
             .enumerate()
             .filter(|(place, _)| which >> place & 1 == 0)
-            .map(|(_, id)| std::sync::Arc::new(spec(&mut chance, id)))
+            .map(|(_, id)| std::sync::Arc::new(spec(&mut chance, id, features)))
             .collect();
     }
 }

@@ -9,11 +9,12 @@ use hsu_model::process::BootId;
 use hsu_model::time::Tick;
 use hsu_store::Batch;
 
+use super::hands::Hands;
 use super::keeper::{Keeper, claim, is_left_alone};
 use super::link::Link;
 use super::master::{Live, Writing};
 use super::museum::Bug;
-use super::nature::CANARY;
+use super::nature::{CANARY, Features};
 use super::os::{Hold, INIT, What};
 use super::world::{Relaunched, World};
 
@@ -59,6 +60,20 @@ pub(crate) enum Step {
     MasterReads,
     /// The master does what has waited for the disk.
     MasterReleases,
+    /// A look at a worker is over.
+    LookEnds(usize),
+    /// What a worker uses is known.
+    MasterMeasures,
+    /// Processes of others are looked for.
+    MasterSearches,
+    /// The master hears what that came to.
+    MasterSights,
+    /// The master hears that a process of somebody else has ended.
+    MasterLoses(RunId),
+    /// A service manager answers.
+    ManagerServes,
+    /// A worker says what it must say.
+    WorkerSpeaks,
     /// The master has nothing left to do, and ends.
     MasterEnds,
     /// A write begins.
@@ -145,6 +160,7 @@ impl World {
             if master.may_release() {
                 steps.push(Step::MasterReleases);
             }
+            self.possible_of_hands(&master.hands, steps);
             if master.ending.is_some() && master.is_quiet() && master.is_connected {
                 steps.push(Step::MasterEnds);
             }
@@ -159,6 +175,29 @@ impl World {
         }
     }
 
+    fn possible_of_hands(&self, hands: &Hands, steps: &mut Vec<Step>) {
+        if self.nature.features == Features::default() {
+            return;
+        }
+        steps.extend((0..hands.looks.len()).map(Step::LookEnds));
+        if !hands.measures.is_empty() {
+            steps.push(Step::MasterMeasures);
+        }
+        if hands.searched.values().any(|due| *due <= self.now) {
+            steps.push(Step::MasterSearches);
+        }
+        if !hands.sightings.is_empty() {
+            steps.push(Step::MasterSights);
+        }
+        steps.extend(self.gone().map(Step::MasterLoses));
+        if !hands.services.is_empty() {
+            steps.push(Step::ManagerServes);
+        }
+        if self.silent().is_some() {
+            steps.push(Step::WorkerSpeaks);
+        }
+    }
+
     /// When something is due that is not due yet.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         let master = self.master.as_ref();
@@ -168,6 +207,7 @@ impl World {
             master.and_then(|master| master.fleet.next_deadline()),
             master.and_then(|master| master.writing.as_ref().map(|writing| writing.done_at)),
             master.filter(|master| waits(master)).map(|master| master.rest_until),
+            master.and_then(|master| master.hands.searched.values().min().copied()),
             self.keeper.as_ref().and_then(|keeper| keeper.start_at),
             self.keeper.as_ref().and_then(|keeper| keeper.next_look()),
         ];
@@ -213,6 +253,13 @@ impl World {
             Step::Kills => self.kills(),
             Step::MasterReads => self.master_reads(),
             Step::MasterReleases => self.master_releases(),
+            Step::LookEnds(place) => self.look_ends(place),
+            Step::MasterMeasures => self.measured(),
+            Step::MasterSearches => self.search(),
+            Step::MasterSights => self.sight(),
+            Step::MasterLoses(run) => self.miss(run),
+            Step::ManagerServes => self.serve(),
+            Step::WorkerSpeaks => self.speak(),
             Step::MasterEnds => self.master_ends(),
             Step::DiskBegins => self.disk_begins(),
             Step::DiskEnds => self.disk_ends(),
@@ -335,8 +382,10 @@ impl World {
     pub(crate) fn end_keeper(&mut self, exit: Exit) {
         if let Some(keeper) = self.keeper.take() {
             self.os.end(keeper.hold, exit);
-            if let Some(link) = &mut self.link {
-                link.no_keeper = true;
+            let is_missed = self.master.as_ref().is_some_and(|master| master.is_connected);
+            match &mut self.link {
+                Some(link) if is_missed => link.no_keeper = true,
+                _ => self.link = None,
             }
         }
     }
@@ -354,7 +403,7 @@ impl World {
         self.settle();
     }
 
-    fn tell(&mut self, input: Input) {
+    pub(crate) fn tell(&mut self, input: Input) {
         if self.heard.len() < 64 {
             self.heard.push(input.clone());
         }
@@ -385,6 +434,7 @@ impl World {
             FromKeeper::Exited { run, worker, exit, at, wall, .. } => {
                 master.roll.name(run);
                 let exit = self.own_sight(run, exit);
+                self.tell_kills(run, exit);
                 self.tell(Input::Exited { worker, run, exit, at, wall });
             }
             FromKeeper::Held { .. } if self.bug == Some(Bug::CallsTheLivingLeaked) => {}
@@ -569,18 +619,19 @@ impl World {
         let Some(mut master) = self.master.take() else {
             return;
         };
-        if let Some(writing) = master.writing.take() {
-            self.disk.commit(writing.number, &writing.batch, boot);
+        if let Some(mut writing) = master.writing.take() {
+            self.disk.commit(writing.number, &mut writing.batch, boot);
         }
-        if let Some((number, batch)) = master.backlog.take_all() {
+        if let Some((number, mut batch)) = master.backlog.take_all() {
             if self.disk.refuses().is_none() {
-                self.disk.commit(number, &batch, boot);
+                self.disk.commit(number, &mut batch, boot);
             } else {
                 // A full disk keeps no master from ending, and what it knew is lost.
                 self.judge.lose_facts();
             }
         }
         self.judge.on_master_ended(mode);
+        self.judge.i28_nobody_lives(&self.os, mode);
         self.os.end(master.hold, Exit::Code(0));
         self.os.reap(master.hold);
         if let Some(link) = &mut self.link {
@@ -605,7 +656,7 @@ impl World {
         let Some(master) = &mut self.master else {
             return;
         };
-        let Some(Writing { number, batch, .. }) = master.writing.take() else {
+        let Some(Writing { number, mut batch, .. }) = master.writing.take() else {
             return;
         };
         match self.disk.refuses() {
@@ -618,7 +669,7 @@ impl World {
                 master.rest_until = self.now.after(std::time::Duration::from_millis(REST));
             }
             None => {
-                self.disk.commit(number, &batch, boot);
+                self.disk.commit(number, &mut batch, boot);
                 master.backlog.confirm(number);
                 self.judge.on_commit(&self.disk.cached, &batch);
             }

@@ -25,6 +25,7 @@ use super::master::{Master, Shown};
 use super::museum::Bug;
 use super::nature::{Fault, Nature};
 use super::os::{Os, What};
+use super::outside::Outside;
 use super::trace::Trace;
 
 /// When the host was started.
@@ -56,6 +57,7 @@ pub(crate) struct World {
     pub(crate) manners: Manners,
     /// Faults that have happened.
     pub(crate) happened: u32,
+    pub(crate) outside: Outside,
     pub(crate) judge: Judge,
     pub(crate) coverage: Coverage,
     pub(crate) trace: Trace,
@@ -74,9 +76,7 @@ pub(crate) struct Manners {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, bug: Option<Bug>, trace: Trace) -> Self {
-        let mut chance = Chance::of(seed);
-        let nature = Nature::of(&mut chance);
+    pub(crate) fn new(chance: Chance, nature: Nature, bug: Option<Bug>, trace: Trace) -> Self {
         let slots = std::iter::repeat_with(Slot::default).take(nature.slots).collect();
         let mut world = Self {
             os: Os::new(nature.pids, nature.at_once),
@@ -91,6 +91,7 @@ impl World {
             outcome: Outcome::Runs,
             manners: Manners::default(),
             happened: 0,
+            outside: Outside::default(),
             judge: Judge::new(&nature),
             coverage: Coverage::default(),
             trace,
@@ -246,7 +247,9 @@ impl World {
             };
             master.release(now);
             master.perform_all(now);
-            let Some(input) = master.inputs.pop_front() else {
+            self.do_deeds();
+            let Some(input) = self.master.as_mut().and_then(|master| master.inputs.pop_front())
+            else {
                 break;
             };
             self.step(input);

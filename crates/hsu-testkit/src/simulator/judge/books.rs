@@ -73,7 +73,6 @@ impl Judge {
             if let EventKind::Exited { run, .. } = event.kind
                 && file.accounted(run) > 1
                 && !self.is_lost
-                && !self.fate_of(run).is_forgotten
             {
                 self.object("I3", || format!("the exit of {run} is accounted twice"));
             }
@@ -221,6 +220,9 @@ impl Judge {
         let EventKind::Exited { run, exit, .. } = event.kind else {
             return;
         };
+        if event.worker.as_ref().is_some_and(|worker| self.is_watched(self.index(worker))) {
+            return self.i22_attached(event, run, exit);
+        }
         match exit {
             Exit::Code(_) | Exit::Signal { .. } => {
                 if os.end_of(run) != Some(exit) {

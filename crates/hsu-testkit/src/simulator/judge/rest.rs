@@ -5,16 +5,17 @@ use hsu_core::fleet::Glance;
 use hsu_core::input::ShutdownMode;
 use hsu_keeper::GoodbyeMode;
 use hsu_model::status::{Desired, WorkerState};
+use hsu_model::time::Tick;
 use hsu_model::worker::WorkerSpec;
 
 use super::Judge;
 use crate::simulator::master::Master;
 use crate::simulator::nature::restart_of;
-use crate::simulator::os::{Os, What};
+use crate::simulator::os::{Os, Process, Temper, What};
 
 impl Judge {
     /// The world is at rest.
-    pub(crate) fn at_rest(&mut self, master: Option<&Master>, os: &Os) {
+    pub(crate) fn at_rest(&mut self, now: Tick, master: Option<&Master>, os: &Os) {
         self.l3_everybody_is_answered(master);
         match master {
             Some(master) if self.ending == Some(ShutdownMode::KeepWorkers) => {
@@ -22,6 +23,8 @@ impl Judge {
             }
             Some(master) => {
                 self.l1_as_wanted(master, os);
+                self.l1_attached(master, os);
+                self.l2_nobody_is_silent(now);
                 self.l2_nothing_is_stuck(master);
                 self.l6_nobody_is_ignored(master, os);
                 self.i28_told(master);
@@ -131,6 +134,20 @@ impl Judge {
         let is_told = self.all_stopped || master.ending.is_some();
         if self.ending.is_some() && !is_told {
             self.object("I28", || "the end is never told".to_owned());
+        }
+    }
+
+    /// I28: nor is an end that stops the workers told while one lives that a kill would end.
+    pub(crate) fn i28_nobody_lives(&mut self, os: &Os, mode: GoodbyeMode) {
+        let lives = |process: &&Process| {
+            let runs = matches!(process.what, What::Worker(_)) && process.birth.is_none();
+            runs && process.is_alive() && process.temper != Temper::Stuck
+        };
+        if mode == GoodbyeMode::Stop
+            && let Some(left) = os.processes.iter().find(lives)
+        {
+            let what = left.what;
+            self.object("I28", || format!("{what:?} lives when the end is told"));
         }
     }
 

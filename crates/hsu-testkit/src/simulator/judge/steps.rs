@@ -3,7 +3,6 @@
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::breaker::Breaker;
 use hsu_core::effect::Effect;
-use hsu_core::fleet::Fleet;
 use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
@@ -32,6 +31,10 @@ impl Judge {
         let Input::Exited { worker, run, .. } = input else {
             return;
         };
+        if self.is_watched(self.index(worker)) {
+            // The keeper does not know it.
+            return;
+        }
         let before = self.before[self.index(worker)];
         let is_accounted = before
             .is_some_and(|before| before.accounted.is_some_and(|accounted| *run <= accounted));
@@ -68,13 +71,7 @@ impl Judge {
     }
 
     /// I7: attempts and rests follow the policy; automatic starts keep to the start rate.
-    pub(super) fn i7_rests_and_attempts(
-        &mut self,
-        now: Tick,
-        input: &Input,
-        effects: &[Effect],
-        fleet: &Fleet,
-    ) {
+    pub(super) fn i7_rests_and_attempts(&mut self, now: Tick, input: &Input, effects: &[Effect]) {
         let is_command = matches!(input, Input::Command { .. });
         for effect in effects {
             match effect {
@@ -98,7 +95,7 @@ impl Judge {
                 _ => {}
             }
         }
-        self.i7_not_forgotten(input, fleet);
+        self.i7_not_forgotten(input);
     }
 
     /// In any window no more starts than the burst and what the rate adds.
@@ -148,7 +145,8 @@ impl Judge {
                 RestartPolicy::OnFailure => exit.is_success() && !restart.on_clean_exit,
                 RestartPolicy::Always | RestartPolicy::UnlessStopped => false,
             };
-            if is_final {
+            let is_blamed = self.charts[place].account.has_ended;
+            if is_final && !is_blamed {
                 self.object("I7", || format!("{worker} is started again after {exit}"));
             }
         }
@@ -169,12 +167,12 @@ impl Judge {
     }
 
     /// Failures are not forgotten by failing again.
-    fn i7_not_forgotten(&mut self, input: &Input, fleet: &Fleet) {
+    fn i7_not_forgotten(&mut self, input: &Input) {
         let Input::SpawnFailed { transient: true, .. } = input else {
             return;
         };
-        for (id, after) in fleet.glances() {
-            let before = self.before[self.index(id)];
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let Some(after) = after else { continue };
             let resting = after.state == WorkerState::BackingOff;
             if resting && before.is_some_and(|before| before.attempts > after.attempts) {
                 return self.object("I7", || "a start that failed forgets failures".to_owned());
@@ -184,13 +182,7 @@ impl Judge {
 
     /// I8: an open breaker begins no run by itself, a half-open one begins one, and it goes
     /// from closed to open, from open to half-open or closed, and from half-open to either.
-    pub(super) fn i8_breaker(
-        &mut self,
-        now: Tick,
-        input: &Input,
-        effects: &[Effect],
-        fleet: &Fleet,
-    ) {
+    pub(super) fn i8_breaker(&mut self, now: Tick, input: &Input, effects: &[Effect]) {
         let is_command = matches!(input, Input::Command { .. });
         for effect in effects {
             let Effect::Spawn { worker, run } = effect else { continue };
@@ -200,11 +192,10 @@ impl Judge {
                 self.object("I8", || format!("{run} begins although the breaker is open"));
             }
         }
-        for (id, after) in fleet.glances() {
-            let Some(before) = self.before[self.index(id)] else { continue };
-            let is_jump = before.breaker == Breaker::Closed && after.breaker == Breaker::HalfOpen;
-            if is_jump {
-                return self.object("I8", || format!("the breaker of {id} half-opens, closed"));
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            if before.breaker == Breaker::Closed && after.breaker == Breaker::HalfOpen {
+                return self.object("I8", || "a closed breaker half-opens".to_owned());
             }
         }
     }
@@ -246,7 +237,9 @@ impl Judge {
         let runs = |before: &hsu_core::fleet::Glance| {
             before.run == Some(run) && before.state == WorkerState::Running
         };
-        let is_present = self.before.iter().flatten().any(runs);
+        let watched = self.sights.iter().flat_map(|(_, sight)| &sight.runs);
+        let is_watched = watched.into_iter().any(|(of, _, held)| *of == run && *held);
+        let is_present = is_watched || self.before.iter().flatten().any(runs);
         if (!is_present || self.ending.is_some()) && !effects.is_empty() {
             self.object(invariant, || format!("{run} does not run, and {now:?}: {effects:?}"));
         }
@@ -318,8 +311,28 @@ impl Judge {
         }
     }
 
+    /// L7: a world at rest does nothing but look.
+    pub(super) fn l7_only_looks(&mut self, now: Tick, effects: &[Effect]) {
+        if self.quiet_from.is_none_or(|from| now < from) {
+            return;
+        }
+        let acts = |effect: &&Effect| {
+            matches!(
+                effect,
+                Effect::Spawn { .. }
+                    | Effect::Signal { .. }
+                    | Effect::KillTree { .. }
+                    | Effect::Attach { .. }
+                    | Effect::Service { .. }
+            )
+        };
+        if let Some(effect) = effects.iter().find(acts) {
+            self.object("L7", || format!("all is at rest, and this is done: {effect:?}"));
+        }
+    }
+
     /// L5: what was given up stays given up until somebody acts.
-    pub(super) fn l5_failures_stay(&mut self, input: &Input, fleet: &Fleet) {
+    pub(super) fn l5_failures_stay(&mut self, input: &Input) {
         let acts = match input {
             Input::Command { .. } | Input::Shutdown { .. } | Input::ForceShutdown => true,
             // A run that nobody knew of is news.
@@ -327,8 +340,8 @@ impl Judge {
             | Input::Adopted { .. }
             | Input::Pending { .. }
             | Input::Settled { .. } => true,
-            Input::Wake => false,
-            Input::Sighted { .. }
+            Input::Wake
+            | Input::Sighted { .. }
             | Input::Attached { .. }
             | Input::AttachFailed { .. }
             | Input::Serviced { .. }
@@ -347,14 +360,14 @@ impl Judge {
         if acts {
             return;
         }
-        for (id, after) in fleet.glances() {
-            let Some(before) = self.before[self.index(id)] else { continue };
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let (Some(before), Some(after)) = (*before, *after) else { continue };
             let has_trial = matches!(before.breaker, Breaker::Open { trial_at: Some(_) });
             let was_given_up = before.state == WorkerState::Failed
                 || before.state == WorkerState::Tripped && !has_trial;
             if was_given_up && after.state != before.state {
-                self.object("L5", || format!("{id} leaves {:?} by itself", before.state));
-                return;
+                let state = before.state;
+                return self.object("L5", || format!("a worker leaves {state:?} by itself"));
             }
         }
     }

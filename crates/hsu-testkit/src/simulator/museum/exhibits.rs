@@ -105,6 +105,24 @@ pub enum Bug {
     ForgetsToPersist,
     /// What was to be stopped and was adopted goes on.
     StopsOnce,
+    /// A probe kills a worker that is still starting.
+    ProbesTheStarting,
+    /// One failed look counts as all that it takes.
+    ActsOnTheFirstFailure,
+    /// A look begins while the one before is not over.
+    OverlapsChecks,
+    /// One violation of a limit is acted on twice.
+    ActsTwice,
+    /// What hovers at a limit is another violation each time.
+    ForgetsHysteresis,
+    /// A spike that may be counts as a violation.
+    ActsOnSpikes,
+    /// A worker is stopped for its silence within its time.
+    BarksTooEarly,
+    /// Whoever has the PID now is attached.
+    AttachesByNumber,
+    /// A process of ours is taken for somebody else's.
+    AttachesToOurOwn,
 }
 
 /// A bug, who had it, and what it does.
@@ -122,7 +140,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 51] = [
+    pub const ALL: [Exhibit; 60] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -428,6 +446,60 @@ impl Bug {
             name: "StopsOnce",
             source: "jdx/pitchfork#632",
             what: "what was to be stopped and was adopted goes on",
+        },
+        Exhibit {
+            bug: Self::ProbesTheStarting,
+            name: "ProbesTheStarting",
+            source: "kubernetes/kubernetes#27114 (why there are startup probes)",
+            what: "a probe kills a worker that is still starting",
+        },
+        Exhibit {
+            bug: Self::ActsOnTheFirstFailure,
+            name: "ActsOnTheFirstFailure",
+            source: "F1bonacc1/process-compose#403",
+            what: "one failed look counts as all that it takes",
+        },
+        Exhibit {
+            bug: Self::OverlapsChecks,
+            name: "OverlapsChecks",
+            source: "kubernetes/kubernetes#110070, #124226",
+            what: "a look begins while the one before is not over",
+        },
+        Exhibit {
+            bug: Self::ActsTwice,
+            name: "ActsTwice",
+            source: "Core-Tools/hsu-master-go pkg/resourcelimits, AppScale/gts#2615",
+            what: "one violation of a limit is acted on twice",
+        },
+        Exhibit {
+            bug: Self::ForgetsHysteresis,
+            name: "ForgetsHysteresis",
+            source: "Core-Tools/hsu-master-go pkg/resourcelimits",
+            what: "what hovers at a limit is another violation each time",
+        },
+        Exhibit {
+            bug: Self::ActsOnSpikes,
+            name: "ActsOnSpikes",
+            source: "Unitech/pm2#5670, #4119",
+            what: "a spike that may be counts as a violation",
+        },
+        Exhibit {
+            bug: Self::BarksTooEarly,
+            name: "BarksTooEarly",
+            source: "systemd/systemd#9467, puma/puma#3675",
+            what: "a worker is stopped for its silence within its time",
+        },
+        Exhibit {
+            bug: Self::AttachesByNumber,
+            name: "AttachesByNumber",
+            source: "hashicorp/nomad#23969, Core-Tools/hsu-master-go pkg/process/attach.go",
+            what: "whoever has the PID now is attached",
+        },
+        Exhibit {
+            bug: Self::AttachesToOurOwn,
+            name: "AttachesToOurOwn",
+            source: "rcbops/chef-cookbooks#603 (monit), uutils/procps#339",
+            what: "a process of ours is taken for somebody else's",
         },
     ];
 
