@@ -501,10 +501,16 @@ impl Worker {
     }
 
     /// What the end of the master stopped is started by the next one, whatever
-    /// became of this one before it had stopped everything.
+    /// became of this one before it had stopped everything; and what only the configuration
+    /// disabled, by the first one that finds it enabled.
     fn durable_state(&self) -> WorkerState {
+        let is_disabled = self.desired == Desired::Running && !self.is_enabled();
+        let was_disabled =
+            is_disabled && matches!(self.reason, Reason::Ended(_) | Reason::Unwanted);
         match self.state {
-            State::Stopped if self.reason == Reason::Shutdown => WorkerState::Registered,
+            State::Stopped if self.reason == Reason::Shutdown || was_disabled => {
+                WorkerState::Registered
+            }
             State::Registered
             | State::Starting { .. }
             | State::Running(_)

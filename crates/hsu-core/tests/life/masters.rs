@@ -256,6 +256,26 @@ fn a_worker_that_was_disabled_in_the_configuration_does_not_come_back_from_its_r
 }
 
 #[test]
+fn a_worker_that_the_configuration_disabled_runs_again_when_it_enables_it() {
+    for ended in [false, true] {
+        let mut world = World::of(plain("web"));
+        if ended {
+            world.exit("web", ONE);
+        }
+        let mut spec = plain("web");
+        spec.enabled = false;
+        world.configure(vec![spec]);
+        world.crash(Loss::Orders);
+        assert_eq!((world.state("web"), world.live_run("web")), (WorkerState::Stopped, None));
+        world.crash(Loss::Orders);
+        assert_eq!((world.starts(), world.live_run("web")), (1, None));
+        world.configure(vec![plain("web")]);
+        world.crash(Loss::Orders);
+        assert_eq!((world.state("web"), world.starts()), (WorkerState::Running, 2));
+    }
+}
+
+#[test]
 fn a_master_that_is_lost_while_it_ends_starts_again_what_it_had_stopped() {
     let mut world = World::new(settings(), vec![plain("fast"), plain("slow")], Pace::Prompt);
     let slow = world.live_run("slow").expect("it runs");
