@@ -76,8 +76,13 @@ mod tests {
         let handles: Vec<_> = keys.iter().map(|key| ProcessHandle::open(*key).unwrap()).collect();
         kill(root, &ProcessHandle::open(root).unwrap());
         child.wait().unwrap();
-        // The end of the pipe: nobody who could write to it lives.
+        // The end of the pipe: nobody can write to it, as each of them is on its way out.
         out.read_to_end(&mut Vec::new()).unwrap();
-        assert!(handles.iter().all(|handle| handle.exit_status().is_some()));
+        for handle in &handles {
+            while !handle.has_exited() {
+                std::thread::yield_now();
+            }
+            assert!(handle.exit_status().is_some());
+        }
     }
 }

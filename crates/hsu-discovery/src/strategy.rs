@@ -66,7 +66,7 @@ pub(crate) enum Prepared {
 /// What all strategies of one pass look at, read once.
 #[derive(Debug, Default)]
 pub(crate) struct Scene {
-    net: Option<Net>,
+    net: Net,
     registries: std::collections::BTreeMap<Registry, Result<Vec<u16>, String>>,
 }
 

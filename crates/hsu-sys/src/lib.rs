@@ -29,6 +29,7 @@ pub mod presence;
 pub mod process;
 mod procfs;
 pub mod reactor;
+pub mod sockets;
 pub mod systemd;
 pub mod tree;
 pub mod usage;

@@ -1,51 +1,38 @@
 //! By what a process listens on: ports and Unix sockets of this host, found by the
 //! numbers of their sockets.
-// Source: proc_pid_net(5), proc_net_unix(5).
+// Source: proc_net_unix(5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use hsu_model::discovery::{Protocol, Registry};
-use hsu_sys::census;
+use hsu_sys::{census, sockets};
 
 use super::{Fit, Prepared, Scene, Strategy};
 use crate::facts::Facts;
 
 mod registry;
 
-/// The state of a TCP socket that listens, and of a UDP socket that is not connected.
-// Source: net/tcp_states.h, TCP_LISTEN and TCP_CLOSE.
-const LISTENS: &str = "0A";
-const UNCONNECTED: &str = "07";
-
 /// The sockets of our network namespace that wait for others.
+/// Each kind is asked for when the first strategy wants it.
 #[derive(Debug, Default)]
 pub(crate) struct Net {
-    ports: BTreeMap<(Protocol, u16), BTreeSet<u64>>,
+    tcp: Option<Ports>,
+    udp: Option<Ports>,
     paths: Option<BTreeMap<Vec<u8>, BTreeSet<u64>>>,
 }
 
-impl Net {
-    fn read() -> Self {
-        let mut net = Self::default();
-        let tables = [
-            ("tcp", Protocol::Tcp),
-            ("tcp6", Protocol::Tcp),
-            ("udp", Protocol::Udp),
-            ("udp6", Protocol::Udp),
-        ];
-        for (table, protocol) in tables {
-            // A kernel without IPv6 has no table of it.
-            let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
-            for (port, inode) in text.lines().skip(1).filter_map(|line| listener(line, protocol)) {
-                net.ports.entry((protocol, port)).or_default().insert(inode);
-            }
-        }
-        net
-    }
+/// The numbers of the sockets at each port.
+type Ports = BTreeMap<u16, BTreeSet<u64>>;
 
-    fn port(&self, protocol: Protocol, port: u16) -> BTreeSet<u64> {
-        self.ports.get(&(protocol, port)).cloned().unwrap_or_default()
+impl Net {
+    fn port(&mut self, protocol: Protocol, port: u16) -> BTreeSet<u64> {
+        let ports = match protocol {
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Udp => &mut self.udp,
+        };
+        let ports = ports.get_or_insert_with(|| read_ports(protocol));
+        ports.get(&port).cloned().unwrap_or_default()
     }
 
     fn path(&mut self, path: &[u8]) -> BTreeSet<u64> {
@@ -54,22 +41,12 @@ impl Net {
     }
 }
 
-/// Port and number of the socket in a line of a table; none when it does not listen.
-fn listener(line: &str, protocol: Protocol) -> Option<(u16, u64)> {
-    let mut fields = line.split_ascii_whitespace();
-    let local = fields.nth(1)?;
-    let state = fields.nth(1)?;
-    let wanted = match protocol {
-        Protocol::Tcp => LISTENS,
-        Protocol::Udp => UNCONNECTED,
-    };
-    if state != wanted {
-        return None;
-    }
-    let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
-    // After the state: queues, timer, retransmits, user, timeout, and then the number.
-    let inode = fields.nth(5)?.parse().ok()?;
-    Some((port, inode))
+fn read_ports(protocol: Protocol) -> Ports {
+    let mut ports = Ports::new();
+    sockets::waiting(protocol, |port, number| {
+        ports.entry(port).or_default().insert(number);
+    });
+    ports
 }
 
 fn read_paths() -> BTreeMap<Vec<u8>, BTreeSet<u64>> {
@@ -126,10 +103,6 @@ fn socket(target: &[u8]) -> Option<u64> {
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-fn net(scene: &mut Scene) -> &mut Net {
-    scene.net.get_or_insert_with(Net::read)
-}
-
 /// By the port that it listens on, on any address of either family.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -146,7 +119,7 @@ impl Listener {
 
 impl Strategy for Listener {
     fn prepare(&mut self, scene: &mut Scene) -> Prepared {
-        self.wanted.set(net(scene).port(self.protocol, self.port))
+        self.wanted.set(scene.net.port(self.protocol, self.port))
     }
 
     fn fits(&self, facts: &mut Facts<'_>) -> Fit {
@@ -173,7 +146,7 @@ impl UnixSocket {
 
 impl Strategy for UnixSocket {
     fn prepare(&mut self, scene: &mut Scene) -> Prepared {
-        self.wanted.set(net(scene).path(self.path.as_bytes()))
+        self.wanted.set(scene.net.path(self.path.as_bytes()))
     }
 
     fn fits(&self, facts: &mut Facts<'_>) -> Fit {
@@ -209,7 +182,7 @@ impl Strategy for Registered {
         match asked {
             Ok(ports) => {
                 self.trouble = None;
-                let net = net(scene);
+                let net = &mut scene.net;
                 let sockets = ports.into_iter().flat_map(|port| net.port(Protocol::Tcp, port));
                 let sockets = sockets.collect();
                 self.wanted.set(sockets)
@@ -239,19 +212,6 @@ impl Strategy for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_of_a_table_tells_the_port_and_the_number_of_what_listens_only() {
-        let listens = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0000000000000000 100 0 0 10 0";
-        assert_eq!(listener(listens, Protocol::Tcp), Some((8080, 12345)));
-        assert_eq!(listener(&listens.replace(" 0A ", " 01 "), Protocol::Tcp), None);
-        let six = "   0: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 77 2 0 0";
-        assert_eq!(listener(six, Protocol::Udp), Some((53, 77)));
-        assert_eq!(listener(six, Protocol::Tcp), None);
-        for broken in ["", "0:", "0: x 0 0A", "   0: 0100007F:ZZZZ 0 0A 0 0 0 0 0 1"] {
-            assert_eq!(listener(broken, Protocol::Tcp), None, "{broken}");
-        }
-    }
 
     #[test]
     fn a_unix_socket_may_have_spaces_in_its_path() {
