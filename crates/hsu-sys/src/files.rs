@@ -67,6 +67,12 @@ pub fn open_with_ownership(path: &Path) -> io::Result<(fs::File, Option<Ownershi
     os::open_with_ownership(path)
 }
 
+/// Reads an open file from its beginning, as much as one read gives.
+pub(crate) fn read_again<'b>(file: &fs::File, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    let length = os::read_again(file, buffer)?;
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
 /// Opens a file to read and write it, and makes it when that is asked for. Its folder
 /// may be somebody's who put a link there, or a second name of another file: no link at
 /// its end is followed, and what was opened is looked at.

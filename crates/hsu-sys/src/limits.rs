@@ -20,6 +20,7 @@ use hsu_model::usage::Usage;
 use crate::capability::Capability;
 
 mod enclosing;
+mod kept;
 mod look;
 mod nice;
 mod places;
@@ -33,6 +34,7 @@ pub use pressure::Pressure;
 pub use storage::Storage;
 
 use enclosing::Guest;
+use kept::{Kept, Shelf};
 use places::{Controller, Places, Touch, Version, write};
 use settings::{Setting, Strength};
 use slowing::Slowing;
@@ -143,6 +145,7 @@ pub struct Enforcer {
     devices: Vec<String>,
     groups: BTreeMap<WorkerId, Group>,
     slowing: Slowing,
+    shelf: Shelf,
 }
 
 /// The groups of one worker.
@@ -187,6 +190,7 @@ impl Enforcer {
             devices: devices(),
             groups: BTreeMap::new(),
             slowing: Slowing::default(),
+            shelf: Shelf::new(),
         }
     }
 
@@ -200,6 +204,7 @@ impl Enforcer {
     /// earlier run is left by then.
     pub fn prepare(&mut self, worker: &WorkerId, limits: &Limits) -> Prepared {
         self.slowing.release(worker);
+        self.shelf.close(worker);
         let mut prepared = Prepared::default();
         let mut group = Group::default();
         let mut made: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -242,6 +247,7 @@ impl Enforcer {
         process: ProcessKey,
         limits: &Limits,
     ) -> Vec<String> {
+        self.shelf.close(worker);
         let mut group = Group::default();
         for controller in Controller::ALL {
             let Ok(place) = self.survey.places.of(controller) else { continue };
@@ -264,6 +270,7 @@ impl Enforcer {
     /// The run of a worker is over: nothing slows it down any more.
     pub fn end(&mut self, worker: &WorkerId) {
         self.slowing.release(worker);
+        self.shelf.close(worker);
     }
 
     /// Another master goes on with these groups: none of them is removed.
@@ -272,6 +279,7 @@ impl Enforcer {
         for worker in std::mem::take(&mut self.groups).into_keys() {
             self.slowing.release(&worker);
         }
+        self.shelf.close_all();
     }
 
     /// How each limit of a worker is kept, as it has come out; none when nothing is known.
@@ -343,14 +351,21 @@ impl Enforcer {
     }
 
     /// Looks at what a run uses; none when nothing of it lives.
+    ///
+    /// Where the kernel counts the tasks of its group, the files that were read stay open
+    /// until the run is over, as far as descriptors go.
     pub fn measure(
-        &self,
+        &mut self,
         worker: &WorkerId,
         process: ProcessKey,
         limits: &Limits,
         storage: &Storage,
     ) -> Option<Usage> {
-        look::measure(self.groups.get(worker), process, limits, storage)
+        let group = self.groups.get(worker);
+        let counts = group.is_some_and(|group| group.folders.contains_key(&Controller::Pids));
+        let kept = if counts { self.shelf.of(worker, process) } else { None };
+        let mut nothing = Kept::nothing(process);
+        look::measure(kept.unwrap_or(&mut nothing), group, process, limits, storage)
     }
 
     /// What counts the processes of its latest run that the kernel kills for want of memory.

@@ -27,11 +27,16 @@ pub(crate) fn open(pid: u32, name: &str) -> io::Result<File> {
     File::open(std::str::from_utf8(path).map_err(io::Error::other)?)
 }
 
-/// The fields of `/proc/PID/stat` after the name.
-#[derive(Clone, Copy, Debug)]
+/// The places of the numbers in proc_pid_stat(5).
+const FIRST: usize = 4;
+const LAST: usize = 52;
+
+/// The fields of `/proc/PID/stat`, each read once.
+#[derive(Clone, Debug)]
 pub(crate) struct Stat<'a> {
     name: &'a [u8],
-    fields: &'a str,
+    state: u8,
+    numbers: [Option<u64>; LAST - FIRST + 1],
 }
 
 impl<'a> Stat<'a> {
@@ -44,10 +49,16 @@ impl<'a> Stat<'a> {
     /// all: the fields count from its last bracket.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let name_ends = bytes.iter().rposition(|byte| *byte == b')')?;
-        let fields = std::str::from_utf8(bytes.get(name_ends + 1..)?).ok()?;
         let name_begins = bytes.iter().position(|byte| *byte == b'(')?;
         let name = bytes.get(name_begins + 1..name_ends)?;
-        Some(Self { name, fields })
+        let mut fields = bytes.get(name_ends + 1..)?.split(u8::is_ascii_whitespace);
+        let mut field = || fields.find(|field| !field.is_empty());
+        let state = field().and_then(|letter| letter.first()).copied().unwrap_or(b'?');
+        let mut numbers = [None; LAST - FIRST + 1];
+        for number in &mut numbers {
+            *number = field().and_then(decimal);
+        }
+        Some(Self { name, state, numbers })
     }
 
     /// The name of the process.
@@ -57,15 +68,21 @@ impl<'a> Stat<'a> {
 
     /// A number by its place in proc_pid_stat(5), 4 or higher.
     pub(crate) fn number(&self, place: usize) -> Option<u64> {
-        let place = place.checked_sub(3)?;
-        self.fields.split_ascii_whitespace().nth(place)?.parse().ok()
+        *self.numbers.get(place.checked_sub(FIRST)?)?
     }
 
     /// The letter of field 3.
     pub(crate) fn state(&self) -> u8 {
-        let letter = self.fields.split_ascii_whitespace().next();
-        letter.and_then(|text| text.bytes().next()).unwrap_or(b'?')
+        self.state
     }
+}
+
+/// A negative number is none.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |sum, digit| {
+        let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(value)
+    })
 }
 
 /// One look at a process: its identity, its parent and whether it lives, all of one moment.

@@ -1,7 +1,7 @@
 //! Files where owners and modes are another matter: access lists of the folder decide.
 
 use std::fs::{DirBuilder, File, Metadata};
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use super::{Others, Ownership, PidFileError};
@@ -11,6 +11,11 @@ pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
         return Err(PidFileError::NotAFile);
     }
     Ok(File::open(path)?)
+}
+
+pub(super) fn read_again(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    file.rewind()?;
+    file.read(buffer)
 }
 
 pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Ownership>)> {

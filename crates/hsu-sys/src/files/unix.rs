@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::Path;
 
@@ -18,6 +18,10 @@ pub(super) fn open_plain(path: &Path) -> Result<File, PidFileError> {
         Some(libc::ELOOP | libc::ENXIO) => PidFileError::NotAFile,
         _ => PidFileError::Io(error),
     })
+}
+
+pub(super) fn read_again(file: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    file.read_at(buffer, 0)
 }
 
 pub(super) fn open_with_ownership(path: &Path) -> io::Result<(File, Option<Ownership>)> {

@@ -74,6 +74,7 @@ impl Enforcer {
             Permission::Granted => self.take_in(worker, process, &mut group, &mut guest),
         }
         group.guest = Some(guest);
+        self.shelf.close(worker);
         self.enforce(&mut group, limits, &mut failures);
         group.kills_before = look::kills(&group);
         self.groups.insert(worker.clone(), group);
@@ -118,6 +119,7 @@ impl Enforcer {
     /// as if nobody had limited it.
     pub fn let_out(&mut self, worker: &WorkerId) {
         self.slowing.release(worker);
+        self.shelf.close(worker);
         let Some(guest) = self.groups.remove(worker).and_then(|group| group.guest) else { return };
         for (group, origin) in guest.origins {
             put_back(&group, &origin);

@@ -1,20 +1,22 @@
 //! Looks: what the processes of one run use.
 //!
 //! Only the run's own group, or what descends from its process, is looked at, and only
-//! what its limits are about. A run of one process costs two small files with usual
-//! limits, about 20 us.
+//! what its limits are about. Where the kernel counts the tasks of the group, the list
+//! of its members is read only when they may be others: a run of one process costs one
+//! read of an open file for its count, one for its process, and one for each other thing
+//! that its limits are about.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use hsu_model::limits::{LimitKind, Limits, Rule};
 use hsu_model::process::ProcessKey;
 use hsu_model::usage::{Reading, Totals, Usage};
 
+use super::kept::Kept;
 use super::places::{Controller, Version, pids};
 use super::settings::controller;
 use super::{Group, Storage};
-use crate::procfs::{STAT, Stat, read};
+use crate::procfs::{Stat, read};
 use crate::usage::units;
 
 /// Descendants are followed no further than this: a family that hides deeper is for a cgroup.
@@ -34,13 +36,13 @@ struct Sums {
 }
 
 pub(super) fn measure(
+    kept: &mut Kept,
     group: Option<&Group>,
     process: ProcessKey,
     limits: &Limits,
     storage: &Storage,
 ) -> Option<Usage> {
     let at = crate::clock::now().tick;
-    let members = members(group, process);
     let wants = |kinds: &[LimitKind]| limits.rules.iter().any(|rule| kinds.contains(&rule.kind));
     let needs = Needs {
         heap: wants(&[LimitKind::Heap]),
@@ -54,20 +56,41 @@ pub(super) fn measure(
         files: wants(&[LimitKind::OpenFiles, LimitKind::Connections]),
         sockets: wants(&[LimitKind::Connections]),
     };
-    let mut sums = Sums::default();
-    for pid in members {
-        add(pid, needs, &mut sums);
-    }
+    let mut sums = sum(kept, group, process, needs);
     if sums.totals.processes == 0 {
         return None;
     }
-    if let Some(milliseconds) = group.and_then(cpu_time) {
+    if let Some(milliseconds) = group.and_then(|group| cpu_time(kept, group)) {
         sums.totals.cpu_milliseconds = milliseconds;
     }
-    let readings = limits.rules.iter().map(|rule| reading(rule, group, &sums, storage)).collect();
+    let readings = limits.rules.iter().map(|rule| Reading {
+        value: value(rule, &sums, storage),
+        held: group.map_or(0, |group| held(kept, rule, group)),
+    });
+    let readings = readings.collect();
     let before = group.map_or(0, |group| group.kills_before);
-    let oom_kills = group.map_or(0, kills).saturating_sub(before);
+    let mut buffer = [0; EVENTS];
+    let kills = group.and_then(|group| {
+        let (controller, file) = kill_file(group)?;
+        labelled_word(kept.text(group, controller, file, &mut buffer)?, "oom_kill")
+    });
+    let oom_kills = kills.unwrap_or(0).saturating_sub(before);
     Some(Usage { at, totals: sums.totals, readings, oom_kills })
+}
+
+/// Adds up what the processes of a run use.
+fn sum(kept: &mut Kept, group: Option<&Group>, process: ProcessKey, needs: Needs) -> Sums {
+    let counted = group.and_then(|group| kept.count(group));
+    let mut sums = Sums::default();
+    if kept.may_know_all(counted)
+        && kept.each(counted, |pid, stat| add(pid, stat, needs, &mut sums))
+    {
+        return sums;
+    }
+    sums = Sums::default();
+    kept.set_members(members(group, process));
+    kept.each(counted, |pid, stat| add(pid, stat, needs, &mut sums));
+    sums
 }
 
 /// The files that are read of each process, besides the first.
@@ -81,17 +104,17 @@ struct Needs {
     sockets: bool,
 }
 
-fn add(pid: u32, needs: Needs, sums: &mut Sums) {
-    let mut buffer = [0; STAT];
-    let Ok(stat) = Stat::read(pid, &mut buffer) else { return };
-    if stat.state() == b'Z' {
-        return;
-    }
+/// Adds what a process uses; how many tasks it has, and has had until somebody waits for it.
+fn add(pid: u32, stat: &Stat<'_>, needs: Needs, sums: &mut Sums) -> u64 {
     let number = |place| stat.number(place).unwrap_or(0);
+    let tasks = number(20);
+    if stat.state() == b'Z' {
+        return tasks;
+    }
     let units = units();
     let totals = &mut sums.totals;
     totals.processes += 1;
-    totals.threads += u32::try_from(number(20)).unwrap_or(0);
+    totals.threads += u32::try_from(tasks).unwrap_or(0);
     totals.resident = totals.resident.saturating_add(number(24).saturating_mul(units.page));
     let ticks = (14..=17).map(number).sum::<u64>();
     totals.cpu_milliseconds += ticks.saturating_mul(1000) / units.ticks_per_second;
@@ -111,6 +134,7 @@ fn add(pid: u32, needs: Needs, sums: &mut Sums) {
     if needs.files {
         add_files(pid, needs, sums);
     }
+    tasks
 }
 
 // Source: proc_pid_io(5).
@@ -192,10 +216,10 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-fn reading(rule: &Rule, group: Option<&Group>, sums: &Sums, storage: &Storage) -> Reading {
+fn value(rule: &Rule, sums: &Sums, storage: &Storage) -> Option<u64> {
     let totals = &sums.totals;
     let count = |count: u32| Some(u64::from(count));
-    let value = match rule.kind {
+    match rule.kind {
         LimitKind::Resident => Some(totals.resident),
         LimitKind::Virtual => Some(sums.virtual_memory),
         LimitKind::Swap => Some(sums.swap),
@@ -213,29 +237,31 @@ fn reading(rule: &Rule, group: Option<&Group>, sums: &Sums, storage: &Storage) -
         LimitKind::Directory | LimitKind::Temporary | LimitKind::Logs => {
             storage.bytes(rule.kind, &rule.paths)
         }
-    };
-    Reading { value, held: group.map_or(0, |group| held(rule, group)) }
+    }
 }
+
+/// Room for a file of counters: a few lines of a word and a number.
+const EVENTS: usize = 512;
+/// Room for `cpu.stat`; what is read of it is its first line.
+const TIMES: usize = 1024;
 
 /// How often the kernel has held the worker back, as far as that says that it wanted
 /// more than its limit: a group with much in its caches is at its limit all the time.
-fn held(rule: &Rule, group: &Group) -> u64 {
-    let at = |controller, file: &str, label| {
-        let (_, folder) = group.folders.get(&controller)?;
-        event(folder, file, label)
-    };
-    let counted = if rule.kind == LimitKind::Resident {
-        at(Controller::Memory, "memory.events", "high")
+fn held(kept: &mut Kept, rule: &Rule, group: &Group) -> u64 {
+    let (controller, file, label) = if rule.kind == LimitKind::Resident {
+        // Version 1 has no such count.
+        match group.folders.get(&Controller::Memory) {
+            Some((Version::Two, _)) => (Controller::Memory, "memory.events", "high"),
+            Some((Version::One, _)) | None => return 0,
+        }
     } else if controller(rule.kind) == Some(Controller::Pids) {
-        at(Controller::Pids, "pids.events", "max")
+        (Controller::Pids, "pids.events", "max")
     } else {
-        None
+        return 0;
     };
-    counted.unwrap_or(0)
-}
-
-fn event(folder: &Path, file: &str, label: &str) -> Option<u64> {
-    labelled_word(&fs::read_to_string(folder.join(file)).ok()?, label)
+    let mut buffer = [0; EVENTS];
+    let text = kept.text(group, controller, file, &mut buffer);
+    text.and_then(|text| labelled_word(text, label)).unwrap_or(0)
 }
 
 /// The number after a word at the beginning of a line.
@@ -244,27 +270,39 @@ fn labelled_word(text: &str, label: &str) -> Option<u64> {
     lines.find(|(word, _)| *word == label)?.1.trim().parse().ok()
 }
 
-/// How many processes of a group the kernel has killed for want of memory.
-pub(super) fn kills(group: &Group) -> u64 {
-    let Some((version, folder)) = group.folders.get(&Controller::Memory) else { return 0 };
-    let file = match version {
+/// The file that counts the processes of a group that the kernel kills for want of memory.
+fn kill_file(group: &Group) -> Option<(Controller, &'static str)> {
+    let file = match group.folders.get(&Controller::Memory)?.0 {
         Version::Two => "memory.events",
         Version::One => "memory.oom_control",
     };
-    event(folder, file, "oom_kill").unwrap_or(0)
+    Some((Controller::Memory, file))
+}
+
+/// How many processes of a group the kernel has killed for want of memory.
+pub(super) fn kills(group: &Group) -> u64 {
+    let count = || {
+        let (controller, file) = kill_file(group)?;
+        let (_, folder) = group.folders.get(&controller)?;
+        labelled_word(&fs::read_to_string(folder.join(file)).ok()?, "oom_kill")
+    };
+    count().unwrap_or(0)
 }
 
 /// The CPU time of everything that was ever in a group, in milliseconds.
-fn cpu_time(group: &Group) -> Option<u64> {
-    let text = |folder: &PathBuf, file: &str| fs::read_to_string(folder.join(file)).ok();
-    let (version, folder) = group
-        .folders
-        .get(&Controller::CpuAccount)
-        .or_else(|| group.folders.get(&Controller::Cpu))?;
+fn cpu_time(kept: &mut Kept, group: &Group) -> Option<u64> {
+    let in_group = |controller| Some((controller, group.folders.get(&controller)?.0));
+    let (controller, version) =
+        in_group(Controller::CpuAccount).or_else(|| in_group(Controller::Cpu))?;
+    let mut buffer = [0; TIMES];
     match version {
-        Version::Two => Some(labelled_word(&text(folder, "cpu.stat")?, "usage_usec")? / 1000),
+        Version::Two => {
+            let text = kept.text(group, controller, "cpu.stat", &mut buffer)?;
+            Some(labelled_word(text, "usage_usec")? / 1000)
+        }
         Version::One => {
-            Some(text(folder, "cpuacct.usage")?.trim().parse::<u64>().ok()? / 1_000_000)
+            let text = kept.text(group, controller, "cpuacct.usage", &mut buffer)?;
+            Some(text.trim().parse::<u64>().ok()? / 1_000_000)
         }
     }
 }

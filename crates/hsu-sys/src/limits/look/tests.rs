@@ -54,7 +54,7 @@ fn a_process_without_a_group_is_looked_at_with_what_descends_from_it() {
         alert: Alert::default(),
     };
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let usage = measure(None, own, &limits, &Storage::default()).unwrap();
+    let usage = measure(&mut Kept::nothing(own), None, own, &limits, &Storage::default()).unwrap();
     drop(socket);
     let of = |kind| {
         let place = kinds.iter().position(|other| *other == kind).unwrap();
@@ -66,5 +66,5 @@ fn a_process_without_a_group_is_looked_at_with_what_descends_from_it() {
     assert!(of(LimitKind::OpenFiles) >= 3 && of(LimitKind::Connections) >= 1);
     assert_eq!(usage.oom_kills, 0);
     let gone = ProcessKey { started_at: own.started_at + 1, ..own };
-    assert_eq!(measure(None, gone, &limits, &Storage::default()), None);
+    assert_eq!(measure(&mut Kept::nothing(gone), None, gone, &limits, &Storage::default()), None);
 }

@@ -71,6 +71,7 @@ impl Host {
             devices: vec!["8:0".to_owned()],
             groups: BTreeMap::new(),
             slowing: Slowing::default(),
+            shelf: Shelf::new(),
         }
     }
 }
