@@ -96,7 +96,7 @@ pub(crate) struct Watched {
     latest_run: Option<RunId>,
     last_exit: Option<LastExit>,
     restarts: u64,
-    history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
+    history: VecDeque<Transition>,
     pending: Option<Pending>,
     /// What its checks say of the process that stands for it.
     monitor: Monitor,
@@ -240,8 +240,8 @@ impl Watched {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back((context.now.wall, from, to, self.reason.clone()));
-        let reason = self.reason.to_string();
+        let (at, reason) = (context.now.wall, self.reason.to_string());
+        self.history.push_back(Transition { at, from, to, reason: reason.as_str().into() });
         self.tell(context, EventKind::StateChanged { from, to, reason });
         self.persist(context);
     }
@@ -335,19 +335,14 @@ impl Watched {
             breaker: self.breaker,
             next_attempt: None,
             last_exit: self.last_exit,
-            history: self.transitions().collect(),
+            history: self.history.clone(),
             departure: Departure::default(),
             attached: Some(hints.chain(unverified).collect()),
         }
     }
 
     pub(crate) fn transitions(&self) -> impl Iterator<Item = Transition> + '_ {
-        self.history.iter().map(|(at, from, to, reason)| Transition {
-            at: *at,
-            from: *from,
-            to: *to,
-            reason: reason.to_string(),
-        })
+        self.history.iter().cloned()
     }
 
     /// Goes on where a record ends. Processes that it names are hints: each is verified

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hsu_model::discovery::Hint;
@@ -73,8 +74,8 @@ pub struct Transition {
     pub from: WorkerState,
     /// The state it entered.
     pub to: WorkerState,
-    /// Why.
-    pub reason: String,
+    /// Why, worded once: a record is exported far more often than a state changes.
+    pub reason: Arc<str>,
 }
 
 /// How a record is taken up.

@@ -183,7 +183,7 @@ pub(crate) struct Worker {
     pub(crate) uncleared: Option<RunId>,
     pub(crate) last_exit: Option<LastExit>,
     pub(crate) survivors: Vec<u32>,
-    pub(crate) history: VecDeque<(WallTime, WorkerState, WorkerState, Reason)>,
+    pub(crate) history: VecDeque<Transition>,
     /// The command that is under way.
     pub(crate) pending: Option<Pending>,
     /// Who disabled it, and waits for the end of its process with the command under way.
@@ -391,8 +391,9 @@ impl Worker {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
             }
-            self.history.push_back((context.now.wall, from, to, reason.clone()));
-            let kind = EventKind::StateChanged { from, to, reason: reason.to_string() };
+            let (at, words) = (context.now.wall, reason.to_string());
+            self.history.push_back(Transition { at, from, to, reason: words.as_str().into() });
+            let kind = EventKind::StateChanged { from, to, reason: words };
             self.tell(context, kind);
         }
         self.reason = reason;
@@ -484,7 +485,7 @@ impl Worker {
                 None
             },
             last_exit: self.last_exit,
-            history: self.transitions().collect(),
+            history: self.history.clone(),
             departure: self.departure(),
             attached: None,
             ready_run: self.ready_run,
@@ -525,12 +526,7 @@ impl Worker {
     }
 
     pub(crate) fn transitions(&self) -> impl Iterator<Item = Transition> + '_ {
-        self.history.iter().map(|(at, from, to, reason)| Transition {
-            at: *at,
-            from: *from,
-            to: *to,
-            reason: reason.to_string(),
-        })
+        self.history.iter().cloned()
     }
 
     /// Goes on where a record ends.

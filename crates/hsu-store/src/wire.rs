@@ -176,7 +176,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
             .iter()
             .map(|change| {
                 let (from, to) = (change.from.as_str(), change.to.as_str());
-                (change.at.0, from.to_owned(), to.to_owned(), change.reason.clone())
+                (change.at.0, from.to_owned(), to.to_owned(), change.reason.to_string())
             })
             .collect(),
         stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
@@ -256,7 +256,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             .into_iter()
             .filter_map(|(at, from, to, reason)| {
                 let (from, to) = (state(&from)?, state(&to)?);
-                Some(Transition { at: WallTime(at), from, to, reason })
+                Some(Transition { at: WallTime(at), from, to, reason: reason.into() })
             })
             .collect(),
         departure: Departure {

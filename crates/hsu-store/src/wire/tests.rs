@@ -27,7 +27,7 @@ fn record() -> WorkerRecord {
             at: WallTime(1),
             from: WorkerState::Running,
             to: WorkerState::BackingOff,
-            reason: "because".to_owned(),
+            reason: "because".into(),
         }]
         .into(),
         removed: false,

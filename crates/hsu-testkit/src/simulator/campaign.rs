@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hsu_core::breaker::Breaker;
 use hsu_core::fleet::Glance;
 use hsu_model::status::WorkerState;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::chance::Chance;
 use super::coverage::Coverage;
@@ -48,6 +49,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// Seconds, by the wall clock.
     pub seconds: f64,
+    /// Seconds that processors worked on it: the same, whoever else uses the host.
+    pub processor_seconds: f64,
 }
 
 /// One schedule, run.
@@ -55,7 +58,7 @@ pub struct Report {
 struct Run {
     findings: Vec<Finding>,
     steps: u64,
-    coverage: Coverage,
+    coverage: Box<Coverage>,
     trace: Trace,
 }
 
@@ -69,12 +72,13 @@ fn make(seed: u64) -> (Chance, Nature, Vec<Action>) {
 }
 
 fn run(
-    (chance, nature): (Chance, Nature),
+    made: (Chance, Nature),
     actions: &[Action],
     bug: Option<Bug>,
+    coverage: Box<Coverage>,
     trace: Trace,
 ) -> Run {
-    let mut world = World::new(chance, nature, bug, trace);
+    let mut world = World::new(made, bug, coverage, trace);
     let mut steps = Vec::with_capacity(16);
     for action in actions {
         world.act(*action, &mut steps);
@@ -196,6 +200,7 @@ const SHARE: u64 = 64;
 
 fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex<Report>) {
     let mut mine = Report::default();
+    let mut met = Box::<Coverage>::default();
     while !stop.load(Ordering::Relaxed) {
         let from = next.fetch_add(SHARE, Ordering::Relaxed);
         if from >= campaign.schedules {
@@ -204,10 +209,11 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
         for number in from..(from + SHARE).min(campaign.schedules) {
             let seed = campaign.seed.wrapping_add(number);
             let (chance, nature, actions) = make(seed);
-            let run = run((chance, nature), &actions, campaign.bug, Trace::default());
+            let made = (chance, nature);
+            let run = run(made, &actions, campaign.bug, met, Trace::default());
             mine.schedules += 1;
             mine.steps += run.steps;
-            mine.coverage.absorb(&run.coverage);
+            met = run.coverage;
             if let Some(finding) = run.findings.first()
                 && campaign.survey
             {
@@ -219,13 +225,15 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
             }
         }
     }
+    let worked = clock_gettime(ClockId::ThreadCPUTime);
     let mut all = report.lock().unwrap_or_else(PoisonError::into_inner);
+    all.processor_seconds += worked.tv_sec as f64 + worked.tv_nsec as f64 / 1e9;
     all.schedules += mine.schedules;
     all.steps += mine.steps;
     for (invariant, (count, seed)) in mine.survey {
         all.survey.entry(invariant).or_insert((0, seed)).0 += count;
     }
-    all.coverage.absorb(&mine.coverage);
+    all.coverage.absorb(&met);
     all.broken = all.broken.take().or(mine.broken);
 }
 
@@ -245,14 +253,14 @@ pub struct Story {
 pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
     let (chance, nature, all) = make(seed);
     let world = || (chance.clone(), nature.clone());
-    let first = run(world(), &all, bug, Trace::default());
+    let first = run(world(), &all, bug, Box::default(), Trace::default());
     let invariant = first.findings.first()?.invariant;
     let breaks = |actions: &[Action]| {
-        let again = run(world(), actions, bug, Trace::default());
+        let again = run(world(), actions, bug, Box::default(), Trace::default());
         again.findings.first().is_some_and(|finding| finding.invariant == invariant)
     };
     let least = minimise(all.clone(), breaks);
-    let told = run(world(), &least, bug, Trace::kept());
+    let told = run(world(), &least, bug, Box::default(), Trace::kept());
     Some(Story {
         findings: told.findings,
         lengths: (all.len(), least.len()),
@@ -264,7 +272,7 @@ pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
 #[must_use]
 pub fn tell(seed: u64) -> String {
     let (chance, nature, actions) = make(seed);
-    run((chance, nature), &actions, None, Trace::kept()).trace.text().to_owned()
+    run((chance, nature), &actions, None, Box::default(), Trace::kept()).trace.text().to_owned()
 }
 
 /// Leaves out whatever is not needed, in ever smaller parts.

@@ -59,7 +59,7 @@ pub(crate) struct World {
     pub(crate) happened: u32,
     pub(crate) outside: Outside,
     pub(crate) judge: Judge,
-    pub(crate) coverage: Coverage,
+    pub(crate) coverage: Box<Coverage>,
     pub(crate) trace: Trace,
     pub(crate) bug: Option<Bug>,
     pub(crate) steps: u64,
@@ -76,7 +76,12 @@ pub(crate) struct Manners {
 }
 
 impl World {
-    pub(crate) fn new(chance: Chance, nature: Nature, bug: Option<Bug>, trace: Trace) -> Self {
+    pub(crate) fn new(
+        (chance, nature): (Chance, Nature),
+        bug: Option<Bug>,
+        coverage: Box<Coverage>,
+        trace: Trace,
+    ) -> Self {
         let slots = std::iter::repeat_with(Slot::default).take(nature.slots).collect();
         let mut world = Self {
             os: Os::new(nature.pids, nature.at_once),
@@ -93,7 +98,7 @@ impl World {
             happened: 0,
             outside: Outside::default(),
             judge: Judge::new(&nature),
-            coverage: Coverage::default(),
+            coverage,
             trace,
             bug,
             steps: 0,

@@ -13,7 +13,7 @@ use hsu_model::worker::{Departure, WorkerSpec};
 use super::*;
 use crate::fleet::Settings;
 use crate::input::{Command, Input, Ticket};
-use crate::record::Resume;
+use crate::record::{Resume, Transition};
 
 fn id() -> WorkerId {
     WorkerId::new("web").expect("an id")
@@ -89,7 +89,7 @@ fn a_worker_whose_state_contradicts_itself_is_named() {
         "I20",
         change(|worker| {
             let (from, to) = (worker.visible(), worker.visible());
-            let change = (WallTime(1), from, to, crate::reason::Reason::Wanted);
+            let change = Transition { at: WallTime(1), from, to, reason: "it shall".into() };
             worker.history = (0..=crate::worker::HISTORY).map(|_| change.clone()).collect();
         }),
     );

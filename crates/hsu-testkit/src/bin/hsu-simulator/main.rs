@@ -87,9 +87,11 @@ fn run(arguments: &Simulate) -> ExitCode {
         missed.iter().for_each(|cell| println!("missed: {cell}"));
     }
     let per_minute = report.schedules as f64 / report.seconds * 60.0 / jobs as f64;
+    let per_processor = report.schedules as f64 / report.processor_seconds * 60.0;
     println!(
         "simulate: {} schedules, {} steps, seeds from {seed}, 0 promises broken; {:.1} s, \
-         {per_minute:.0} schedules a minute and core; coverage {hit} of {all} cells, {:.2} %",
+         {per_minute:.0} schedules a minute and core, {per_processor:.0} a minute of processor time; \
+         coverage {hit} of {all} cells, {:.2} %",
         report.schedules,
         report.steps,
         report.seconds,
