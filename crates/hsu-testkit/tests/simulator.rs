@@ -14,6 +14,7 @@ fn no_promise_breaks_in_some_thousand_lives() {
     let report = run_campaign(&campaign(20_000, None));
     assert_eq!(report.broken, None);
     assert_eq!(report.schedules, 20_000);
+    assert_eq!(report.coverage.misjudged(), Vec::<String>::new(), "hit, and named out of reach");
 }
 
 #[test]

@@ -166,6 +166,20 @@ impl Coverage {
         }
     }
 
+    /// Cells that were hit, although they are said to be out of reach.
+    #[must_use]
+    pub fn misjudged(&self) -> Vec<String> {
+        let hit = |(state, input): (usize, usize)| {
+            let bits = self.cells[state][input];
+            let names = (0..=Fault::ALL.len()).filter(move |fault| bits >> fault & 1 == 1);
+            let out_of_reach =
+                names.filter(move |fault| unreachable(state, input, *fault).is_some());
+            out_of_reach.map(move |fault| name(state, input, fault))
+        };
+        let pairs = (0..ROWS).flat_map(|state| (0..INPUTS.len()).map(move |input| (state, input)));
+        pairs.flat_map(hit).collect()
+    }
+
     /// Cells that were hit, cells that can be, and the names of those that were missed.
     #[must_use]
     pub fn count(&self) -> (usize, usize, Vec<String>) {
@@ -215,7 +229,7 @@ fn name(row: usize, input: usize, fault: usize) -> String {
 }
 
 /// Why a cell cannot be hit; none when it can. The reasons are told in
-/// docs/reference/simulation.md.
+/// docs/reference/simulation.md, and [`Coverage::misjudged`] says where one is wrong.
 fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> {
     let of_watched = ["sighted", "attached", "attach failed", "serviced"];
     let of_own = [
@@ -225,13 +239,20 @@ fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> 
         "pending",
         "survivors",
         "checked",
-        "told",
         "used",
         "out of memory",
     ];
     let input = INPUTS[input];
     if row >= OWN {
-        return of_own.contains(&input).then_some("the keeper does not know it, nobody checks it");
+        return match (WATCHED.get(row - OWN), input) {
+            (_, input) if of_own.contains(&input) => {
+                Some("the keeper does not know it, nobody checks it")
+            }
+            (Some(WorkerState::Registered), "exited") => {
+                Some("no process is held yet, and the end of no other is told")
+            }
+            _ => None,
+        };
     }
     if of_watched.contains(&input) {
         return Some("only of workers that somebody else starts");
@@ -239,7 +260,7 @@ fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> 
     let unsettled = row == WorkerState::ALL.len();
     match (WorkerState::ALL.get(row), input) {
         (Some(WorkerState::Searching), _) => Some("only of workers that somebody else starts"),
-        (_, "spawned" | "survivors") if unsettled => {
+        (_, "spawned" | "spawn failed" | "survivors" | "checked" | "used") if unsettled => {
             Some("nothing was asked for by this master before it was settled")
         }
         _ => None,

@@ -82,6 +82,10 @@ fn run(arguments: &Simulate) -> ExitCode {
     for (promise, (count, seed)) in &report.survey {
         println!("{promise}: broken {count} times, first by seed {seed}");
     }
+    let misjudged = report.coverage.misjudged();
+    for cell in &misjudged {
+        println!("simulate: {cell} is hit, and named as out of reach");
+    }
     let (hit, all, missed) = report.coverage.count();
     if arguments.missed {
         missed.iter().for_each(|cell| println!("missed: {cell}"));
@@ -97,7 +101,7 @@ fn run(arguments: &Simulate) -> ExitCode {
         report.seconds,
         hit as f64 * 100.0 / all as f64,
     );
-    ExitCode::SUCCESS
+    if misjudged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn visit(arguments: &Museum) -> ExitCode {
