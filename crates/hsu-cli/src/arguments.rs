@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::timing::{count, span};
+use crate::timing::{count, sequence, span};
 
 /// What can be waited for: the words for states, as `list` prints them, and `ready`.
 const STATES: [&str; 9] = [
@@ -29,8 +29,9 @@ Exit codes: 0 done; 1 failed; 2 a wrong command line or configuration; 3 no such
 
 The socket is the first of: --socket, the one of --config, $HSU_SOCKET, and the first that \
 answers of: $XDG_RUNTIME_DIR/hsu-master/control.sock, /run/user/UID/hsu-master/control.sock, \
-/run/hsu-master/control.sock (first for root), /tmp/hsu-master-dev/control.sock, \
-/tmp/hsu-master/control.sock. Of these, what neither you nor root owns is passed over.")]
+/run/hsu-master/control.sock (first for root), /tmp/hsu-master/control.sock, \
+/tmp/hsu-master-dev/control.sock. Of these, what neither you nor root owns is passed over, and \
+where several answer an order has to name its socket.")]
 pub(crate) struct Arguments {
     /// The control socket of the master.
     #[arg(long, global = true, value_name = "PATH")]
@@ -96,7 +97,7 @@ pub(crate) enum Verb {
     },
     /// Start workers, and forget their failures.
     Start(Which),
-    /// Stop workers; they stay stopped.
+    /// Stop workers, until they are started again or the master is; `unless-stopped` outlives it.
     Stop(Ending),
     /// Stop workers and start them again.
     Restart(Ending),
@@ -170,6 +171,39 @@ pub(crate) enum Verb {
     },
 }
 
+impl Verb {
+    /// Whether it changes nothing at the master.
+    pub(crate) const fn only_looks(&self) -> bool {
+        match self {
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Enable(_)
+            | Self::Disable(_)
+            | Self::Reset(_)
+            | Self::Remove(_)
+            | Self::Signal { .. } => false,
+            Self::Master { verb } => matches!(verb, MasterVerb::Status { .. }),
+            Self::List { .. }
+            | Self::Describe { .. }
+            | Self::Why { .. }
+            | Self::Top { .. }
+            | Self::Usage { .. }
+            | Self::Logs(_)
+            | Self::Events(_)
+            | Self::History(_)
+            | Self::Diff(_)
+            | Self::Replay(_)
+            | Self::Wait(_)
+            | Self::Validate { .. }
+            | Self::Capabilities { .. }
+            | Self::Version { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => true,
+        }
+    }
+}
+
 /// What to do with the master itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MasterVerb {
@@ -212,7 +246,7 @@ pub(crate) struct Shutdown {
     #[arg(long)]
     pub(crate) wait: bool,
     /// Give up waiting after this time: `30s`, `2m`, or a number of seconds.
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span, requires = "wait")]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span, allow_negative_numbers = true, requires = "wait")]
     pub(crate) timeout: Duration,
     /// How to print the answer.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -225,11 +259,11 @@ pub(crate) struct Which {
     /// The workers.
     #[arg(value_name = "WORKER", required_unless_present = "all")]
     pub(crate) workers: Vec<String>,
-    /// All workers.
+    /// All workers; to be started or restarted, all that are enabled.
     #[arg(long, conflicts_with = "workers")]
     pub(crate) all: bool,
     /// Give up waiting after this time: `500ms`, `30s`, `2m`, or a number of seconds; 0 does not wait.
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = span, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// How to print the answers: as JSON, one object for each worker.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -246,7 +280,7 @@ pub(crate) struct Wait {
     #[arg(long = "for", value_name = "STATE", value_parser = STATES)]
     pub(crate) state: String,
     /// Give up after this time: `500ms`, `30s`, `2m`, or a number of seconds; 0 looks once.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// How to print it: as JSON, one object for each worker.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -274,7 +308,7 @@ pub(crate) struct Logs {
     /// Only what arrived since then: `10m`, `2h`, or an RFC 3339 time.
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// So many of the latest lines; 100 without it and without `--since`.
+    /// So many of the latest lines that are still kept; 100 without it and without `--since`.
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) tail: Option<usize>,
     /// Only this stream; both without it.
@@ -301,7 +335,7 @@ pub(crate) struct Events {
     #[arg(long)]
     pub(crate) worker: Option<String>,
     /// Only after this number.
-    #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SEQUENCE", value_parser = sequence, allow_negative_numbers = true)]
     pub(crate) after: Option<u64>,
     /// At most this many of those that there are: 100 without it, and with `-f` none.
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
@@ -361,7 +395,7 @@ pub(crate) struct Replay {
     /// The file that `events --export` wrote.
     pub(crate) file: PathBuf,
     /// The last event that is played; all of them without it.
-    #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SEQUENCE", value_parser = sequence, allow_negative_numbers = true)]
     pub(crate) until: Option<u64>,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]

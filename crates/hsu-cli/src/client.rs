@@ -13,7 +13,8 @@ use hsu_sys::local::LocalStream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, named};
+use crate::handover::Return;
 
 /// How long a plain question may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +48,11 @@ impl Client {
         Self { socket }
     }
 
+    /// Where it asks, as messages name it.
+    pub(crate) fn place(&self) -> String {
+        named(&self.socket)
+    }
+
     /// Asks and reads the whole answer as JSON.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let bytes = self.bytes("GET", path, "", Some(PATIENCE))?;
@@ -76,7 +82,7 @@ impl Client {
         patience: Option<Duration>,
     ) -> Result<Answer, Failure> {
         let exchange = || -> io::Result<(u16, Answer)> {
-            let mut stream = LocalStream::connect(&self.socket, patience)?;
+            let mut stream = Return::connect(&self.socket, patience)?;
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nhost: hsu\r\nconnection: close\r\n\
                  content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

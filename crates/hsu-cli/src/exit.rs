@@ -44,6 +44,9 @@ pub(crate) enum Failure {
     /// There is no socket in any usual place.
     #[error("no master found; looked at {}", places(tried))]
     NoSocket { tried: Vec<(PathBuf, Obstacle)> },
+    /// Several masters answer, and it is not said whom an order is for.
+    #[error("several masters answer: {}", listed(answering))]
+    Ambiguous { answering: Vec<PathBuf> },
     /// The socket does not answer.
     #[error("cannot reach the master at {}: {source}", named(path))]
     Unreachable { path: PathBuf, source: io::Error },
@@ -87,10 +90,19 @@ impl Failure {
                 "use the user that runs hsu-master, or root; --socket PATH takes any socket"
             }
             Self::NoSocket { .. } => "give --socket PATH or --config FILE, or start hsu-master",
+            Self::Ambiguous { .. } => {
+                "say which one with --socket PATH, --config FILE or the variable HSU_SOCKET"
+            }
             Self::Unreachable { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 "use the user that runs hsu-master, or root"
+            }
+            Self::Unreachable { source, .. }
+                if source.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                "it was killed, and none has come after it: start it with `hsu-master --config FILE`; \
+                 its workers go on meanwhile"
             }
             Self::Unreachable { .. } => {
                 "is hsu-master running? start it with `hsu-master --config FILE`"
@@ -134,7 +146,7 @@ impl Failure {
             Self::NoSocket { .. } | Self::Unreachable { .. } | Self::Ended => Exit::Unreachable,
             Self::Silent { .. } | Self::Late { .. } | Self::StillEnding { .. } => Exit::Overdue,
             Self::Answer(_) | Self::File { .. } | Self::Output(_) => Exit::Failed,
-            Self::Input(_) | Self::Configuration { .. } => Exit::Invalid,
+            Self::Input(_) | Self::Configuration { .. } | Self::Ambiguous { .. } => Exit::Invalid,
             Self::Problem(problem) => match problem.status {
                 400 => Exit::Invalid,
                 404 | 410 => Exit::Unknown,
@@ -191,8 +203,12 @@ fn places(tried: &[(PathBuf, Obstacle)]) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| named(path)).collect::<Vec<_>>().join(", ")
+}
+
 /// A path as messages name it: bytes that are no text are shown as `\xff`.
-fn named(path: &Path) -> String {
+pub(crate) fn named(path: &Path) -> String {
     escaped(path.as_os_str().as_encoded_bytes())
 }
 

@@ -4,12 +4,19 @@
 //! refuses what it is asked. Neither is the end of what an operator wanted: whoever
 //! asked tries the next master, for [`RETURNS_WITHIN`] at most.
 
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use hsu_sys::local::LocalStream;
 
 use crate::exit::Failure;
 
 /// How long after one master has gone the next one may take.
 const RETURNS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the next one may take where a master was killed that nobody has met; its
+/// keeper, if it has one, takes a fraction of that.
+const APPEARS_WITHIN: Duration = Duration::from_secs(2);
 /// The rest before the next look.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -63,6 +70,40 @@ impl Handover {
                 }
                 Err(failure) if self.goes_on(&failure) => {}
                 Err(failure) => return Err(failure),
+            }
+        }
+    }
+}
+
+/// The return of a master that was killed: its socket is there, and nobody listens.
+/// One that ends takes its socket along.
+#[derive(Debug, Default)]
+pub(crate) struct Return {
+    since: Option<Instant>,
+}
+
+impl Return {
+    /// Rests and says yes when another look may find a master.
+    pub(crate) fn may_come(&mut self) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let may_come = since.elapsed() < APPEARS_WITHIN;
+        if may_come {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        may_come
+    }
+
+    /// Connects, to the master or to the one that comes after it.
+    ///
+    /// # Errors
+    /// As the last attempt.
+    pub(crate) fn connect(path: &Path, patience: Option<Duration>) -> io::Result<LocalStream> {
+        let mut lost = Self::default();
+        loop {
+            match LocalStream::connect(path, patience) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionRefused && lost.may_come() => {}
+                outcome => return outcome,
             }
         }
     }

@@ -31,7 +31,10 @@ pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> Result<
 
 /// Writes the manual pages into a folder that is made when missing.
 pub(crate) fn man(folder: &Path) -> Result<Exit, Failure> {
-    std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Arguments::command(), folder)?;
-    Ok(Exit::Success)
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
+    match written {
+        Ok(_) => Ok(Exit::Success),
+        Err(source) => Err(Failure::File { path: folder.to_owned(), source }),
+    }
 }

@@ -1,5 +1,6 @@
 //! Orders: what is asked for several workers at once.
 
+use std::collections::BTreeSet;
 use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
 
@@ -54,9 +55,16 @@ pub(crate) fn command(
 ) -> Result<Exit, Failure> {
     let workers = if which.all {
         let list: WorkerList = client.get("/v1/workers")?;
-        list.workers.into_iter().map(|worker| worker.id).collect()
+        let starts = matches!(verb, "start" | "restart");
+        // Who says "all" does not mean those that somebody else does not allow to run.
+        let meant = list.workers.into_iter().filter(|worker| worker.enabled || !starts);
+        meant.map(|worker| worker.id).collect()
     } else {
-        which.workers.clone()
+        let mut names = which.workers.clone();
+        // A second order would meet the first one under way.
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     };
     let wait = which.timeout.is_zero().then_some(false);
     let body = json(&CommandRequest { force, wait, ..CommandRequest::default() })?;

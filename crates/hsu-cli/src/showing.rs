@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{Write, stdout};
 
 use hsu_api::{
-    CheckView, Description, EventView, HostView, MasterView, PressureView, SettingView,
-    VersionView, WhyView, WorkerList, WorkerView,
+    CheckView, Description, EventView, FeatureView, HostView, MasterView, PressureView,
+    SettingView, VersionView, WhyView, WorkerList, WorkerView,
 };
 use serde::Deserialize;
 
@@ -74,7 +74,11 @@ fn select<T>(list: &mut Vec<T>, wanted: &[String], id: fn(&T) -> &str) -> Result
     if let Some(unknown) = wanted.iter().find(|want| !list.iter().any(|one| id(one) == **want)) {
         let detail = format!("no worker is named {unknown:?}");
         let problem = hsu_api::Problem::new(404, "unknown-worker", "no such worker", detail);
-        let problem = problem.hint("`hsu-master-cli list` names all of them").about(unknown);
+        let problem = problem
+            .hint(
+                "`hsu-master-cli list` names all of them; `history` also knows those that are gone",
+            )
+            .about(unknown);
         return Err(Failure::Problem(Box::new(problem)));
     }
     list.retain(|one| wanted.iter().any(|want| id(one) == want));
@@ -170,7 +174,7 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     // Of a process that somebody else starts neither is ours to say.
     let ours = !description.command.is_empty();
     if ours {
-        line("Command:", &description.command.join(" "))?;
+        line("Command:", &typed(&description.command))?;
     }
     line("Restart policy:", &description.restart_policy)?;
     line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
@@ -208,6 +212,16 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     writeln!(out, "Events:")?;
     description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
+}
+
+/// A command as a shell would be told it.
+fn typed(command: &[String]) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%^".contains(c);
+    let word = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn print_settings(out: &mut impl Write, settings: &[SettingView]) -> std::io::Result<()> {
@@ -314,10 +328,30 @@ pub(crate) fn capabilities(client: &Client, output: Output) -> Result<Exit, Fail
         writeln!(out, "{mark}  {}: {}", capability.name, capability.detail)?;
     }
     writeln!(out, "\nchecked, and not built yet:")?;
-    for feature in &host.not_built {
-        writeln!(out, "  {}: {}", feature.key, feature.what)?;
+    for (key, what, places) in one_line_each(&host.not_built) {
+        let places = match places {
+            1 => String::new(),
+            places => format!(" (in {places} places)"),
+        };
+        writeln!(out, "  {key}{places}: {what}")?;
     }
     Ok(Exit::Success)
+}
+
+/// A key that may stand in many places is told once: the first place, and how many there are.
+fn one_line_each(features: &[FeatureView]) -> Vec<(&str, &str, usize)> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let mut lines: Vec<(&str, &str, usize)> = Vec::new();
+    for feature in features {
+        let same = |(key, what, _): &&mut (&str, &str, usize)| {
+            last(key) == last(&feature.key) && *what == feature.what
+        };
+        match lines.iter_mut().find(same) {
+            Some((_, _, places)) => *places += 1,
+            None => lines.push((&feature.key, &feature.what, 1)),
+        }
+    }
+    lines
 }
 
 /// Prints both versions; the own one also when there is no master.
@@ -338,4 +372,28 @@ pub(crate) fn version(
     let master = ask()?;
     writeln!(out, "master {} (API {})", master.version, master.api)?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_stands_in_many_places_is_told_once() {
+        let feature = |key: &str, what: &str| FeatureView { key: key.into(), what: what.into() };
+        let features = [
+            feature("a.x", "no"),
+            feature("b[].x", "no"),
+            feature("b[].y", "no"),
+            feature("x", "yes"),
+        ];
+        let lines = one_line_each(&features);
+        assert_eq!(lines, [("a.x", "no", 2), ("b[].y", "no", 1), ("x", "yes", 1)]);
+    }
+
+    #[test]
+    fn a_command_can_be_copied() {
+        let words = ["/bin/sh", "-c", "echo it's \"me\"", "", "a=b"].map(str::to_owned);
+        assert_eq!(typed(&words), r#"/bin/sh -c 'echo it'\''s "me"' '' a=b"#);
+    }
 }

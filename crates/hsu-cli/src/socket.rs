@@ -2,9 +2,10 @@
 //!
 //! A socket that was named is taken as it is. In the usual places anybody may have
 //! put one, so only what root or our own user owns is asked, and a place where
-//! nobody listens is passed over.
+//! nobody listens is passed over. Where several masters answer, what only looks asks
+//! the first and says so, and an order is refused: it may be meant for another.
 
-use std::io;
+use std::io::{self, Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use hsu_config::{LoadOptions, Surroundings};
 use hsu_sys::local::{LocalStream, own_uid, owner};
 
 use crate::arguments::Arguments;
-use crate::exit::{Failure, with_causes};
+use crate::exit::{Failure, named, with_causes};
+use crate::handover::Return;
 
 /// The variable that names the socket.
 const VARIABLE: &str = "HSU_SOCKET";
@@ -31,19 +33,47 @@ pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {
         return Ok(socket.into());
     }
     let places = hsu_config::usual_sockets(&Surroundings::of_this_process());
-    first(places.into_iter().map(PathBuf::from), own_uid())
-}
-
-/// The first place where a master of a trusted user takes connections.
-fn first(places: impl Iterator<Item = PathBuf>, own: u32) -> Result<PathBuf, Failure> {
-    let mut tried = Vec::new();
-    for place in places {
-        match trusted(&place, own).and_then(|()| knock(&place)) {
-            Ok(()) => return Ok(place),
-            Err(obstacle) => tried.push((place, obstacle)),
+    let places: Vec<_> = places.into_iter().map(PathBuf::from).collect();
+    let mut lost = Return::default();
+    loop {
+        match choose(&places, own_uid(), arguments.verb.only_looks()) {
+            Err(Failure::NoSocket { tried })
+                if tried.iter().any(is_deserted) && lost.may_come() => {}
+            outcome => return outcome,
         }
     }
-    Err(Failure::NoSocket { tried })
+}
+
+/// The first place where a master of a trusted user takes connections, and for an order
+/// the only one.
+fn choose(places: &[PathBuf], own: u32, only_looks: bool) -> Result<PathBuf, Failure> {
+    let (mut answering, mut tried) = (Vec::new(), Vec::new());
+    for place in places {
+        match trusted(place, own).and_then(|()| knock(place)) {
+            Ok(()) => answering.push(place.clone()),
+            Err(obstacle) => tried.push((place.clone(), obstacle)),
+        }
+    }
+    match answering.as_slice() {
+        [] => Err(Failure::NoSocket { tried }),
+        [only] => Ok(only.clone()),
+        [first, others @ ..] if only_looks => {
+            let others: Vec<_> = others.iter().map(|place| named(place)).collect();
+            // Nobody is left to hear that standard error is closed.
+            drop(writeln!(
+                stderr().lock(),
+                "note: this is the master at {}; others answer at {} (--socket PATH asks them)",
+                named(first),
+                others.join(", ")
+            ));
+            Ok(first.clone())
+        }
+        _ => Err(Failure::Ambiguous { answering }),
+    }
+}
+
+fn is_deserted((_, why): &(PathBuf, Obstacle)) -> bool {
+    matches!(why, Obstacle::Deserted)
 }
 
 /// Why a place is passed over.
@@ -127,7 +157,19 @@ mod tests {
         drop(LocalListener::bind(&at("stale")).unwrap());
         let _listener = LocalListener::bind(&at("live")).unwrap();
         let places = ["missing", "no/folder", "stale", "live"].map(at);
-        assert_eq!(first(places.into_iter(), own_uid()).unwrap(), at("live"));
+        assert_eq!(choose(&places, own_uid(), false).unwrap(), at("live"));
+    }
+
+    #[test]
+    fn of_several_masters_none_takes_an_order_that_names_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = ["one", "two"].map(|name| folder.path().join(name));
+        let _listeners = places.each_ref().map(|place| LocalListener::bind(place).unwrap());
+        assert_eq!(choose(&places, own_uid(), true).unwrap(), places[0]);
+        let failure = choose(&places, own_uid(), false).unwrap_err();
+        assert_eq!(failure.exit(), crate::exit::Exit::Invalid);
+        assert!(places.iter().all(|place| failure.to_string().contains(place.to_str().unwrap())));
+        assert!(failure.hint().is_some_and(|hint| hint.contains("--socket")));
     }
 
     #[test]
@@ -143,7 +185,7 @@ mod tests {
         } else {
             own ^= 0x7fff_0001;
         }
-        let failure = first([socket].into_iter(), own).unwrap_err();
+        let failure = choose(&[socket], own, true).unwrap_err();
         assert!(failure.to_string().contains("not trusted: "), "{failure}");
         assert_eq!(failure.exit(), crate::exit::Exit::Refused);
         assert!(failure.hint().is_some_and(|hint| hint.contains("--socket")));

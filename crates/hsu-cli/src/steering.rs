@@ -65,7 +65,8 @@ pub(crate) fn shutdown(client: &Client, wanted: &Shutdown) -> Result<Exit, Failu
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    print_message(&MessageView { message: "the master has ended".to_owned() }, wanted.output)
+    let message = format!("the master at {} has ended", client.place());
+    print_message(&MessageView { message }, wanted.output)
 }
 
 fn print_message(answer: &MessageView, output: Output) -> Result<Exit, Failure> {

@@ -34,6 +34,14 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "not a number such as `0` or `100`".to_owned())
 }
 
+/// Reads the number of an event.
+///
+/// # Errors
+/// What a number looks like.
+pub(crate) fn sequence(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not the number of an event, such as `0` or `100`".to_owned())
+}
+
 /// A time as messages name it: `3 s`, `0.5 s`, `120 s`.
 pub(crate) fn named(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())

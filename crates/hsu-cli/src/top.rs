@@ -1,6 +1,6 @@
 //! Top: what workers with limits use, and have used.
 
-use std::io::{Write as _, stdout};
+use std::io::{Write as _, stderr, stdout};
 
 use hsu_api::{UsageList, UsageRecords, UsageView};
 
@@ -26,6 +26,7 @@ pub(crate) fn top(client: &Client, order: Order, output: Output) -> Result<Exit,
         return Ok(Exit::Success);
     }
     out.write_all(table("NAME", &list.workers, |one| one.worker.as_deref()).as_bytes())?;
+    tell_when_none(&list.workers);
     Ok(Exit::Success)
 }
 
@@ -44,7 +45,17 @@ pub(crate) fn usage(
         return Ok(Exit::Success);
     }
     out.write_all(table("AT", &list.records, |one| Some(&one.at)).as_bytes())?;
+    tell_when_none(&list.records);
     Ok(Exit::Success)
+}
+
+/// Says why there is nothing.
+fn tell_when_none(rows: &[UsageView]) {
+    if rows.is_empty() {
+        let text = "hint: what a worker uses is measured where its `limits` say what it may use\n";
+        // Nobody is left to hear that standard error is closed.
+        drop(stderr().write_all(text.as_bytes()));
+    }
 }
 
 fn table<'u>(

@@ -39,7 +39,9 @@ pub struct Surroundings {
 pub enum Found {
     /// A folder.
     Folder,
-    /// Something else: a file, a device, a socket.
+    /// A file.
+    File,
+    /// Something else: a device, a socket.
     Other,
 }
 
@@ -48,7 +50,11 @@ impl Found {
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
         let kind = path.metadata().ok()?;
-        Some(if kind.is_dir() { Self::Folder } else { Self::Other })
+        Some(match (kind.is_dir(), kind.is_file()) {
+            (true, _) => Self::Folder,
+            (false, true) => Self::File,
+            (false, false) => Self::Other,
+        })
     }
 }
 

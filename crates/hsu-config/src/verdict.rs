@@ -101,7 +101,8 @@ impl Verdict {
         let mut text = self.diagnostics.render(&self.source, color);
         if let Some(workers) = self.workers {
             // A string takes whatever it is given.
-            let _ = writeln!(text, "{}: valid, {workers} workers", self.source.name);
+            let noun = if workers == 1 { "worker" } else { "workers" };
+            let _ = writeln!(text, "{}: valid, {workers} {noun}", self.source.name);
         }
         text
     }
@@ -137,7 +138,7 @@ mod tests {
         assert!(!bad.is_valid());
         assert!(bad.text(false).contains("<stdin>:1"), "{}", bad.text(false));
         let good = judge("-", ONE);
-        assert!(good.text(false).ends_with("<stdin>: valid, 1 workers\n"), "{}", good.text(false));
+        assert!(good.text(false).ends_with("<stdin>: valid, 1 worker\n"), "{}", good.text(false));
     }
 
     #[test]

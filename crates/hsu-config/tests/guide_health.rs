@@ -15,7 +15,7 @@ fn every_snippet_of_the_guide_to_health_loads_and_checks_something() {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        found: |_| Some(Found::Other),
+        found: |_| Some(Found::File),
     };
     let mut kinds = std::collections::BTreeSet::new();
     let snippets: Vec<_> = page.split("```yaml\n").skip(1).collect();

@@ -35,7 +35,7 @@ fn fleets(page: &str) -> Vec<(usize, FleetSpec)> {
             uid: Some(1000),
             temp: "/tmp".to_owned(),
             current: "/srv".to_owned(),
-            found: |_| Some(Found::Other),
+            found: |_| Some(Found::File),
         };
         let source = Source { name: format!("{page}, line {line}"), text: text.into_bytes() };
         let outcome = hsu_config::load(&source, &surroundings, &LoadOptions::default());

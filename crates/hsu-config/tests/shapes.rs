@@ -208,7 +208,7 @@ fn load(file: &str) -> Outcome {
         uid: Some(1000),
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
-        found: |_| Some(Found::Other),
+        found: |_| Some(Found::File),
     };
     hsu_config::load(&source(file), &here, &LoadOptions::default())
 }
@@ -318,7 +318,7 @@ fn a_bare_program_is_looked_for_where_its_worker_will_look() {
         temp: "/tmp".to_owned(),
         current: "/srv".to_owned(),
         found: |path| match path.to_str() {
-            Some("/opt/web/serve") => Some(Found::Other),
+            Some("/opt/web/serve") => Some(Found::File),
             // What is there first is a folder, and no program.
             Some("/usr/bin/serve") => Some(Found::Folder),
             _ => None,

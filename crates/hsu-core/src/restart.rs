@@ -65,6 +65,15 @@ pub fn decide(
     Verdict::Retry { attempt: attempts.saturating_add(1), limit, delay }
 }
 
+/// What the settings come to for a profile, with the multipliers in: the factor, the most
+/// attempts (0 is no limit), and the first rest without its jitter.
+#[must_use]
+pub fn in_effect(restart: &Restart, profile: Profile, cause: Cause) -> (f64, u32, Duration) {
+    let (context, factor) = (context(restart, cause), factor(restart, profile, cause));
+    let steady = RestartContext { jitter: 0.0, ..*context };
+    (factor, limit(context.max_retries, factor), delay(&steady, factor, 0, 0))
+}
+
 fn is_restarted(restart: &Restart, exit: Exit) -> bool {
     match restart.policy {
         RestartPolicy::Never => false,

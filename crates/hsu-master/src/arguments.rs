@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "hsu-master", version, args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Signals: TERM and INT stop the workers, then the master; a second one forces. QUIT writes the \
-state of every worker to the master's log. HUP is refused with a message (a running configuration \
+state of every worker to the master's log, at the level `info`. HUP is refused with a message (a running configuration \
 is not replaced in place yet).
 
 Exit codes: 0 stopped as asked; 1 a failure while running; 2 a wrong command line or configuration; \

@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 use std::path::Path;
 
+use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use crate::arguments::Arguments;
@@ -24,7 +25,8 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
 
 /// Writes the manual pages into a folder that is made when missing.
 pub(crate) fn man(folder: &Path) -> anyhow::Result<Exit> {
-    std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Arguments::command(), folder)?;
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
+    written.with_context(|| format!("cannot write {}", folder.display()))?;
     Ok(Exit::Success)
 }

@@ -51,7 +51,7 @@ pub(crate) fn forbidden() -> Problem {
 /// No worker has this name.
 pub(crate) fn unknown(id: &str) -> Problem {
     Problem::new(404, "unknown-worker", "no such worker", format!("no worker is named {id:?}"))
-        .hint("`hsu-master-cli list` names all of them")
+        .hint("`hsu-master-cli list` names all of them; `history` also knows those that are gone")
         .about(id)
 }
 

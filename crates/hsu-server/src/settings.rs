@@ -5,18 +5,23 @@
 use std::time::Duration;
 
 use hsu_api::SettingView;
+use hsu_core::input::Severity;
+use hsu_core::restart::{Cause, in_effect};
 use hsu_model::execution::{Execution, WorkingDirectory};
 use hsu_model::exit::signal_name;
 use hsu_model::logs::{LogTarget, StreamLogs};
 use hsu_model::restart::{Restart, RestartContext};
-use hsu_model::worker::{Managed, Unit, WorkerSpec};
+use hsu_model::worker::{Managed, Profile, Unit, WorkerSpec};
+
+/// The severity of a health failure or a violation whose multipliers are told.
+const SEVERE: Severity = Severity::Critical;
 
 /// Everything that holds for it, in the order of the configuration, by the keys' names.
 pub(crate) fn settings(spec: &WorkerSpec) -> Vec<SettingView> {
     let mut settings = Settings::default();
     if let Unit::Managed(managed) = &spec.unit {
         settings.execution(&managed.execution);
-        settings.restart(&managed.restart);
+        settings.restart(&managed.restart, spec.profile);
         let stop = managed.stop;
         let signal =
             signal_name(stop.signal).map_or_else(|| stop.signal.to_string(), str::to_owned);
@@ -63,14 +68,15 @@ impl Settings {
         }
     }
 
-    fn restart(&mut self, restart: &Restart) {
-        self.tell("retries", context(&restart.default));
-        for (name, other) in [
-            ("retries.health_failures", &restart.health_failures),
-            ("retries.resource_violations", &restart.resource_violations),
+    fn restart(&mut self, restart: &Restart, profile: Profile) {
+        let tell = |context, cause| retries(context, in_effect(restart, profile, cause), profile);
+        self.tell("retries", tell(&restart.default, Cause::Exit));
+        for (name, other, cause) in [
+            ("retries.health_failures", &restart.health_failures, Cause::Health(SEVERE)),
+            ("retries.resource_violations", &restart.resource_violations, Cause::Resource(SEVERE)),
         ] {
             if *other != restart.default {
-                self.tell(name, context(other));
+                self.tell(name, tell(other, cause));
             }
         }
         self.tell("reset_after", span(restart.reset_after));
@@ -97,13 +103,30 @@ fn span(span: Duration) -> String {
     format!("{span:?}")
 }
 
-fn context(context: &RestartContext) -> String {
-    let retries = match context.max_retries {
+fn retries(
+    context: &RestartContext,
+    (factor, limit, first): (f64, u32, Duration),
+    profile: Profile,
+) -> String {
+    let mut text = match limit {
         0 => "without end".to_owned(),
-        retries => format!("{retries} times"),
+        1 => "once".to_owned(),
+        limit => format!("{limit} times"),
     };
-    let (first, most) = (span(context.retry_delay), span(context.max_delay));
-    format!("{retries}, after {first}, then {} times as long, {most} at most", context.backoff_rate)
+    if first.is_zero() {
+        text.push_str(", at once");
+    } else {
+        text.push_str(&format!(", after {}", span(first)));
+        if context.backoff_rate > 1.0 {
+            let most = span(context.max_delay);
+            let rate = context.backoff_rate;
+            text.push_str(&format!(", then {rate} times as long each time, {most} at most"));
+        }
+    }
+    if factor.to_bits() != 1.0_f64.to_bits() {
+        text.push_str(&format!(" (times {factor} for profile {})", profile.as_str()));
+    }
+    text
 }
 
 fn outputs(logs: &StreamLogs) -> String {

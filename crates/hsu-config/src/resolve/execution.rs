@@ -128,26 +128,36 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
     let folders = own.or_else(|| context.surroundings.environment.get("PATH"));
     let found = paths.find_program(&program.path.value.0, folders.map_or("", String::as_str));
     let bare = paths.is_bare(&program.path.value.0);
-    let directory = program.working_directory.filter(|directory| {
+    let directory = program.working_directory.and_then(|directory| {
         let path = paths.absolute(&directory.value.0);
-        (context.surroundings.found)(std::path::Path::new(&path)).is_none()
+        let what = match (context.surroundings.found)(std::path::Path::new(&path)) {
+            Some(Found::Folder) => return None,
+            Some(Found::File | Found::Other) => "this is no folder",
+            None => "there is no such folder here",
+        };
+        Some((directory.place, what))
     });
     let what = match found {
-        Some(Found::Other) => None,
+        Some(Found::File) => None,
         Some(Found::Folder) => Some("this is a folder, no program"),
+        Some(Found::Other) => Some("this is no file, and so no program"),
         None => Some("there is no such program here"),
     };
     if let Some(what) = what {
-        let hint = match bare {
-            true => "install it, or write its path; the worker fails until it is there",
-            false => "check the path; the worker fails until it is there",
+        let path = &program.path.value.0;
+        let advice = match (path.starts_with('~'), path.contains(' '), bare) {
+            (true, ..) => "write the path of the home folder, or `${HOME}`: `~` is not replaced",
+            (false, true, _) => "arguments go into `args`, one item each",
+            (false, false, true) => "install it, or write its path",
+            (false, false, false) => "check the path",
         };
+        let hint = format!("{advice}; {WITHOUT}");
         context.findings.warning("missing-program", program.path.place, what).hint(hint);
     }
-    if let Some(directory) = directory {
-        context
-            .findings
-            .warning("missing-folder", directory.place, "there is no such folder here")
-            .hint("the worker fails until it is there");
+    if let Some((place, what)) = directory {
+        context.findings.warning("missing-folder", place, what).hint(WITHOUT);
     }
 }
+
+/// What becomes of a worker whose program or folder is missing.
+const WITHOUT: &str = "the worker fails without it, and is started by `start` once it is there";

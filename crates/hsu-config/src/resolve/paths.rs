@@ -65,8 +65,8 @@ impl Paths<'_> {
         };
         let folders = list.split(between).filter(|folder| !folder.is_empty());
         let there = folders.into_iter().filter_map(|folder| found(&self.join(folder, program)));
-        // As the search for a program does: a folder is none.
-        there.into_iter().find(|found| *found == Found::Other)
+        // As the search for a program does: only a file is one.
+        there.into_iter().find(|found| *found == Found::File)
     }
 
     fn separator(&self) -> char {

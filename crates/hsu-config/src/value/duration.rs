@@ -46,6 +46,9 @@ pub(crate) fn parse(text: &str) -> Result<Duration, Refused> {
         let (number, after) = Decimal::split(rest).ok_or_else(|| fail("is not a duration"))?;
         let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
+        if unit.is_empty() {
+            return Err(fail("ends with a number that has no unit"));
+        }
         let Some((_, nanoseconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(unknown_unit(unit));
         };

@@ -39,8 +39,12 @@ impl Teller {
         } else if let EventKind::Breaker { .. } = kind {
             warn!(%worker, "tripped: failed too often in a row, and is given up");
         } else if let EventKind::RestartScheduled { attempt, delay, .. } = kind {
-            let seconds = delay.as_secs_f64();
-            info!(%worker, attempt, "ended, and backs off for {seconds:.3} s");
+            if delay.is_zero() {
+                info!(%worker, attempt, "ended, and is started again at once");
+            } else {
+                let seconds = delay.as_secs_f64();
+                info!(%worker, attempt, "ended, and backs off for {seconds:.3} s");
+            }
         } else if let EventKind::LimitAction { run, limit, action } = kind {
             warn!(%worker, %run, "exceeds {limit}: {action}");
         } else if let EventKind::OomKilled { run, count, most } = kind {
