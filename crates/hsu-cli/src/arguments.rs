@@ -171,39 +171,6 @@ pub(crate) enum Verb {
     },
 }
 
-impl Verb {
-    /// Whether it changes nothing at the master.
-    pub(crate) const fn only_looks(&self) -> bool {
-        match self {
-            Self::Start(_)
-            | Self::Stop(_)
-            | Self::Restart(_)
-            | Self::Enable(_)
-            | Self::Disable(_)
-            | Self::Reset(_)
-            | Self::Remove(_)
-            | Self::Signal { .. } => false,
-            Self::Master { verb } => matches!(verb, MasterVerb::Status { .. }),
-            Self::List { .. }
-            | Self::Describe { .. }
-            | Self::Why { .. }
-            | Self::Top { .. }
-            | Self::Usage { .. }
-            | Self::Logs(_)
-            | Self::Events(_)
-            | Self::History(_)
-            | Self::Diff(_)
-            | Self::Replay(_)
-            | Self::Wait(_)
-            | Self::Validate { .. }
-            | Self::Capabilities { .. }
-            | Self::Version { .. }
-            | Self::Completions { .. }
-            | Self::Man { .. } => true,
-        }
-    }
-}
-
 /// What to do with the master itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MasterVerb {

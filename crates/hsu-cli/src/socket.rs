@@ -12,7 +12,7 @@ use std::time::Duration;
 use hsu_config::{LoadOptions, Surroundings};
 use hsu_sys::local::{LocalStream, own_uid, owner};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, MasterVerb, Verb};
 use crate::exit::{Failure, named, with_causes};
 use crate::handover::Return;
 
@@ -36,11 +36,42 @@ pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {
     let places: Vec<_> = places.into_iter().map(PathBuf::from).collect();
     let mut lost = Return::default();
     loop {
-        match choose(&places, own_uid(), arguments.verb.only_looks()) {
+        match choose(&places, own_uid(), only_looks(&arguments.verb)) {
             Err(Failure::NoSocket { tried })
                 if tried.iter().any(is_deserted) && lost.may_come() => {}
             outcome => return outcome,
         }
+    }
+}
+
+/// Whether a verb changes nothing at the master.
+const fn only_looks(verb: &Verb) -> bool {
+    match verb {
+        Verb::Start(_)
+        | Verb::Stop(_)
+        | Verb::Restart(_)
+        | Verb::Enable(_)
+        | Verb::Disable(_)
+        | Verb::Reset(_)
+        | Verb::Remove(_)
+        | Verb::Signal { .. } => false,
+        Verb::Master { verb } => matches!(verb, MasterVerb::Status { .. }),
+        Verb::List { .. }
+        | Verb::Describe { .. }
+        | Verb::Why { .. }
+        | Verb::Top { .. }
+        | Verb::Usage { .. }
+        | Verb::Logs(_)
+        | Verb::Events(_)
+        | Verb::History(_)
+        | Verb::Diff(_)
+        | Verb::Replay(_)
+        | Verb::Wait(_)
+        | Verb::Validate { .. }
+        | Verb::Capabilities { .. }
+        | Verb::Version { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => true,
     }
 }
 

@@ -142,3 +142,46 @@ fn outputs(logs: &StreamLogs) -> String {
     let targets: Vec<_> = targets.collect();
     if targets.is_empty() { "collected".to_owned() } else { targets.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use hsu_model::restart::{Breaker, RestartPolicy};
+
+    use super::*;
+
+    #[test]
+    fn retries_are_told_as_they_come_to_for_the_profile() {
+        let context = RestartContext {
+            max_retries: 10,
+            retry_delay: Duration::from_secs(2),
+            ..RestartContext::DEFAULT
+        };
+        let mut restart = Restart {
+            policy: RestartPolicy::Always,
+            on_clean_exit: false,
+            default: context,
+            health_failures: context,
+            resource_violations: context,
+            severity_multipliers: [].into(),
+            profile_multipliers: [("worker".into(), 2.0)].into(),
+            startup_grace: Duration::ZERO,
+            sustained_violation: Duration::ZERO,
+            spike_tolerance: Duration::ZERO,
+            reset_after: Duration::ZERO,
+            breaker: Breaker { half_open_after: None },
+        };
+        let told = |restart: &Restart, profile| {
+            retries(&restart.default, in_effect(restart, profile, Cause::Exit), profile)
+        };
+        assert_eq!(
+            told(&restart, Profile::Worker),
+            "20 times, after 4s, then 1.5 times as long each time, 300s at most \
+             (times 2 for profile worker)"
+        );
+        restart.default.retry_delay = Duration::ZERO;
+        restart.default.max_retries = 1;
+        assert_eq!(told(&restart, Profile::Web), "once, at once");
+        restart.default.max_retries = 0;
+        assert_eq!(told(&restart, Profile::Web), "without end, at once");
+    }
+}

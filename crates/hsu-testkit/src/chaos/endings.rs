@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::TestError;
 use crate::fleet::{Fleet, Worker};
@@ -23,9 +24,9 @@ pub(super) fn worker(id: &str, ledger: &Path, slot: &Path) -> Worker {
     Worker::new(id, "/bin/sh").arguments(["-c".to_owned(), script])
 }
 
-/// So many looks are let pass between two readings of the journal, which forgets
-/// events that are too old.
-const LOOKS: u32 = 50;
+/// The time between two readings of the journal, which forgets events that are too old:
+/// a busy campaign makes some hundred a second, and 100,000 are kept.
+const READ_EVERY: Duration = Duration::from_secs(20);
 
 /// Both sides, and what does not agree.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,7 @@ pub(super) struct Endings {
     known: BTreeMap<(String, String), Vec<String>>,
     /// The number of the last event that was read.
     last: u64,
-    looks: u32,
+    read: Option<Instant>,
     noted: u64,
     unknown: u64,
     wrong: Vec<String>,
@@ -59,9 +60,10 @@ impl Endings {
 
     /// Reads the journal now and then. A master that does not answer is asked later.
     pub(super) fn keep_up(&mut self, fleet: &Fleet<'_>) {
-        self.looks += 1;
-        if self.looks >= LOOKS && self.read_journal(fleet).is_ok() {
-            self.looks = 0;
+        if self.read.is_none_or(|read| read.elapsed() >= READ_EVERY)
+            && self.read_journal(fleet).is_ok()
+        {
+            self.read = Some(Instant::now());
         }
     }
 
@@ -70,6 +72,11 @@ impl Endings {
         let after = self.last.to_string();
         let answer = fleet.ask(&["events", "--after", &after, "--limit", "1000000"])?;
         let events = answer.get("events").unwrap_or(&answer).as_array().cloned();
+        let first = events.iter().flatten().find_map(|event| event["sequence"].as_u64());
+        if let Some(first) = first.filter(|first| *first > self.last + 1) {
+            let (from, to) = (self.last + 1, first - 1);
+            self.wrong.push(format!("events {from} to {to} were gone before they were read"));
+        }
         for event in events.unwrap_or_default() {
             self.last = self.last.max(event["sequence"].as_u64().unwrap_or(0));
             if event["kind"] != "exited" {
