@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hsu_api::{MasterView, MessageView, ShutdownMode, ShutdownRequest, UpgradeRequest};
+use hsu_sys::process::{Activity, activity};
 
 use crate::arguments::{Output, Shutdown};
 use crate::client::{Client, PATIENCE, parse};
@@ -58,7 +59,10 @@ pub(crate) fn shutdown(client: &Client, wanted: &Shutdown) -> Result<Exit, Failu
         Err(failure) => !failure.is_absence(),
         Ok(_) => true,
     };
-    let lives = || process.is_some_and(|key| hsu_sys::process::identify(key.pid).ok() == Some(key));
+    // One whose parent does not ask for its status has ended all the same.
+    let lives = || {
+        process.is_some_and(|key| activity(key).is_ok_and(|activity| activity != Activity::Ended))
+    };
     while answers() || lives() {
         if Instant::now() >= deadline {
             return Err(Failure::StillEnding { timeout: named(wanted.timeout) });

@@ -1,6 +1,7 @@
 //! Brief processes on Unix: a process group, a pipe for both streams, and a cell.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -37,6 +38,9 @@ pub(super) fn run(brief: &Brief, cell: &Cell, is_wanted: &dyn Fn() -> bool) -> i
     let mut command = command(brief, &mark);
     command.stdout(writer.try_clone()?).stderr(writer);
     cell.make();
+    if let Some(door) = cell.door() {
+        enter(&mut command, door);
+    }
     let mut waited = Waited::spawn(&mut command)?;
     // The ends of the pipe that we gave away are closed with it.
     drop(command);
@@ -87,6 +91,20 @@ fn command(brief: &Brief, mark: &str) -> Command {
         command.uid(identity.uid).gid(identity.gid);
     }
     command
+}
+
+/// Has the child go into a cell by itself, before it is the program: what that starts in
+/// its first moment is inside, too. A door that does not open is no failure; who stays
+/// outside is put into the cell afterwards.
+fn enter(command: &mut Command, door: File) {
+    let go_in = move || {
+        // Source: cgroups(7), "0" is whoever writes.
+        // SAFETY: the descriptor is open and the text is two bytes long.
+        unsafe { libc::write(door.as_raw_fd(), c"0\n".as_ptr().cast(), 2) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one call of the system, and allocates nothing.
+    unsafe { command.pre_exec(go_in) };
 }
 
 fn ending(status: ExitStatus) -> Ending {

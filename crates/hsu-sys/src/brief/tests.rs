@@ -88,6 +88,25 @@ fn at_its_timeout_a_whole_family_is_killed_even_in_sessions_of_its_own() {
 }
 
 #[test]
+fn what_it_puts_aside_in_its_first_moment_does_not_outlive_it_either() {
+    let cells = Cells::detect(&format!("brief-first-{}", std::process::id()));
+    let (cell, argument) = (cells.cell(1), own("7005"));
+    if cell.door().is_none() {
+        cell.make();
+    }
+    if cell.door().is_none() {
+        // Without cgroups there is nothing to hold it.
+        return;
+    }
+    for _ in 0..40 {
+        let script = format!("setsid sleep {argument} & (setsid sleep {argument} &) ; exit 0");
+        let answer = run(&shell(&script, LONG), &cell, &|| true).unwrap();
+        assert_eq!((answer.ending, answer.survivors), (Ending::Code(0), vec![]));
+        assert!(!sleeps(&argument));
+    }
+}
+
+#[test]
 fn nobody_waits_for_an_answer_that_is_not_wanted() {
     let argument = own("7004");
     let brief = shell(&format!("sleep {argument}"), LONG);

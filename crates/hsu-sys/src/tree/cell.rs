@@ -3,7 +3,7 @@
 //! Whoever is put into a cell is killed with everything that it has started since.
 //! Where there are no cgroups a cell holds nothing, and says so.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,13 @@ impl Cell {
             // What cannot be made takes nobody in.
             drop(fs::create_dir_all(folder));
         }
+    }
+
+    /// Where a process that is about to be a program goes in by itself; none where there
+    /// is nothing to go into.
+    pub(crate) fn door(&self) -> Option<File> {
+        let (_, folder) = self.inside.as_ref()?;
+        File::options().write(true).open(folder.join("cgroup.procs")).ok()
     }
 
     /// Puts a process into it, and what it has started meanwhile; whether it is in.
