@@ -275,6 +275,11 @@ impl Watched {
         Answer::Refused(Refusal::Conflict { state: self.visible(), operation, hint })
     }
 
+    /// When its oldest process started.
+    pub(crate) fn started_at(&self) -> Option<(Tick, WallTime)> {
+        self.held().next()?.1.started
+    }
+
     /// Everything about it, for people.
     pub(crate) fn status(&self) -> WorkerStatus {
         // The oldest run stands for all of them.
@@ -289,7 +294,7 @@ impl Watched {
             ready: self.visible() == WorkerState::Running && self.is_ready(),
             run: first.map_or(self.latest_run, |(run, _)| Some(run)),
             process: first.map(|(_, attached)| attached.process),
-            started_at: first.and_then(|(_, attached)| attached.started),
+            started_at: self.started_at(),
             restarts: self.restarts,
             attempts: self.attempts,
             breaker: self.breaker.state(),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::status::{Desired, WorkerState};
-use hsu_model::time::Tick;
+use hsu_model::time::{Tick, WallTime};
 
 use super::Fleet;
 use crate::breaker::Breaker;
@@ -65,6 +65,15 @@ impl Fleet {
     /// The workers that somebody else starts, by id.
     pub fn watched(&self) -> impl Iterator<Item = &WorkerId> + '_ {
         self.watched.keys()
+    }
+
+    /// When the process of one worker started; of several the oldest one.
+    #[must_use]
+    pub fn started_at(&self, id: &WorkerId) -> Option<(Tick, WallTime)> {
+        match self.watched.get(id) {
+            Some(watched) => watched.started_at(),
+            None => self.workers.get(id)?.process().map(|(_, started)| started),
+        }
     }
 }
 

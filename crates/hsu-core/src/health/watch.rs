@@ -25,6 +25,8 @@ const MOST_CHANGES: usize = 64;
 const AGAIN: Duration = Duration::from_secs(1);
 /// The share of an interval over which first looks at processes of an earlier life spread.
 const FIRST_SPREAD: f64 = 0.2;
+/// Looks that are due within one tenth of a second are taken together.
+const TENTH: u64 = 100_000_000;
 
 /// Where a check is between two looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -283,8 +285,8 @@ impl Watch {
             None => rhythm.interval,
             Some(adaptive) => self.adapted(adaptive, rhythm.interval),
         };
-        let at = now.after(interval.saturating_sub(part(interval, rhythm.jitter, entropy)));
-        self.turn = Turn::Due { at, has_turn: false };
+        let rest = interval.saturating_sub(part(interval, rhythm.jitter, entropy));
+        self.turn = Turn::Due { at: together(now.after(rest), rest), has_turn: false };
     }
 
     fn adapted(&self, adaptive: Adaptive, usual: Duration) -> Duration {
@@ -374,6 +376,15 @@ fn times(failures: u32, words: &str) -> String {
         0 | 1 => String::from(words),
         times => alloc::format!("{words} ({times} times in a row)"),
     }
+}
+
+/// The moment before that many share, so that none wakes anybody alone; a rest that is
+/// short stays as it is, and none becomes longer.
+fn together(due: Tick, rest: Duration) -> Tick {
+    if rest < Duration::from_secs(1) {
+        return due;
+    }
+    Tick(due.0 - due.0 % TENTH)
 }
 
 fn is_composed(check: &Check) -> bool {

@@ -61,8 +61,7 @@ impl Body {
         };
         let process = self.live.get(&run).map(|live| live.process);
         let process = process.or_else(|| self.discovery.process(run));
-        let status = self.fleet.status(&worker);
-        let started = status.and_then(|status| status.started_at);
+        let started = self.fleet.started_at(&worker);
         let started = started.map(|(_, wall)| wall).unwrap_or_default();
         let mut subject = Subject::new(worker.clone(), run, process, started);
         if probe.runs_programs() {

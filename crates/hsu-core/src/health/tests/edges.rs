@@ -156,6 +156,25 @@ fn chance_makes_an_interval_shorter_and_never_longer() {
 }
 
 #[test]
+fn looks_that_are_due_within_a_tenth_of_a_second_are_taken_together() {
+    let due = |interval: u64, late: u64| {
+        let mut regular = check("a", &[Duty::Readiness]);
+        regular.rhythm.interval = Duration::from_millis(interval);
+        let mut bench = Bench::of(vec![regular]);
+        let question = bench.ask()[0];
+        let asked = bench.now;
+        let now = Now { tick: asked.after(Duration::from_millis(late)), wall: WallTime(0) };
+        let answer = Answer { run: RUN, question, finding: passed(), took: Duration::ZERO };
+        bench.monitor.take(&bench.health, answer, now, 0).unwrap();
+        bench.monitor.deadline(RUN).unwrap().since(asked).as_millis()
+    };
+    assert_eq!([0, 1, 99, 100].map(|late| due(10_000, late)), [10_000, 10_000, 10_000, 10_100]);
+    assert_eq!([1, 37].map(|late| due(1000, late)), [1000, 1000]);
+    // What comes more often than once a second comes when it is due.
+    assert_eq!([1, 37].map(|late| due(999, late)), [1000, 1036]);
+}
+
+#[test]
 fn an_adaptive_check_that_still_fails_stays_quick() {
     let mut slow = strict("a", &[Duty::Readiness]);
     slow.rhythm.success_threshold = 3;
