@@ -11,7 +11,7 @@ pub(crate) enum Exit {
     Failure,
     /// The command line or the configuration is wrong.
     Invalid,
-    /// Another master owns the state folder.
+    /// Another master owns the state or the runtime folder.
     Owned,
     /// Another master has taken over.
     Replaced,

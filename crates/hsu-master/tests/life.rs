@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hsu_testkit::{FleetBuilder, Role, Sandbox, Worker, eventually};
+use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, Worker, eventually};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -188,6 +188,61 @@ fn a_second_master_on_the_same_folders_is_refused() {
     let after = fleet.wait_for("web", "running", SOON).unwrap();
     assert_eq!(before.pid(), after.pid());
     fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn a_second_master_that_shares_only_sockets_or_only_the_state_is_refused_and_disturbs_nobody() {
+    let sandbox = Sandbox::new().unwrap();
+    let at = |name: &str| sandbox.folder().join(name);
+    let yaml = "workers: [{id: web, type: managed, unit: {managed: {control: {execution: \
+                {executable_path: /bin/sleep, args: ['1000']}}}}}]";
+    let fleet = FleetBuilder::new(&sandbox)
+        .yaml(yaml, at("run/hsu-master"))
+        .variable("XDG_RUNTIME_DIR", at("run").display().to_string())
+        .variable("XDG_STATE_HOME", at("state").display().to_string())
+        .start()
+        .unwrap();
+    let before = fleet.wait_for("web", "running", SOON).unwrap();
+    let refused = |fleet: &Fleet<'_>, run: &str, state: &str| {
+        // One that has handed over may still be on its way out.
+        let masters = fleet.players(Role::Master).unwrap();
+        let second = sandbox
+            .command(hsu_testkit::binaries::binary("hsu-master").unwrap())
+            .arg("--config")
+            .arg(fleet.config())
+            .envs([("XDG_RUNTIME_DIR", at(run)), ("XDG_STATE_HOME", at(state))])
+            .output()
+            .unwrap();
+        assert_eq!(second.status.code(), Some(3), "{second:?}");
+        let said = String::from_utf8_lossy(&second.stderr).into_owned();
+        let is_named = masters
+            .iter()
+            .any(|it| said.contains(&format!("another master (PID {}) owns ", it.pid)));
+        assert!(is_named, "{said}; {masters:?}");
+        assert!(said.contains("(hint: "), "{said}");
+        said
+    };
+    assert!(refused(&fleet, "run", "other-state").contains("service_context"));
+    refused(&fleet, "other-run", "state");
+    let after = fleet.wait_for("web", "running", SOON).unwrap();
+    assert_eq!((before.pid(), before.restarts()), (after.pid(), after.restarts()));
+    assert!(!fleet.own_words().contains("the keeper was lost"), "{}", fleet.own_words());
+    // Another start of the master holds both again, and so does a successor.
+    fleet.kill(Role::Master).unwrap();
+    eventually("the master is back", SOON, || fleet.list().map_err(|error| error.to_string()))
+        .unwrap();
+    fleet.tell(&["master", "upgrade"]).unwrap();
+    refused(&fleet, "run", "other-state");
+    // Whoever cleans up too much: the state keeps the second one out.
+    std::fs::remove_dir_all(at("run")).unwrap();
+    refused(&fleet, "run", "state");
+    let after = sandbox.process(before.pid().unwrap()).unwrap();
+    assert!(after.is_some_and(|process| process.is_alive()));
+    // Its sockets are gone, so a signal ends it.
+    for player in fleet.players(Role::Master).unwrap() {
+        player.signal(rustix::process::Signal::TERM).unwrap();
+    }
+    sandbox.empty_within(SOON).unwrap();
 }
 
 #[test]

@@ -38,7 +38,7 @@ use crate::launch::Launcher;
 use crate::listening::Listening;
 use crate::request::{Request, Requests};
 use engine::Logging;
-use hsu_sys::lock::StateLock;
+use hsu_sys::lock::MasterLock;
 use replacement::Replacement;
 
 mod books;
@@ -137,7 +137,7 @@ pub struct Body {
     /// Reads their log files, once any is named.
     pub(crate) following: Option<Following>,
     pub(crate) replacement: Replacement,
-    pub(crate) lock: Option<StateLock>,
+    pub(crate) lock: Option<MasterLock>,
     pub(crate) folder: PathBuf,
     pub(crate) runtime: PathBuf,
     pub(crate) logs: LogPlan,
@@ -181,7 +181,7 @@ pub(crate) struct Parts {
     pub(crate) keeper: Arc<AtomicU32>,
     pub(crate) birthplaces: Birthplaces,
     pub(crate) unknown: UnknownExit,
-    pub(crate) lock: StateLock,
+    pub(crate) lock: MasterLock,
     pub(crate) folder: PathBuf,
     pub(crate) runtime: PathBuf,
     pub(crate) logs: LogPlan,

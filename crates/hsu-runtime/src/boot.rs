@@ -1,7 +1,7 @@
 //! The start of a master: what an earlier life left behind is found and taken up.
 //!
-//! The order matters. The lock of the state comes first, so that there is one
-//! master; the keeper is started early, because it takes longest; nothing is
+//! The order matters. The lock of state and sockets comes first, so that there is
+//! one master; the keeper is started early, because it takes longest; nothing is
 //! started before the keeper has told what runs already.
 
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ use hsu_model::time::Now;
 use hsu_store::{Loaded, Store, StoreError};
 use hsu_sys::clock;
 use hsu_sys::limits::Enforcer;
-use hsu_sys::lock::{LockError, StateLock};
+use hsu_sys::lock::{LockError, MasterLock};
 use hsu_sys::reactor::Reactor;
 use hsu_sys::tree::Trees;
 use tracing::info;
@@ -66,7 +66,7 @@ pub struct Options {
 /// Why a master could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another one has the state.
+    /// Another one has the state or the sockets.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The state cannot be used.
@@ -220,13 +220,13 @@ fn no_keeper(options: &Options, source: io::Error) -> StartError {
     StartError::Keeper { executable: options.keeper.clone(), source }
 }
 
-/// Becomes the one master of the state, and reaches or starts its keeper.
+/// Becomes the one master of both folders, and reaches or starts its keeper.
 fn reach_keeper(
     options: &Options,
     runtime: &Path,
     spools: &Path,
     state: &Path,
-) -> Result<(Holding, StateLock), StartError> {
+) -> Result<(Holding, MasterLock), StartError> {
     let plan = KeeperPlan {
         executable: options.keeper.clone(),
         runtime: runtime.to_owned(),
@@ -237,9 +237,9 @@ fn reach_keeper(
     if options.candidate {
         let mut holding = Holding::open(plan, relaunch, Role::Candidate).map_err(failed)?;
         await_proceed(&mut holding).map_err(failed)?;
-        return Ok((holding, StateLock::acquire(state)?));
+        return Ok((holding, MasterLock::acquire(state, runtime)?));
     }
-    let lock = StateLock::acquire(state)?;
+    let lock = MasterLock::acquire(state, runtime)?;
     let mut holding = Holding::open(plan, relaunch, Role::Master).map_err(failed)?;
     holding.set_first(!options.relaunched);
     Ok((holding, lock))

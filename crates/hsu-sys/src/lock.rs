@@ -1,19 +1,55 @@
-//! The lock of a state folder: one master at a time.
+//! The lock of a master: one at a time per state folder, and one per runtime folder.
+//!
+//! Two masters on one state would write over each other. Two with states of their own and
+//! one runtime folder would share a keeper, its workers and every socket.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The name of the file that is locked.
-const NAME: &str = "master.lock";
 /// How long a master that was killed may still hold its lock.
 const LETS_GO_WITHIN: Duration = Duration::from_millis(500);
 
 /// Held for as long as this value lives, and not by any child of ours.
 #[derive(Debug)]
-pub struct StateLock {
-    _file: File,
+pub struct MasterLock {
+    _state: File,
+    _runtime: File,
+}
+
+/// What a folder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// What outlives a master.
+    State,
+    /// The sockets and the keeper.
+    Runtime,
+}
+
+impl Place {
+    /// The name of the file that is locked. Two names, because both may be one folder.
+    fn file(self) -> &'static str {
+        match self {
+            Self::State => "master.lock",
+            Self::Runtime => "runtime.lock",
+        }
+    }
+
+    /// What somebody can do who is refused.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::State => {
+                "its state is there; `hsu-master-cli master shutdown` ends it, \
+                 `hsu-master-cli master upgrade` replaces it, and another `base_directory` or \
+                 XDG_STATE_HOME lets this one run beside it"
+            }
+            Self::Runtime => {
+                "its sockets and its keeper are there; another `base_directory`, \
+                 `service_context` or XDG_RUNTIME_DIR lets this one run beside it"
+            }
+        }
+    }
 }
 
 /// Why the lock could not be had.
@@ -22,14 +58,17 @@ pub struct StateLock {
 pub enum LockError {
     /// Another master has it.
     #[error(
-        "another master{} owns {}",
+        "another master{} owns {} (hint: {})",
         holder.map(|pid| format!(" (PID {pid})")).unwrap_or_default(),
-        folder.display()
+        folder.display(),
+        place.hint()
     )]
     Held {
         /// The folder.
         folder: PathBuf,
-        /// Its PID, as far as it has said so.
+        /// What it is for.
+        place: Place,
+        /// The PID of the other master, as far as it has said so.
         holder: Option<u32>,
     },
     /// The folder is shared between hosts: neither a lock nor the database is safe there.
@@ -42,49 +81,54 @@ pub enum LockError {
         folder: PathBuf,
     },
     /// The file cannot be used.
-    #[error("cannot lock {}", folder.display())]
+    #[error("cannot lock {}", file.display())]
     Io {
-        /// The folder.
-        folder: PathBuf,
+        /// The file.
+        file: PathBuf,
         /// Why not.
         source: io::Error,
     },
 }
 
-impl StateLock {
-    /// Takes the lock of a folder that exists. A master that was just killed lets go of it
-    /// within a moment, so that is waited for: half a second. The kernel gives it back
-    /// when this process ends, however it ends.
+impl MasterLock {
+    /// Takes the locks of two folders that exist, or neither. A master that was just killed
+    /// lets go of them within a moment, so that is waited for: half a second each. The
+    /// kernel gives them back when this process ends, however it ends.
     ///
     /// # Errors
     /// [`LockError`].
-    pub fn acquire(folder: &Path) -> Result<Self, LockError> {
-        let io = |source| LockError::Io { folder: folder.to_owned(), source };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        follow_no_link(&mut options);
-        let mut file = options.open(folder.join(NAME)).map_err(io)?;
-        if is_remote(&file) {
-            return Err(LockError::Remote { folder: folder.to_owned() });
-        }
-        let begin = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if begin.elapsed() < LETS_GO_WITHIN => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let holder = read_holder(&mut file);
-                    return Err(LockError::Held { folder: folder.to_owned(), holder });
-                }
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-            }
-        }
-        // Who holds it is only for people: a full disk does not stop a master.
-        drop(write_holder(&mut file));
-        Ok(Self { _file: file })
+    pub fn acquire(state: &Path, runtime: &Path) -> Result<Self, LockError> {
+        Ok(Self { _state: lock(state, Place::State)?, _runtime: lock(runtime, Place::Runtime)? })
     }
+}
+
+fn lock(folder: &Path, place: Place) -> Result<File, LockError> {
+    let path = folder.join(place.file());
+    let io = |source| LockError::Io { file: path.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    follow_no_link(&mut options);
+    let mut file = options.open(&path).map_err(io)?;
+    if place == Place::State && is_remote(&file) {
+        return Err(LockError::Remote { folder: folder.to_owned() });
+    }
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begin.elapsed() < LETS_GO_WITHIN => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file);
+                return Err(LockError::Held { folder: folder.to_owned(), place, holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+    }
+    // Who holds it is only for people: a full disk does not stop a master.
+    drop(write_holder(&mut file));
+    Ok(file)
 }
 
 fn read_holder(file: &mut File) -> Option<u32> {
@@ -133,44 +177,83 @@ fn is_remote(_: &File) -> bool {
 mod tests {
     use super::*;
 
+    fn folders() -> (tempfile::TempDir, tempfile::TempDir) {
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    fn refused(state: &Path, runtime: &Path) -> LockError {
+        MasterLock::acquire(state, runtime).unwrap_err()
+    }
+
     #[test]
     fn a_second_master_is_refused_and_told_who_is_there_until_the_first_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = StateLock::acquire(folder.path()).unwrap();
-        let refused = StateLock::acquire(folder.path()).unwrap_err();
-        assert!(matches!(refused, LockError::Held { .. }), "{refused}");
-        if cfg!(unix) {
-            let wanted = format!("another master (PID {}) owns ", std::process::id());
-            assert!(refused.to_string().starts_with(&wanted), "{refused}");
+        let ((state, runtime), (other, elsewhere)) = (folders(), folders());
+        let first = MasterLock::acquire(state.path(), runtime.path()).unwrap();
+        for (mine, theirs, folder, hint) in [
+            (state.path(), elsewhere.path(), state.path(), "XDG_STATE_HOME"),
+            (other.path(), runtime.path(), runtime.path(), "XDG_RUNTIME_DIR"),
+        ] {
+            let refused = refused(mine, theirs);
+            assert!(matches!(refused, LockError::Held { .. }), "{refused}");
+            let said = refused.to_string();
+            assert!(said.contains(&*folder.to_string_lossy()), "{said}");
+            assert!(said.contains("(hint: ") && said.contains(hint), "{said}");
+            if cfg!(unix) {
+                let wanted = format!("another master (PID {}) owns ", std::process::id());
+                assert!(said.starts_with(&wanted), "{said}");
+            }
         }
+        assert!(MasterLock::acquire(other.path(), elsewhere.path()).is_ok(), "nothing is shared");
         drop(first);
-        assert!(StateLock::acquire(folder.path()).is_ok());
+        assert!(MasterLock::acquire(state.path(), runtime.path()).is_ok());
+    }
+
+    #[test]
+    fn state_and_sockets_may_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = MasterLock::acquire(folder.path(), folder.path()).unwrap();
+        assert!(matches!(refused(folder.path(), folder.path()), LockError::Held { .. }));
+        drop(first);
+    }
+
+    #[test]
+    fn whoever_is_refused_one_folder_leaves_the_other_alone() {
+        let ((state, runtime), (other, elsewhere)) = (folders(), folders());
+        let _first = MasterLock::acquire(state.path(), runtime.path()).unwrap();
+        assert!(matches!(refused(other.path(), runtime.path()), LockError::Held { .. }));
+        assert!(MasterLock::acquire(other.path(), elsewhere.path()).is_ok());
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = StateLock::acquire(&folder.path().join("none")).unwrap_err();
-        assert!(matches!(missing, LockError::Io { .. }), "{missing}");
+        let (state, _) = folders();
+        let missing = state.path().join("none");
+        for refused in [refused(&missing, state.path()), refused(state.path(), &missing)] {
+            assert!(matches!(refused, LockError::Io { .. }), "{refused}");
+            assert!(refused.to_string().contains("none"), "{refused}");
+        }
     }
 
     #[cfg(unix)]
     #[test]
     fn whoever_left_nonsense_in_the_file_is_not_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let _first = StateLock::acquire(folder.path()).unwrap();
-        std::fs::write(folder.path().join(NAME), [0xff; 100]).unwrap();
-        let refused = StateLock::acquire(folder.path()).unwrap_err();
+        let (state, runtime) = folders();
+        let _first = MasterLock::acquire(state.path(), runtime.path()).unwrap();
+        std::fs::write(state.path().join(Place::State.file()), [0xff; 100]).unwrap();
+        let refused = refused(state.path(), runtime.path());
         assert!(matches!(refused, LockError::Held { holder: None, .. }), "{refused}");
     }
 
     #[cfg(unix)]
     #[test]
     fn a_link_in_the_place_of_the_lock_is_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("target");
-        std::os::unix::fs::symlink(&target, folder.path().join(NAME)).unwrap();
-        assert!(StateLock::acquire(folder.path()).is_err());
-        assert!(!target.exists());
+        for place in [Place::State, Place::Runtime] {
+            let (state, runtime) = folders();
+            let target = state.path().join("target");
+            let folder = if place == Place::State { state.path() } else { runtime.path() };
+            std::os::unix::fs::symlink(&target, folder.join(place.file())).unwrap();
+            assert!(MasterLock::acquire(state.path(), runtime.path()).is_err());
+            assert!(!target.exists());
+        }
     }
 }

@@ -10,7 +10,7 @@ use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
 use hsu_store::Batch;
-use hsu_sys::lock::StateLock;
+use hsu_sys::lock::MasterLock;
 use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -69,7 +69,7 @@ impl Body {
         self.replacement.given_way && self.ending.is_none()
     }
 
-    /// Lets go of the state, so that the candidate can take it.
+    /// Lets go of state and sockets, so that the candidate can take them.
     pub(super) fn give_way(&mut self, now: Now) {
         self.settle(now);
         if !self.store.flush() {
@@ -113,10 +113,10 @@ impl Body {
         if !std::mem::take(&mut self.replacement.given_way) {
             return;
         }
-        match StateLock::acquire(&self.folder) {
+        match MasterLock::acquire(&self.folder, &self.runtime) {
             Ok(lock) => self.lock = Some(lock),
             Err(error) => {
-                warn!(%error, "the state belongs to another master: ending");
+                warn!(%error, "the state or the sockets belong to another master: ending");
                 return self.be_replaced();
             }
         }
