@@ -15,6 +15,16 @@ pub enum Answer {
         /// One sentence for people.
         message: String,
     },
+    /// It is done, and nobody but this master knows: the disk of the state takes nothing. It
+    /// is written as soon as the disk does.
+    Unwritten {
+        /// The state.
+        state: WorkerState,
+        /// One sentence for people.
+        message: String,
+        /// Why it is not written.
+        reason: String,
+    },
     /// It was not done, or not to its end.
     Refused(Refusal),
 }

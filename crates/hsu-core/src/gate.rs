@@ -4,14 +4,18 @@
 //! not happen before a batch is durable (an answer to an operator, an acknowledgement to
 //! the keeper, an operator's start) waits here for its number. A restart after an exit
 //! waits for nothing: the wish that the worker shall run was durable before.
+//! Nor does an order that only ends something wait for a disk that takes nothing: it is
+//! carried out, and its answer says that it is not written.
 //! Pure: who writes batches and who performs effects is the caller's business.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use hsu_model::id::{RunId, WorkerId};
 
-use crate::effect::Effect;
+use crate::answer::Answer;
+use crate::effect::{Effect, ServiceVerb};
+use crate::input::Ticket;
 
 /// What waits until a batch is durable.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,15 @@ pub enum Held {
     Forget(WorkerId),
 }
 
+/// An order that only ends something, until it is answered or durable.
+#[derive(Debug)]
+struct ToEnd {
+    /// Its batch; none when it changed nothing.
+    number: Option<u64>,
+    /// Whether it is carried out before it is durable.
+    is_hurried: bool,
+}
+
 /// What waits for the disk, and for which batch.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -31,6 +44,8 @@ pub struct Gate {
     held: VecDeque<(u64, Held)>,
     /// The batches that hold the latest wishes of operators, until they are durable.
     wishes: BTreeMap<WorkerId, u64>,
+    /// Orders that a disk that takes nothing does not hold up.
+    to_end: BTreeMap<Ticket, ToEnd>,
 }
 
 impl Gate {
@@ -39,6 +54,40 @@ impl Gate {
         self.wishes.insert(worker, number);
         for deed in deeds {
             self.hold(number, deed);
+        }
+    }
+
+    /// The order behind this wish only ends something ([`Gate::hurry`]); none is the number of
+    /// one that changed nothing.
+    pub fn order_to_end(&mut self, ticket: Ticket, number: Option<u64>) {
+        self.to_end.insert(ticket, ToEnd { number, is_hurried: false });
+    }
+
+    /// The disk takes nothing: orders that only end something wait no longer for it. What of
+    /// them was held is to be done now.
+    pub fn hurry(&mut self) -> Vec<Effect> {
+        let mut numbers = BTreeSet::new();
+        for order in self.to_end.values_mut() {
+            order.is_hurried = true;
+            numbers.extend(order.number);
+        }
+        let to_end = &self.to_end;
+        take_held(&mut self.held, |number, effect| match effect {
+            Effect::Reply { ticket, .. } => to_end.contains_key(ticket),
+            effect => effect.is_end() && numbers.contains(&number),
+        })
+    }
+
+    /// What whoever gave an order is told: that it is done, and that this is not written when
+    /// it is not.
+    pub fn tell(&mut self, ticket: Ticket, answer: Answer, durable: u64, reason: &str) -> Answer {
+        let order = self.to_end.remove(&ticket).filter(|order| order.is_hurried);
+        let is_unwritten = order.and_then(|order| order.number).is_some_and(|n| n > durable);
+        match answer {
+            Answer::Done { state, message } if is_unwritten => {
+                Answer::Unwritten { state, message, reason: reason.into() }
+            }
+            answer => answer,
         }
     }
 
@@ -62,6 +111,11 @@ impl Gate {
     #[must_use]
     pub fn awaits(&self, effect: &Effect, durable: u64) -> Option<u64> {
         let number = match effect {
+            Effect::Reply { ticket, .. }
+                if self.to_end.get(ticket).is_some_and(|order| order.is_hurried) =>
+            {
+                None
+            }
             Effect::Reply { .. } => self.wishes.values().max(),
             Effect::Spawn { worker, .. } => self.wishes.get(worker),
             Effect::Signal { .. }
@@ -88,6 +142,7 @@ impl Gate {
     /// about once more: a later wish may hold it.
     pub fn release(&mut self, durable: u64) -> Vec<Held> {
         self.wishes.retain(|_, number| *number > durable);
+        self.to_end.retain(|_, order| order.number.is_some_and(|number| number > durable));
         let count = self.held.iter().take_while(|(number, _)| *number <= durable).count();
         self.held.drain(..count).map(|(_, held)| held).collect()
     }
@@ -97,15 +152,9 @@ impl Gate {
     /// a worker alive whose kill is counted as done.
     #[must_use]
     pub fn release_ends(&mut self) -> Vec<Effect> {
-        let mut ends = Vec::new();
-        self.held.retain(|(_, held)| match held {
-            Held::Effect(end @ (Effect::Signal { .. } | Effect::KillTree { .. })) => {
-                ends.push(end.clone());
-                false
-            }
-            Held::Effect(_) | Held::Acknowledge(_) | Held::Forget(_) => true,
-        });
-        ends
+        take_held(&mut self.held, |_, effect| {
+            matches!(effect, Effect::Signal { .. } | Effect::KillTree { .. })
+        })
     }
 
     /// The batch that is waited for first.
@@ -124,10 +173,37 @@ impl Gate {
     pub fn clear(&mut self) {
         self.held.clear();
         self.wishes.clear();
+        self.to_end.clear();
     }
 }
 
+/// Takes effects out of what waits, whatever they wait for.
+fn take_held(
+    held: &mut VecDeque<(u64, Held)>,
+    is_taken: impl Fn(u64, &Effect) -> bool,
+) -> Vec<Effect> {
+    let mut taken = Vec::new();
+    held.retain(|(number, held)| match held {
+        Held::Effect(effect) if is_taken(*number, effect) => {
+            taken.push(effect.clone());
+            false
+        }
+        Held::Effect(_) | Held::Acknowledge(_) | Held::Forget(_) => true,
+    });
+    taken
+}
+
 impl Effect {
+    /// Whether all that it can do is to end something, or to tell it something.
+    fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::Signal { .. }
+                | Self::KillTree { .. }
+                | Self::Service { verb: ServiceVerb::Stop, .. }
+        )
+    }
+
     /// Whether it only writes books, so that it comes before the deeds that wait for it.
     #[must_use]
     pub fn is_bookkeeping(&self) -> bool {
@@ -230,6 +306,59 @@ mod tests {
         assert_eq!(gate.release_ends(), []);
         let rest = [Held::Acknowledge(RunId(1)), Held::Effect(spawn("web", 2))];
         assert_eq!(gate.release(2), rest);
+    }
+
+    fn done(ticket: u64) -> Effect {
+        let message = "stopped".into();
+        let answer = Answer::Done { state: hsu_model::status::WorkerState::Stopped, message };
+        Effect::Reply { ticket: Ticket(ticket), answer }
+    }
+
+    fn told(gate: &mut Gate, effect: Effect, durable: u64) -> Answer {
+        let Effect::Reply { ticket, answer } = effect else { panic!("{effect:?} is no answer") };
+        gate.tell(ticket, answer, durable, "full")
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_holds_up_no_stop_and_its_answer_says_so() {
+        let mut gate = Gate::default();
+        let (web, job) = (WorkerId::new("web").unwrap(), WorkerId::new("job").unwrap());
+        let kill = Effect::KillTree { worker: web.clone(), run: RunId(1), whole: true };
+        let other = Effect::KillTree { worker: job.clone(), run: RunId(2), whole: true };
+        // A restart of one worker, and a stop of another.
+        gate.wish(job, 1, [other]);
+        gate.wish(web, 2, [kill.clone()]);
+        gate.order_to_end(Ticket(2), Some(2));
+        assert_eq!(gate.awaits(&done(2), 0), Some(2), "the disk may take it");
+        assert_eq!(gate.hurry(), [kill], "whoever is restarted runs until it can be started");
+        assert_eq!(gate.awaits(&done(2), 0), None);
+        assert_eq!(gate.awaits(&done(1), 0), Some(2));
+        assert_eq!(gate.awaits(&spawn("web", 3), 0), Some(2));
+        assert!(matches!(told(&mut gate, done(2), 1), Answer::Unwritten { .. }));
+        assert!(matches!(told(&mut gate, done(1), 1), Answer::Done { .. }));
+    }
+
+    #[test]
+    fn an_answer_that_was_held_is_given_when_the_disk_takes_nothing() {
+        let mut gate = Gate::default();
+        let web = WorkerId::new("web").unwrap();
+        gate.order_to_end(Ticket(1), Some(3));
+        gate.wish(web, 3, [done(1), done(2)]);
+        assert_eq!(gate.hurry(), [done(1)]);
+        assert!(matches!(told(&mut gate, done(1), 2), Answer::Unwritten { .. }));
+    }
+
+    #[test]
+    fn a_stop_that_the_disk_took_after_all_is_told_as_written() {
+        let mut gate = Gate::default();
+        gate.wish(WorkerId::new("web").unwrap(), 2, []);
+        gate.order_to_end(Ticket(1), Some(2));
+        gate.order_to_end(Ticket(2), None);
+        gate.hurry();
+        assert!(matches!(told(&mut gate, done(2), 0), Answer::Done { .. }), "nothing to write");
+        gate.release(2);
+        assert_eq!(gate.awaits(&done(1), 2), None);
+        assert!(matches!(told(&mut gate, done(1), 2), Answer::Done { .. }));
     }
 
     #[test]

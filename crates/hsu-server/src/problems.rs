@@ -79,7 +79,10 @@ fn not_durable(reason: String, want: Want, begun: Begun) -> Problem {
         ),
     };
     let hint = match begun {
-        Begun::No => format!("{hint} and try again; workers and restarts go on"),
+        Begun::No => format!(
+            "{hint} and try again; `stop` and `signal` are carried out meanwhile, workers and \
+             restarts go on"
+        ),
         Begun::Waits => format!("{hint}; the order is carried out when the disk takes it"),
     };
     Problem::new(status, kind, title, reason).hint(hint)

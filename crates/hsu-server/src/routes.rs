@@ -299,6 +299,15 @@ fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Ref
     Ok(parsed.map_err(|error| bad("the body is no valid request", error.to_string()))?)
 }
 
+/// What a loss of the master would undo of what is done.
+fn unwritten(command: Command, reason: &str) -> String {
+    let loss = match command {
+        Command::Signal(_) => "does not know of it",
+        _ => "starts the worker again",
+    };
+    format!("not written to the disk ({reason}): a master that is lost before it is {loss}")
+}
+
 async fn perform(face: &Face, id: String, command: Command, wait: bool) -> Answered {
     let worker = WorkerId::new(&id).map_err(|_| unknown(&id))?;
     let pending = face.answers.control.command(face.actor()?, worker, command);
@@ -311,6 +320,11 @@ async fn perform(face: &Face, id: String, command: Command, wait: bool) -> Answe
     match pending.await {
         Ok(Answer::Done { state, message }) => {
             let state = state.as_str().to_owned();
+            Ok(Json(CommandAnswer { worker: id, state, message }).into_response())
+        }
+        Ok(Answer::Unwritten { state, message, reason }) => {
+            let state = state.as_str().to_owned();
+            let message = format!("{message}; {}", unwritten(command, &reason));
             Ok(Json(CommandAnswer { worker: id, state, message }).into_response())
         }
         Ok(Answer::Refused(refusal)) => Err(refused(&id, refusal).into()),

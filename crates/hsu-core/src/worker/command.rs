@@ -46,6 +46,13 @@ impl Command {
         matches!(self, Self::Stop { .. } | Self::Disable)
     }
 
+    /// Whether it is carried out also when the disk of the state takes nothing: it can only
+    /// end something, and whoever fills the disk must be ended before it takes anything.
+    #[must_use]
+    pub fn outruns_the_disk(self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::Signal(_))
+    }
+
     /// Whether it shall not wait for a process to end by itself.
     pub(crate) fn is_forced(self) -> bool {
         matches!(self, Self::Stop { force: true } | Self::Restart { force: true })

@@ -102,6 +102,9 @@ impl Body {
     pub(super) fn watch_state(&mut self, now: Now) {
         let trouble = self.store.health();
         self.answer_orders(trouble.as_deref());
+        if trouble.is_some() {
+            self.hurry_orders(now);
+        }
         if trouble.is_some() != self.books.trouble.is_some() {
             let kind = match &trouble {
                 Some(reason) => {

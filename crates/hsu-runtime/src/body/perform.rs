@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::gate::Held;
-use hsu_core::input::{Input, Ticket};
+use hsu_core::input::{Command, Input, Ticket};
 use hsu_core::record::WorkerRecord;
 use hsu_keeper::{SignalScope, ToKeeper};
 use hsu_model::event::{Actor, EventKind};
@@ -44,7 +44,13 @@ impl Body {
     }
 
     /// Makes an operator's wish durable first; what it asks for waits until it is.
-    pub(super) fn perform_wish(&mut self, now: Now, worker: WorkerId, ticket: Ticket) {
+    /// When the disk takes nothing, an order that only ends something does not wait for it.
+    pub(super) fn perform_wish(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        (ticket, command): (Ticket, Command),
+    ) {
         let effects = std::mem::take(&mut self.effects);
         let (books, deeds): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(Effect::is_bookkeeping);
@@ -52,10 +58,27 @@ impl Body {
             self.perform(now, effect);
         }
         self.batch.durability = Durability::Synced;
+        let before = self.store.submitted();
         let number = self.submit(now);
-        self.books.order(number, ticket);
+        let changed = Some(number).filter(|number| *number > before);
+        if command.outruns_the_disk() {
+            self.gate.order_to_end(ticket, changed);
+        }
+        if changed.is_none() || !command.outruns_the_disk() {
+            self.books.order(number, ticket);
+        }
         self.gate.wish(worker, number, deeds);
         self.hurry_ends(now);
+        if self.store.health().is_some() {
+            self.hurry_orders(now);
+        }
+    }
+
+    /// The disk takes nothing: what only ends something is done all the same.
+    pub(super) fn hurry_orders(&mut self, now: Now) {
+        for effect in self.gate.hurry() {
+            self.perform(now, effect);
+        }
     }
 
     /// A master that stops its workers waits with no signal and no kill for the disk.
@@ -122,7 +145,12 @@ impl Body {
             Effect::Check { worker, run, check, sequence } => {
                 self.look(worker, run, check, sequence);
             }
-            Effect::Reply { ticket, answer } => self.answer(ticket, answer),
+            Effect::Reply { ticket, answer } => {
+                let reason = self.store.health();
+                let reason = reason.as_deref().unwrap_or("the state is not written yet");
+                let answer = self.gate.tell(ticket, answer, self.store.durable(), reason);
+                self.answer(ticket, answer);
+            }
             Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
             Effect::Persist { workers } => {
                 for worker in workers {

@@ -88,7 +88,9 @@ impl Body {
     fn on_request(&mut self, now: Now, request: Request) {
         match request {
             Request::Command { actor, worker, command, reply } => {
-                if let Some(reason) = self.store.health() {
+                if let Some(reason) = self.store.health()
+                    && !command.outruns_the_disk()
+                {
                     // A wish that cannot be made durable is not begun.
                     drop(reply.send(not_durable(&self.store, reason, Begun::No)));
                     return;
@@ -98,7 +100,7 @@ impl Body {
                 let ticket = self.replies.expect(reply);
                 let wished = worker.clone();
                 self.step(now, Input::Command { ticket, actor, worker, command });
-                self.perform_wish(now, wished, ticket);
+                self.perform_wish(now, wished, (ticket, command));
             }
             Request::Shutdown { actor, mode, force } => {
                 self.shut_down(now, mode, force, actor);

@@ -11,7 +11,7 @@ use hsu_core::clearing::Clearing;
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::fleet::Fleet;
 use hsu_core::gate::{Gate, Held};
-use hsu_core::input::{Input, ShutdownMode};
+use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
 use hsu_core::roll::Roll;
 use hsu_keeper::{GoodbyeMode, Program, SignalScope, SpawnRequest, ToKeeper};
 use hsu_model::event::{Actor, Event, EventKind};
@@ -52,7 +52,7 @@ pub(crate) struct Writing {
 #[derive(Debug)]
 pub(crate) enum Shown {
     /// An answer left the house.
-    Answer(hsu_core::input::Ticket, hsu_core::answer::Answer),
+    Answer(Ticket, hsu_core::answer::Answer),
     /// A fact was put into the journal.
     Fact(Event),
     /// The keeper is asked to start a run, while so much was durable.
@@ -145,7 +145,13 @@ impl Master {
     }
 
     /// Makes an operator's wish durable first; what it asks for waits until it is.
-    pub(crate) fn perform_wish(&mut self, now: Now, worker: WorkerId) {
+    /// When the disk takes nothing, an order that only ends something does not wait for it.
+    pub(crate) fn perform_wish(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        (ticket, command): (Ticket, Command),
+    ) {
         let effects = std::mem::take(&mut self.effects);
         let (books, deeds): (Vec<_>, Vec<_>) =
             effects.into_iter().partition(Effect::is_bookkeeping);
@@ -155,7 +161,11 @@ impl Master {
         if self.bug != Some(Bug::SkipsTheSync) {
             self.batch.durability = Durability::Synced;
         }
+        let before = self.backlog.submitted();
         let number = self.submit();
+        if command.outruns_the_disk() {
+            self.gate.order_to_end(ticket, Some(number).filter(|number| *number > before));
+        }
         let is_let_through = |effect: &Effect| match effect {
             Effect::Reply { .. } => self.bug == Some(Bug::AnswersEarly),
             Effect::Spawn { .. } => self.bug == Some(Bug::StartsEarly),
@@ -164,8 +174,18 @@ impl Master {
         let (early, deeds): (Vec<_>, Vec<_>) = deeds.into_iter().partition(is_let_through);
         self.gate.wish(worker, number, deeds);
         self.hurry_ends(now);
+        self.hurry_orders(now);
         for effect in early {
             self.carry_out(now, effect);
+        }
+    }
+
+    /// When the disk takes nothing, what only ends something is done all the same.
+    fn hurry_orders(&mut self, now: Now) {
+        if self.backlog.health().is_some() {
+            for effect in self.gate.hurry() {
+                self.perform(now, effect);
+            }
         }
     }
 
@@ -181,6 +201,7 @@ impl Master {
     /// Does what has waited for batches that are durable by now.
     pub(crate) fn release(&mut self, now: Now) -> Vec<RunId> {
         let mut acknowledged = Vec::new();
+        self.hurry_orders(now);
         for held in self.gate.release(self.backlog.durable()) {
             match held {
                 Held::Effect(effect) => self.perform(now, effect),
@@ -227,7 +248,10 @@ impl Master {
                 self.clearing.begin(&worker);
                 self.kills.push_back(Kill { worker, run, whole });
             }
-            Effect::Reply { ticket, answer } => self.shown.push(Shown::Answer(ticket, answer)),
+            Effect::Reply { ticket, answer } => {
+                let answer = self.gate.tell(ticket, answer, self.backlog.durable(), "full");
+                self.shown.push(Shown::Answer(ticket, answer));
+            }
             Effect::Event { worker, actor, kind } => self.record(now, worker, actor, kind),
             Effect::Persist { workers } => {
                 for worker in workers {

@@ -385,7 +385,8 @@ impl World {
         let Some(master) = &mut self.master else {
             return;
         };
-        if master.backlog.health().is_some() || master.ending.is_some() {
+        let is_held_up = master.backlog.health().is_some() && !command.outruns_the_disk();
+        if is_held_up || master.ending.is_some() {
             // A wish that cannot be made durable is not begun.
             return;
         }
@@ -396,7 +397,7 @@ impl World {
         let actor = Actor::Operator { uid: 0 };
         self.step(Input::Command { ticket, actor, worker: id.clone(), command });
         if let Some(master) = &mut self.master {
-            master.perform_wish(now, id.clone());
+            master.perform_wish(now, id.clone(), (ticket, command));
             let (number, record) = (master.backlog.submitted(), master.fleet.export(&id));
             self.judge.on_wished(ticket, worker, number, record);
         }

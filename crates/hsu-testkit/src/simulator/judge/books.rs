@@ -99,7 +99,8 @@ impl Judge {
 
     /// L3: an answer says what is so.
     pub(super) fn l3_truthful(&mut self, asked: &Asked, answer: &Answer) {
-        let Answer::Done { state, message } = answer else {
+        let (Answer::Done { state, message } | Answer::Unwritten { state, message, .. }) = answer
+        else {
             return;
         };
         let command = asked.command;
@@ -258,7 +259,7 @@ impl Judge {
     /// I26: nor is it in an answer.
     pub(super) fn i26_no_secret_in_answer(&mut self, answer: &Answer) {
         let text = match answer {
-            Answer::Done { message, .. } => message,
+            Answer::Done { message, .. } | Answer::Unwritten { message, .. } => message,
             Answer::Refused(Refusal::Failed { reason }) => reason,
             Answer::Refused(_) => return,
         };
