@@ -264,8 +264,8 @@ mod tests {
     fn a_start_waits_for_the_wish_of_its_own_worker_only_and_an_answer_for_all() {
         let mut gate = Gate::default();
         gate.wish(WorkerId::new("web").unwrap(), 4, []);
-        let ticket = crate::input::Ticket(1);
-        let answer = crate::answer::Answer::Refused(crate::answer::Refusal::ShuttingDown);
+        let ticket = Ticket(1);
+        let answer = Answer::Refused(crate::answer::Refusal::ShuttingDown);
         let reply = Effect::Reply { ticket, answer };
         assert_eq!(gate.awaits(&spawn("web", 2), 3), Some(4));
         assert_eq!(gate.awaits(&spawn("job", 2), 3), None);
