@@ -72,9 +72,12 @@ impl Gate {
             numbers.extend(order.number);
         }
         let to_end = &self.to_end;
-        take_held(&mut self.held, |number, effect| match effect {
-            Effect::Reply { ticket, .. } => to_end.contains_key(ticket),
-            effect => effect.is_end() && numbers.contains(&number),
+        take_held(&mut self.held, |number, effect| {
+            if let Effect::Reply { ticket, .. } = effect {
+                to_end.contains_key(ticket)
+            } else {
+                effect.is_end() && numbers.contains(&number)
+            }
         })
     }
 
@@ -83,12 +86,14 @@ impl Gate {
     pub fn tell(&mut self, ticket: Ticket, answer: Answer, durable: u64, reason: &str) -> Answer {
         let order = self.to_end.remove(&ticket).filter(|order| order.is_hurried);
         let is_unwritten = order.and_then(|order| order.number).is_some_and(|n| n > durable);
-        match answer {
-            Answer::Done { state, message } if is_unwritten => {
-                Answer::Unwritten { state, message, reason: reason.into() }
-            }
-            answer => answer,
+        if let (true, Answer::Done { state, message }) = (is_unwritten, &answer) {
+            return Answer::Unwritten {
+                state: *state,
+                message: message.clone(),
+                reason: reason.into(),
+            };
         }
+        answer
     }
 
     /// Holds an effect until a batch is durable, and whatever was held before it is released.

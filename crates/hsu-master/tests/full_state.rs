@@ -1,5 +1,4 @@
 //! A disk of the state that is full: whoever fills it is stopped all the same.
-#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ fn a_worker_is_stopped_while_the_state_cannot_be_written_and_stays_so_once_it_ca
     for order in [&["stop", "web"][..], &["stop", "--force", "job"]] {
         let answer = fleet.tell(order).unwrap();
         assert!(answer.contains("not written to the disk"), "{answer}");
-        assert!(answer.contains("starts the worker again"), "{answer}");
+        assert!(answer.contains("start the worker again"), "{answer}");
     }
     for worker in ["web", "job"] {
         assert_eq!(fleet.wait_for(worker, "stopped", SOON).unwrap().pid(), None);

@@ -301,11 +301,14 @@ fn parse<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Ref
 
 /// What a loss of the master would undo of what is done.
 fn unwritten(command: Command, reason: &str) -> String {
-    let loss = match command {
-        Command::Signal(_) => "does not know of it",
-        _ => "starts the worker again",
+    let loss = if matches!(command, Command::Signal(_)) {
+        "would not know of it"
+    } else {
+        "would start the worker again"
     };
-    format!("not written to the disk ({reason}): a master that is lost before it is {loss}")
+    format!(
+        "not written to the disk ({reason}): if this master is lost before it is written, the next one {loss}"
+    )
 }
 
 async fn perform(face: &Face, id: String, command: Command, wait: bool) -> Answered {
