@@ -168,8 +168,12 @@ impl Trial<'_> {
             Lack::Room => {
                 self.sandbox.run_shell(&format!("cat /dev/zero > '{folder}/.filler' || true"))
             }
+            // Read-only before it is in its place: nobody can have a file open for writing
+            // on it, which would forbid that.
             Lack::Writing => self.sandbox.run_shell(&format!(
-                "mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}'"
+                "aside=$(mktemp -d) && mount --bind '{folder}' \"$aside\" \
+                 && mount -o remount,bind,ro \"$aside\" && mount --bind \"$aside\" '{folder}' \
+                 && umount \"$aside\" && rmdir \"$aside\""
             )),
         }
     }
