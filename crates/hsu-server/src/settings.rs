@@ -124,7 +124,7 @@ fn retries(
         }
     }
     if factor.to_bits() != 1.0_f64.to_bits() {
-        text.push_str(&format!(" (times {factor} for profile {})", profile.as_str()));
+        text.push_str(&format!(" (times {factor} by profile {} and severity)", profile.as_str()));
     }
     text
 }
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(
             told(&restart, Profile::Worker),
             "20 times, after 4s, then 1.5 times as long each time, 300s at most \
-             (times 2 for profile worker)"
+             (times 2 by profile worker and severity)"
         );
         restart.default.retry_delay = Duration::ZERO;
         restart.default.max_retries = 1;
