@@ -93,6 +93,8 @@ pub(crate) struct Watched {
     searching: bool,
     /// What was told last of why no process is taken.
     told: Option<alloc::string::String>,
+    /// What was told last of why a process that fits cannot be held.
+    unheld: Option<alloc::string::String>,
     latest_run: Option<RunId>,
     last_exit: Option<LastExit>,
     restarts: u64,
@@ -126,6 +128,7 @@ impl Watched {
             shown: WorkerState::Registered,
             searching: false,
             told: None,
+            unheld: None,
             latest_run: None,
             last_exit: None,
             restarts: 0,

@@ -327,6 +327,21 @@ fn a_process_that_cannot_be_held_is_not_believed() {
 }
 
 #[test]
+fn a_process_that_cannot_be_held_is_tried_again_with_each_search_and_told_once() {
+    let mut scene = Scene::searching(|_| {});
+    let error = || Some("too many open files".to_owned());
+    for run in 1..=3 {
+        assert_eq!(asks_for(&scene.sighted("web", sight(&[7]))), [(run, 7)]);
+        let effects = scene.step(Input::AttachFailed { run: RunId(run), error: error() });
+        assert_eq!(told(&effects, |kind| matches!(kind, EventKind::NotFound { .. })), run == 1);
+        assert_eq!(scene.status().reason, "too many open files");
+    }
+    scene.sighted("web", sight(&[7]));
+    scene.hold(4);
+    assert_eq!(scene.state(), WorkerState::Running);
+}
+
+#[test]
 fn without_the_right_nothing_is_done_to_it() {
     let mut scene = Scene::attached(|_| {});
     for (command, says) in [

@@ -101,6 +101,13 @@ impl Searcher {
         }
     }
 
+    /// Whether a search saw a process that fits and is not attached to its worker.
+    pub(crate) fn is_open(&self, worker: &WorkerId, sighting: &Sighting) -> bool {
+        let attached = self.queries.get(worker).map(|query| &query.attached);
+        let is_free = |process| attached.is_none_or(|attached| !attached.contains(process));
+        sighting.candidates.iter().any(|candidate| is_free(&candidate.process))
+    }
+
     /// Looks, and tells what each of these workers' searches came to.
     pub fn pass(&mut self, workers: &[WorkerId]) -> Vec<(WorkerId, Sighting)> {
         self.try_pass(workers).unwrap_or_else(|error| {

@@ -52,7 +52,9 @@ impl fmt::Debug for Searching {
 }
 
 impl Searching {
-    /// Starts the thread; `tell` hears every sighting that differs from the one before.
+    /// Starts the thread; `tell` hears every sighting that differs from the one before, and
+    /// each one with a process that fits and is not attached to the worker: what kept it
+    /// from being taken may be over.
     ///
     /// # Errors
     /// The kernel's when it has no more threads.
@@ -194,7 +196,8 @@ impl<T: Fn(Told)> Work<T> {
             let Some(due) = self.due.get_mut(&worker) else { continue };
             due.at = Instant::now() + due.rest;
             due.rest = (due.rest * 2).min(due.interval);
-            if due.told.as_ref() != Some(&sighting) {
+            let is_open = self.searcher.is_open(&worker, &sighting);
+            if is_open || due.told.as_ref() != Some(&sighting) {
                 due.told = Some(sighting.clone());
                 (self.tell)(Told { worker, sighting });
             }

@@ -92,6 +92,35 @@ fn a_process_is_found_by_its_pid_file_its_name_or_its_port_and_its_end_is_notice
 }
 
 #[test]
+fn a_process_that_one_worker_lets_go_of_is_taken_by_another_one_that_it_fits() {
+    let sandbox = Sandbox::new().unwrap();
+    let process = stranger(&sandbox, &["--writer", "web"]);
+    let worker = |id: &str| {
+        json!({ "id": id, "type": "unmanaged", "unit": { "unmanaged": { "discovery": {
+            "method": "process-name", "process_name": "hsu-dummy", "check_interval": "500ms",
+        } } } })
+    };
+    let workers = json!([worker("one"), worker("other")]);
+    let mut fleet = FleetBuilder::new(&sandbox).section("workers", workers).start().unwrap();
+    let has = |view: &hsu_testkit::WorkerView| view.pid() == Some(process.pid);
+    let (mut first, mut second) = ("one", "other");
+    eventually("one of them has it, and the other one knows", SOON, || {
+        let list = fleet.list().map_err(|error| error.to_string())?;
+        let taken = list.iter().find(|view| has(view)).ok_or("nobody has it")?;
+        let waits =
+            list.iter().any(|view| view.field("reason").to_string().contains("attached to"));
+        (first, second) = if taken.id() == "one" { ("one", "other") } else { ("other", "one") };
+        if waits { Ok(()) } else { Err("the other one does not know".to_owned()) }
+    })
+    .unwrap();
+    fleet.tell(&["disable", first]).unwrap();
+    fleet.wait_until(second, "attached", SOON, has).unwrap();
+    leave(&fleet);
+    process.signal(Signal::KILL).unwrap();
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn only_what_is_allowed_is_done_to_a_process_of_somebody_else() {
     let sandbox = Sandbox::new().unwrap();
     let search = json!({

@@ -169,6 +169,7 @@ impl Watched {
         };
         attached.hold = Hold::Held;
         attached.started = Some(started);
+        self.unheld = None;
         let pid = attached.process.pid;
         if source == Source::Search {
             // The process before it was another run of the same worker.
@@ -212,9 +213,15 @@ impl Watched {
                 self.attached.remove(&run);
             }
         }
-        if let Some(reason) = error {
-            self.told = None;
-            self.tell_note(context, reason);
+        // It is tried again with each search, and told once.
+        if let Some(reason) = error
+            && self.unheld.as_ref() != Some(&reason)
+        {
+            self.tell(context, EventKind::NotFound { reason: reason.clone() });
+            if !self.is_attached() {
+                self.reason = Reason::Sought(reason.clone());
+            }
+            self.unheld = Some(reason);
         }
     }
 
