@@ -136,21 +136,23 @@ impl ProcessHandle {
     }
 
     fn ask(&self) -> Told {
+        // Reaped between two looks of the kernel at it, it is gone without a word; from then
+        // on its status is there. Source: Linux fs/pidfs.c, pidfd_info().
+        self.ask_once().or_else(|_| self.ask_once()).unwrap_or(Told::Never)
+    }
+
+    fn ask_once(&self) -> io::Result<Told> {
         let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
-        let Ok(size) = libc::Ioctl::try_from(size_of::<PidfdInfo>()) else {
-            return Told::Never;
-        };
+        let size = libc::Ioctl::try_from(size_of::<PidfdInfo>()).map_err(io::Error::other)?;
         // Source: asm-generic/ioctl.h, _IOWR(0xFF, 11, struct pidfd_info).
         let request = (3 << 30) | (size << 16) | (0xFF << 8) | 11;
         // SAFETY: the structure outlives the call and has the size that the request names.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), request, &raw mut info) };
         if done < 0 {
-            return Told::Never;
+            return Err(io::Error::last_os_error());
         }
-        if info.mask & INFO_EXIT == 0 {
-            return Told::NotYet;
-        }
-        Told::Exit(decode(info.exit_code))
+        let is_told = info.mask & INFO_EXIT != 0;
+        Ok(if is_told { Told::Exit(decode(info.exit_code)) } else { Told::NotYet })
     }
 }
 
