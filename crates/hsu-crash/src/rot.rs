@@ -65,11 +65,17 @@ pub fn run(plan: Plan) -> Result<Report> {
     Ok(report)
 }
 
-/// Where one row of each table is, with its seal.
+/// Where one row of each table is, with its seal, and what makes a table.
 fn rows(files: &Files) -> Vec<(PathBuf, Range<usize>)> {
     /// Bytes of a row before and behind its text: its length, its key and its seal.
     const AROUND: usize = 24;
-    let texts = ["{\"sequence\":7,", "{\"removed\":false,", "reserved_runs", "{\"at\":"];
+    let texts = [
+        "{\"sequence\":7,",
+        "{\"removed\":false,",
+        "reserved_runs",
+        "{\"at\":",
+        "CREATE TABLE event",
+    ];
     let mut rows = Vec::new();
     for (name, bytes) in files {
         for text in texts {

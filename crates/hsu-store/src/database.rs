@@ -15,7 +15,8 @@ use crate::generation::{self, Salvage};
 use crate::seal::{event_name, seal};
 use crate::wire;
 
-/// The format of the tables. Rises when an older version could misread them.
+/// The format of the tables. Rises when an older version could misread them; within it,
+/// columns and tables are only added.
 pub(crate) const FORMAT: i64 = 1;
 /// `HSUM`: tells the file apart from other databases.
 pub(crate) const APPLICATION: i64 = 0x4853_554d;
@@ -37,6 +38,8 @@ pub(crate) const TABLES: &str = "
     );
     CREATE INDEX event_by_worker ON event (worker, sequence);
 ";
+/// The table that a database may lack.
+pub(crate) const ADDED: &str = "status";
 /// What workers were after which event. Added within the format: a version that does
 /// not know it leaves it alone.
 const STATUSES: &str = "
@@ -78,6 +81,50 @@ impl Fault {
             Self::Busy | Self::Damaged(_) => false,
         }
     }
+
+    /// Whether the file is no good, and not only out of reach.
+    pub(crate) fn is_broken(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
+        match self {
+            Self::Damaged(_) => true,
+            // A table or a column that is not there is `Unknown`, a value of a wrong
+            // type has no code.
+            Self::Sqlite(error) => error.sqlite_error_code().is_none_or(|code| {
+                [DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown].contains(&code)
+            }),
+            Self::Sync(_) | Self::Files(_) | Self::Busy => false,
+        }
+    }
+
+    /// Whether the disk failed, and did not only run out of space.
+    fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+            }
+            Self::Sync(_) => true,
+            Self::Files(_) | Self::Busy | Self::Damaged(_) => false,
+        }
+    }
+
+    /// Whether the files are not open for writing.
+    fn is_refusal(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+        let Self::Sqlite(error) = self else { return false };
+        error
+            .sqlite_error_code()
+            .is_some_and(|code| [CannotOpen, PermissionDenied, ReadOnly].contains(&code))
+    }
+}
+
+/// Why what the disk took is not trusted any more.
+#[derive(Debug)]
+struct Suspicion {
+    reason: String,
+    /// Whether rows may be gone, and not only what the disk took last.
+    is_broken: bool,
+    /// How often it was tried to begin another generation.
+    attempts: u32,
 }
 
 /// The connection that writes.
@@ -92,9 +139,7 @@ pub(crate) struct Database {
     is_new: bool,
     /// Whether the name of the log is on the disk.
     is_named: bool,
-    /// Why what the disk took is not trusted any more, and how often it was tried to
-    /// begin another generation.
-    suspicion: Option<(String, u32)>,
+    suspicion: Option<Suspicion>,
     /// What was wrong with the generation before this one, until somebody asks.
     renewed: Option<String>,
     /// Whether the files could not be opened for writing: a connection never tries that again.
@@ -170,13 +215,24 @@ impl Database {
 
     /// Writes one batch in one transaction.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let written = self.attempt(batch);
+        match &self.suspicion {
+            // A page that no start has looked at, such as one of the index.
+            Some(Suspicion { is_broken: true, attempts: 0, .. }) => self.attempt(batch),
+            _ => written,
+        }
+    }
+
+    fn attempt(&mut self, batch: &Batch) -> Result<(), Fault> {
         let written =
             self.reopen().and_then(|()| self.renew()).and_then(|()| self.try_write(batch));
         if let Err(fault) = &written {
-            if is_disk_failure(fault) && self.suspicion.is_none() {
-                self.suspicion = Some((fault.to_string(), 0));
+            let is_broken = fault.is_broken();
+            if (is_broken || fault.is_of_the_disk()) && self.suspicion.is_none() {
+                let reason = fault.to_string();
+                self.suspicion = Some(Suspicion { reason, is_broken, attempts: 0 });
             }
-            self.is_refused = is_refusal(fault);
+            self.is_refused = fault.is_refusal();
         }
         written
     }
@@ -242,14 +298,14 @@ impl Database {
     }
 
     /// Begins another generation when the disk has failed to sync or to write the present
-    /// one.
+    /// one, or that one is broken.
     fn renew(&mut self) -> Result<(), Fault> {
-        let Some((reason, attempts)) = &mut self.suspicion else {
+        let Some(Suspicion { reason, is_broken, attempts }) = &mut self.suspicion else {
             return Ok(());
         };
         *attempts += 1;
         let salvage = if *attempts > PATIENT_ATTEMPTS { Salvage::Last } else { Salvage::Patient };
-        let mut reason = reason.clone();
+        let (mut reason, is_broken) = (reason.clone(), *is_broken);
         // At its end the old generation must not be synced once more, nor take the name
         // of the new one's log with it.
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -257,7 +313,10 @@ impl Database {
         let (aside, is_whole) = match generation::resume(&self.path)? {
             Some(aside) => (aside, false),
             None => {
-                let saved = generation::build(&self.path, salvage)?;
+                let saved = match is_broken {
+                    true => generation::salvage(&self.path)?,
+                    false => generation::build(&self.path, salvage)?,
+                };
                 (generation::swap(&self.path)?, saved.is_whole)
             }
         };
@@ -289,26 +348,6 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Fault> {
     let pragma = format!("PRAGMA wal_checkpoint({mode})");
     let busy: i64 = connection.query_row(&pragma, [], |row| row.get(0))?;
     if busy == 0 { Ok(()) } else { Err(Fault::Busy) }
-}
-
-/// Whether the disk failed, and did not only run out of space.
-fn is_disk_failure(fault: &Fault) -> bool {
-    match fault {
-        Fault::Sqlite(error) => {
-            error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
-        }
-        Fault::Sync(_) => true,
-        Fault::Files(_) | Fault::Busy | Fault::Damaged(_) => false,
-    }
-}
-
-/// Whether the files are not open for writing.
-fn is_refusal(fault: &Fault) -> bool {
-    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
-    let Fault::Sqlite(error) = fault else { return false };
-    error
-        .sqlite_error_code()
-        .is_some_and(|code| [CannotOpen, PermissionDenied, ReadOnly].contains(&code))
 }
 
 pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {

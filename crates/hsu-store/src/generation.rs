@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row, params};
 
@@ -24,6 +24,11 @@ const SUFFIXES: [&str; 3] = ["-journal", "-wal", "-shm"];
 const CARRIED: [&str; 4] = ["next_run", "reserved_runs", "clean", "boot"];
 /// Databases that were put aside and are kept; of more the oldest go.
 const KEPT: usize = 5;
+
+/// How often it is tried to read all of a broken database.
+const ATTEMPTS: u32 = 4;
+/// The rest between two attempts.
+const REST: Duration = Duration::from_millis(10);
 
 /// What is given up of the old generation. Rows that rotted always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,34 @@ pub(crate) fn build(path: &Path, salvage: Salvage) -> Result<Saved, Fault> {
     let synced = File::open(&next).and_then(|file| file.sync_all());
     synced.and_then(|()| sync_folder(path)).map_err(Fault::Sync)?;
     Ok(saved)
+}
+
+/// Builds the next generation of one that is broken; what the disk does not give in [`ATTEMPTS`] attempts is given up.
+pub(crate) fn salvage(path: &Path) -> Result<Saved, Fault> {
+    for _ in 1..ATTEMPTS {
+        if let Ok(saved) = build(path, Salvage::Patient) {
+            return Ok(saved);
+        }
+        std::thread::sleep(REST);
+    }
+    match build(path, Salvage::Patient) {
+        Err(Fault::Sqlite(error)) if is_lost(&error) => build(path, Salvage::Last),
+        built => built,
+    }
+}
+
+/// Whether a page is not to be had. Whatever else is refused, such as space or
+/// descriptors, comes back with a later start.
+fn is_lost(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
+    let unread = [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS];
+    let lost = [Code::DatabaseCorrupt, Code::NotADatabase, Code::Unknown];
+    match error.sqlite_error() {
+        Some(error) if error.code == Code::SystemIoFailure => unread.contains(&error.extended_code),
+        Some(error) => lost.contains(&error.code),
+        None => true,
+    }
 }
 
 /// Puts the next generation in the place of the present one, which nobody has open for

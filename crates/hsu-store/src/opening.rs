@@ -1,22 +1,17 @@
 //! Opening: a sound database is taken, a newer one refused, a broken one put
 //! aside and what is sound in it carried over.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::database::{self, APPLICATION, Database, FORMAT, Fault};
-use crate::generation::{self, Salvage, Saved, beside};
+use crate::generation::{self, beside};
 use crate::reading;
 use crate::{Loaded, StoreError};
-
-/// How often it is tried to read all of a broken database.
-const ATTEMPTS: u32 = 4;
-/// The rest between two attempts.
-const REST: Duration = Duration::from_millis(10);
 
 /// A database that is ready.
 #[derive(Debug)]
@@ -40,7 +35,7 @@ pub(crate) fn open(path: &Path) -> Result<Ready, StoreError> {
     });
     // A disk may fail to read once: what is put aside was looked at twice.
     let found = match try_open(path) {
-        Err(fault) if is_broken(&fault) => try_open(path),
+        Err(fault) if fault.is_broken() => try_open(path),
         found => found,
     };
     match found {
@@ -51,7 +46,7 @@ pub(crate) fn open(path: &Path) -> Result<Ready, StoreError> {
         Ok(Found::Newer(found)) => {
             Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
         }
-        Err(fault) if is_broken(&fault) => {
+        Err(fault) if fault.is_broken() => {
             begin_anew(path, &fault).map_err(|fault| unusable(path, fault))
         }
         Err(fault) => Err(unusable(path, fault)),
@@ -94,6 +89,7 @@ fn try_open(path: &Path) -> Result<Found, Fault> {
     if format < FORMAT || application != APPLICATION {
         return Err(Fault::Damaged("its tables are there, and its format is not".to_owned()));
     }
+    check_columns(&connection)?;
     let (loaded, extras) = reading::load_with_extras(&connection)?;
     // A kill leaves the page cache whole; only a loss of power can tear pages.
     if loaded.clean != Some(true) && loaded.boot != reading::present_boot() {
@@ -108,28 +104,55 @@ fn try_open(path: &Path) -> Result<Found, Fault> {
     Ok(Found::Usable(Box::new((database, loaded))))
 }
 
+/// Whether each table has the columns that [`database::make_tables`] gives it: what makes a
+/// table has no seal, and a bit of it can make another column of a column.
+fn check_columns(connection: &Connection) -> Result<(), Fault> {
+    let ours = Connection::open_in_memory()?;
+    database::make_tables(&ours)?;
+    // A later version of this format may add columns and tables.
+    let found = columns(connection)?;
+    // An earlier version wrote no statuses, and a full disk takes no new table.
+    let lacks_added = !found.iter().any(|column| column.table == database::ADDED);
+    for column in columns(&ours)? {
+        let may_lack = lacks_added && column.table == database::ADDED;
+        if !may_lack && !found.contains(&column) {
+            let Column { table, name, .. } = column;
+            return Err(Fault::Damaged(format!("its table {table} has no column {name} as made")));
+        }
+    }
+    Ok(())
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Column {
+    table: String,
+    name: String,
+    kind: String,
+    is_needed: bool,
+    /// Which place it has in the key, from 1; 0 for none.
+    in_key: i64,
+}
+
+fn columns(connection: &Connection) -> rusqlite::Result<BTreeSet<Column>> {
+    let question = "SELECT made.name, told.name, told.type, told.\"notnull\", told.pk
+                    FROM sqlite_schema AS made, pragma_table_info(made.name) AS told
+                    WHERE made.type = 'table'";
+    let mut statement = connection.prepare(question)?;
+    let rows = statement.query_map([], |row| {
+        let (table, name, kind) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Column { table, name, kind, is_needed: row.get(3)?, in_key: row.get(4)? })
+    })?;
+    rows.collect()
+}
+
 fn check_pages(connection: &Connection) -> Result<(), Fault> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict == "ok" { Ok(()) } else { Err(Fault::Damaged(verdict)) }
 }
 
-/// Whether a fault means that the file is no good, and not that it cannot be reached.
-fn is_broken(fault: &Fault) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
-    match fault {
-        Fault::Damaged(_) => true,
-        // A table or a column that is not there is `Unknown`, a value of a wrong
-        // type has no code.
-        Fault::Sqlite(error) => error.sqlite_error_code().is_none_or(|code| {
-            [DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown].contains(&code)
-        }),
-        Fault::Sync(_) | Fault::Files(_) | Fault::Busy => false,
-    }
-}
-
 /// Begins a new database with what is sound in the old one.
 fn begin_anew(path: &Path, fault: &Fault) -> Result<Ready, Fault> {
-    let saved = salvage(path)?;
+    let saved = generation::salvage(path)?;
     let aside = generation::swap(path)?;
     let connection = database::connect(path)?;
     let (loaded, extras) = reading::load_with_extras(&connection)?;
@@ -143,32 +166,4 @@ fn begin_anew(path: &Path, fault: &Fault) -> Result<Ready, Fault> {
         saved.events
     );
     Ok(Ready { database, loaded, recovered: Some(recovered) })
-}
-
-/// Builds the new database; what the disk does not give in [`ATTEMPTS`] attempts is given up.
-fn salvage(path: &Path) -> Result<Saved, Fault> {
-    for _ in 1..ATTEMPTS {
-        if let Ok(saved) = generation::build(path, Salvage::Patient) {
-            return Ok(saved);
-        }
-        std::thread::sleep(REST);
-    }
-    match generation::build(path, Salvage::Patient) {
-        Err(Fault::Sqlite(error)) if is_lost(&error) => generation::build(path, Salvage::Last),
-        built => built,
-    }
-}
-
-/// Whether a page is not to be had. Whatever else is refused, such as space or
-/// descriptors, comes back with a later start.
-fn is_lost(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode as Code;
-    use rusqlite::ffi::{SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ};
-    let unread = [SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS];
-    let lost = [Code::DatabaseCorrupt, Code::NotADatabase, Code::Unknown];
-    match error.sqlite_error() {
-        Some(error) if error.code == Code::SystemIoFailure => unread.contains(&error.extended_code),
-        Some(error) => lost.contains(&error.code),
-        None => true,
-    }
 }

@@ -69,7 +69,8 @@ fn after_a_disk_failure_another_generation_is_begun_and_holds_everything() {
     let reader = reading::connect(&path).unwrap();
     assert_eq!(sequences(&reader), [1]);
     let file = std::fs::File::open(&path).unwrap();
-    database.suspicion = Some(("the disk failed".to_owned(), 0));
+    let reason = "the disk failed".to_owned();
+    database.suspicion = Some(Suspicion { reason, is_broken: false, attempts: 0 });
     write(&mut database, 2);
     assert_eq!(database.take_renewed(), Some("the disk failed".to_owned()));
     write(&mut database, 3);
@@ -92,4 +93,23 @@ fn a_new_file_is_synced_before_the_first_wish_is() {
     let durability = Durability::Synced;
     database.write(&Batch { events: vec![event(2)], durability, ..Batch::default() }).unwrap();
     assert!(!database.is_new);
+}
+
+#[test]
+fn a_page_that_broke_since_the_start_is_mended_by_the_next_write() {
+    let (folder, mut database) = create();
+    let path = folder.path().join("state.db");
+    database.write(&Batch { events: vec![event(1)], ..Batch::default() }).unwrap();
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_worker'";
+    let number = |question| database.connection.query_row(question, [], |row| row.get(0));
+    let (root, size): (i64, i64) = (number(root).unwrap(), number("PRAGMA page_size").unwrap());
+    database.close();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[usize::try_from((root - 1) * size).unwrap()] = 0xff;
+    std::fs::write(&path, bytes).unwrap();
+    let mut database = Database::take(connect(&path).unwrap(), &path, 0, false).unwrap();
+    database.write(&Batch { events: vec![event(2)], ..Batch::default() }).unwrap();
+    let reason = database.take_renewed().unwrap();
+    assert!(reason.contains("malformed"), "{reason}");
+    assert_eq!(sequences(&reading::connect(&path).unwrap()), [1, 2]);
 }
