@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -15,15 +15,16 @@ use std::time::{Duration, Instant};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::Stream;
 
-use crate::KeeperPlan;
 use crate::inventory::{Inventory, SLOTS};
 use crate::kernel::{self, Epoll};
 use crate::policy::Policy;
 use crate::spawn::DescriptorLimits;
 use crate::table::Table;
 use crate::table::slot::Slot;
+use crate::{KeeperPlan, at};
 
 mod connections;
+mod door;
 mod holding;
 mod masters;
 mod pumps;
@@ -32,6 +33,7 @@ mod upgrade;
 mod workshop;
 
 use connections::Connections;
+use door::take_lock;
 use masters::{Masters, Which};
 use pumps::Pumps;
 use shelf::Shelf;
@@ -124,7 +126,7 @@ struct Keeper {
     /// Set by the goodbye that stops everything.
     ending: Option<Instant>,
     over: bool,
-    _lock: File,
+    lock: File,
 }
 
 /// Datagrams that are heard of one connection before others have their turn.
@@ -132,9 +134,6 @@ const MOST_AT_ONCE: usize = 64;
 
 /// How long the pump may take to drain what is left at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a keeper that was killed may hold its lock.
-const LOCK_WITHIN: Duration = Duration::from_millis(200);
 
 /// Runs the keeper until its master says that everything is stopped.
 ///
@@ -162,25 +161,6 @@ pub fn keeper_main(arguments: impl IntoIterator<Item = OsString>) -> io::Result<
     Ok(())
 }
 
-/// Becomes the one keeper of a runtime folder. One that was just killed lets go
-/// of it within a moment, so we wait for that long.
-fn take_lock(plan: &KeeperPlan) -> io::Result<File> {
-    let lock = File::create(plan.runtime.join("keeper.lock"))?;
-    let until = Instant::now() + LOCK_WITHIN;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(lock),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::other("another keeper has this runtime folder"));
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-}
-
 impl Keeper {
     fn new(
         plan: KeeperPlan,
@@ -191,7 +171,8 @@ impl Keeper {
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(children.as_fd(), Token::Children.number())?;
-        let (inventory, found) = Inventory::open(&plan.runtime.join("inventory"))?;
+        let (inventory, found) =
+            Inventory::open(&plan.inventory()).map_err(at(&plan.inventory()))?;
         let connections = Connections::listen(&plan.socket(), &epoll)?;
         let workshop = Workshop::open(limits, policy, &epoll)?;
         let mut keeper = Self {
@@ -211,7 +192,7 @@ impl Keeper {
             strangers_due: None,
             ending: None,
             over: false,
-            _lock: lock,
+            lock,
         };
         keeper.adopt_all();
         Ok(keeper)

@@ -13,7 +13,7 @@
 )]
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 mod descriptor;
 #[doc(hidden)]
@@ -105,10 +105,32 @@ impl KeeperPlan {
         Ok(plan)
     }
 
-    #[cfg(target_os = "linux")]
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.runtime.join("keeper.sock")
+    /// Where the keeper listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket_in(&self.runtime)
     }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.runtime.join("keeper.lock")
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn inventory(&self) -> PathBuf {
+        self.runtime.join("inventory")
+    }
+}
+
+/// Where the keeper of a runtime folder listens.
+pub(crate) fn socket_in(runtime: &Path) -> PathBuf {
+    runtime.join("keeper.sock")
+}
+
+/// Says at which path something failed.
+#[cfg(target_os = "linux")]
+pub(crate) fn at(path: &Path) -> impl Fn(std::io::Error) -> std::io::Error {
+    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// How far the queued messages came.

@@ -22,7 +22,7 @@ impl Link {
     /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`] when
     /// no keeper is there; other errors of the kernel.
     pub fn connect(runtime: &Path, hello: ToKeeper) -> io::Result<Self> {
-        let mut link = Self { channel: Channel::new(connect(&runtime.join("keeper.sock"))?) };
+        let mut link = Self { channel: Channel::new(connect(&crate::socket_in(runtime))?) };
         link.queue(hello);
         link.flush()?;
         Ok(link)

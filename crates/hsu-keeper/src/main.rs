@@ -1,6 +1,7 @@
 //! The binary `hsu-keeper`: the keeper, and in its other role the pump.
 #![expect(clippy::print_stderr, reason = "it is a program")]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -21,7 +22,10 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hsu-keeper: {error}");
+            // In one piece: the master writes to the same terminal or file.
+            let line = format!("hsu-keeper: {error}\n");
+            // Nobody is left to hear that standard error is closed.
+            let _ = std::io::stderr().write_all(line.as_bytes());
             ExitCode::FAILURE
         }
     }

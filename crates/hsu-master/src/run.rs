@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     Ok(match ending {
         Ending::Stopped | Ending::KeptWorkers => Exit::Success,
         Ending::Replaced => Exit::Replaced,
+        Ending::Unheard => Exit::Failure,
     })
 }
 

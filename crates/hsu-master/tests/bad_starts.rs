@@ -373,6 +373,9 @@ fn a_master_that_cannot_start_leaves_nothing_behind() {
     };
     let socket = start();
     assert_eq!(socket.status.code(), Some(1), "{socket:?}");
+    let said = String::from_utf8_lossy(&socket.stderr).into_owned();
+    let place = base.join("control.sock").display().to_string();
+    assert!(said.contains(&place) && said.contains("no socket is there (hint: "), "{said}");
     sandbox.empty_within(SOON).unwrap();
 
     fs::remove_dir_all(base.join("control.sock")).unwrap();

@@ -54,6 +54,7 @@ mod outputs;
 mod perform;
 mod replacement;
 mod requests;
+mod rest;
 mod shelf;
 mod succession;
 mod telling;
@@ -75,6 +76,8 @@ pub enum Ending {
     KeptWorkers,
     /// Another master has taken over.
     Replaced,
+    /// The workers were to be stopped, and no keeper was there to tell whether they are.
+    Unheard,
 }
 
 /// A process that lives, as far as the master knows.
@@ -151,6 +154,8 @@ pub struct Body {
     pub(crate) candidate: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) stopping: Option<ShutdownMode>,
+    /// How long a stop of all workers may take.
+    patience: std::time::Duration,
     /// When the run duration is over.
     pub(crate) deadline: Option<Tick>,
     pub(crate) boot: BootId,
@@ -187,6 +192,8 @@ pub(crate) struct Parts {
     pub(crate) logs: LogPlan,
     pub(crate) candidate: bool,
     pub(crate) deadline: Option<Tick>,
+    /// How long a stop of all workers may take.
+    pub(crate) patience: std::time::Duration,
     pub(crate) boot: BootId,
     /// Tells masters of one host apart.
     pub(crate) name: String,
@@ -237,6 +244,7 @@ impl Body {
             candidate: parts.candidate,
             ending: None,
             stopping: None,
+            patience: parts.patience,
             deadline: parts.deadline,
             boot: parts.boot,
             shelf: shelf::Shelf::default(),
@@ -310,6 +318,7 @@ impl Body {
                 // asked from here on is not in it, and not in doubt.
                 Tended::Found => self.roll.doubt(),
                 Tended::Hangs => self.end_keeper(),
+                Tended::Unreachable => self.end_unheard(),
             }
             self.settle(now);
         }
@@ -381,12 +390,27 @@ impl Body {
             let kind = EventKind::MasterStopping { reason: reason.to_owned() };
             let event = self.stamper.stamp(now.wall, None, actor.clone(), kind);
             self.batch.events.push(event);
+            self.holding.end_by(now.tick.after(self.patience));
             self.step(now, Input::Shutdown { mode, actor: actor.clone() });
             self.hurry_ends(now);
         }
         if force {
             warn!(%actor, "forced: whatever still runs is killed");
             self.step(now, Input::ForceShutdown);
+        }
+    }
+
+    /// Ends without word from a keeper. The next master finds what is left.
+    fn end_unheard(&mut self) {
+        if self.ending.is_none() {
+            let socket = self.holding.plan().socket();
+            error!(
+                "no keeper was reached at {} in time: the master ends without knowing whether all \
+                 workers have (hint: start it again with the same configuration, and it finds \
+                 what is left)",
+                socket.display()
+            );
+            self.ending = Some(Ending::Unheard);
         }
     }
 

@@ -81,8 +81,14 @@ pub enum StartError {
         source: io::Error,
     },
     /// There is no keeper.
-    #[error("cannot reach or start the keeper {}", executable.display())]
+    #[error(
+        "cannot reach a keeper at {} and start none from {}",
+        socket.display(),
+        executable.display()
+    )]
     Keeper {
+        /// Where it would listen.
+        socket: PathBuf,
         /// Its executable.
         executable: PathBuf,
         /// Why not.
@@ -142,7 +148,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         records: state.join(USAGE),
         survey,
     });
-    holding.await_keeper().map_err(|source| no_keeper(&options, source))?;
+    holding.await_keeper().map_err(|source| no_keeper(holding.plan(), source))?;
     let launcher = Launcher::new(std::env::vars_os(), std::env::current_dir()?, &name);
     let mut body = Body::assemble(Parts {
         reactor,
@@ -165,6 +171,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         logs,
         candidate: options.candidate,
         deadline: options.run_duration.map(|span| now.tick.after(span)),
+        patience: options.fleet.master.force_shutdown_timeout,
         boot: clock::boot_id(),
         name,
     });
@@ -216,8 +223,8 @@ fn folders(options: &Options) -> Result<(PathBuf, PathBuf, PathBuf), StartError>
     Ok((runtime, state, spools))
 }
 
-fn no_keeper(options: &Options, source: io::Error) -> StartError {
-    StartError::Keeper { executable: options.keeper.clone(), source }
+fn no_keeper(plan: &KeeperPlan, source: io::Error) -> StartError {
+    StartError::Keeper { socket: plan.socket(), executable: plan.executable.clone(), source }
 }
 
 /// Becomes the one master of both folders, and reaches or starts its keeper.
@@ -233,14 +240,14 @@ fn reach_keeper(
         spools: spools.to_owned(),
     };
     let relaunch = this_program(None)?;
-    let failed = |source| no_keeper(options, source);
+    let failed = |source| no_keeper(&plan, source);
     if options.candidate {
-        let mut holding = Holding::open(plan, relaunch, Role::Candidate).map_err(failed)?;
+        let mut holding = Holding::open(plan.clone(), relaunch, Role::Candidate).map_err(failed)?;
         await_proceed(&mut holding).map_err(failed)?;
         return Ok((holding, MasterLock::acquire(state, runtime)?));
     }
     let lock = MasterLock::acquire(state, runtime)?;
-    let mut holding = Holding::open(plan, relaunch, Role::Master).map_err(failed)?;
+    let mut holding = Holding::open(plan.clone(), relaunch, Role::Master).map_err(failed)?;
     holding.set_first(!options.relaunched);
     Ok((holding, lock))
 }

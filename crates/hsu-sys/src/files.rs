@@ -347,7 +347,10 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     } else if !found.is_dir() {
         "it is not a folder".to_owned()
     } else if let Some(uid) = os::foreign_owner(&found) {
-        format!("it belongs to user {uid}")
+        format!(
+            "it belongs to user {uid} (hint: a folder of your own: `base_directory` for \
+             everything, or XDG_RUNTIME_DIR for the sockets and XDG_STATE_HOME for the state)"
+        )
     } else if os::is_open_to(&found, Others::Everybody) {
         "everybody may write it (hint: chmod o-w)".to_owned()
     } else {

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::door::Door;
 use super::{Keeper, Token};
 use crate::channel::Channel;
-use crate::kernel::{self, Epoll, check, option_of, own};
-use crate::link::{address, socket};
+use crate::kernel::{self, Epoll, option_of, own};
 use crate::protocol::{FromKeeper, Role, ToKeeper, VERSION};
 use crate::{Flushed, Received};
 
@@ -40,28 +40,29 @@ impl Connection {
 /// All connections, by place.
 #[derive(Debug)]
 pub(super) struct Connections {
-    listener: OwnedFd,
+    pub(super) door: Door,
     places: Vec<Option<Connection>>,
     /// Until when nobody is let in, because no descriptor was free.
     deaf_until: Option<Instant>,
 }
 
 impl Connections {
-    /// Listens at a path; whatever was there belonged to an earlier keeper.
+    /// Listens at a path.
     pub(super) fn listen(path: &Path, epoll: &Epoll) -> io::Result<Self> {
-        // The lock says that nobody else listens here.
-        let _ = std::fs::remove_file(path);
-        let listener = socket()?;
-        let address = address(path)?;
-        let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_un>()).unwrap_or(0);
-        let raw = listener.as_raw_fd();
-        // SAFETY: the address outlives the call, and its length is given.
-        check(unsafe { libc::bind(raw, (&raw const address).cast(), length) }.into())?;
-        // SAFETY: no memory is passed.
-        check(unsafe { libc::listen(raw, 16) }.into())?;
-        epoll.add(listener.as_fd(), Token::Listener.number())?;
+        let door = Door::open(path)?;
+        epoll.add(door.as_fd(), Token::Listener.number())?;
         let places = std::iter::repeat_with(|| None).take(MOST).collect();
-        Ok(Self { listener, places, deaf_until: None })
+        Ok(Self { door, places, deaf_until: None })
+    }
+
+    /// Listens at a path, and where it did before no more.
+    pub(super) fn move_to(&mut self, path: &Path, epoll: &Epoll) -> io::Result<()> {
+        let door = Door::open(path)?;
+        epoll.add(door.as_fd(), Token::Listener.number())?;
+        epoll.remove(self.door.as_fd());
+        self.door = door;
+        self.deaf_until = None;
+        Ok(())
     }
 
     fn position(&self, has: impl Fn(usize, &Connection) -> bool) -> Option<usize> {
@@ -98,7 +99,7 @@ impl Connections {
     /// Lets others in again.
     pub(super) fn tend(&mut self, now: Instant, epoll: &Epoll) {
         if self.deaf_until.is_some_and(|until| until <= now) {
-            let heard = epoll.add(self.listener.as_fd(), Token::Listener.number());
+            let heard = epoll.add(self.door.as_fd(), Token::Listener.number());
             self.deaf_until = heard.is_err().then_some(now + DEAF_FOR);
         }
     }
@@ -117,7 +118,7 @@ impl Connections {
     /// Lets one in. None was there, or it must not come in.
     fn accept(&self) -> io::Result<Option<Connection>> {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        let raw = self.listener.as_raw_fd();
+        let raw = self.door.as_fd().as_raw_fd();
         // SAFETY: no address is asked for.
         let accepted =
             unsafe { libc::accept4(raw, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
@@ -187,7 +188,7 @@ impl Keeper {
             }
             // It still waits at the door, and would wake us again and again.
             Err(_) => {
-                self.epoll.remove(self.connections.listener.as_fd());
+                self.epoll.remove(self.connections.door.as_fd());
                 self.connections.deaf_until = Some(Instant::now() + DEAF_FOR);
                 false
             }
@@ -215,7 +216,11 @@ impl Keeper {
             match received {
                 Ok(Received::Some) => {}
                 Ok(Received::Nothing) => return,
-                Ok(Received::Closed) | Err(_) => return self.hang_up(place),
+                Ok(Received::Closed) | Err(_) => {
+                    self.hang_up(place);
+                    // It may come back.
+                    return self.keep_door();
+                }
             }
         }
     }

@@ -341,6 +341,7 @@ impl Keeper {
         let judged = self.workshop.judged_master(&program);
         let judged = judged.map_err(|_| "the policy of this host does not allow it")?;
         let program = judged.unwrap_or(program);
+        self.keep_door();
         let started = self.workshop.start_now(&Launch {
             program: &program,
             identity: None,

@@ -175,6 +175,7 @@ impl Keeper {
             env: own_environment(),
             cwd: c"/".to_owned(),
         };
+        self.keep_door();
         let started = self.workshop.start_now(&Launch {
             program: &program,
             identity: None,

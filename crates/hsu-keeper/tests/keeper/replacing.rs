@@ -6,6 +6,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::mem::ManuallyDrop;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -196,6 +198,51 @@ fn a_master_that_is_lost_before_it_has_connected_is_started_again() {
         start_player(&folder, "starter");
         let master = wait_for(&folder, "is relaunched", 1);
         assert_eq!(wait_for(&folder, "is welcome", 1), master);
+    });
+}
+
+#[test]
+fn a_master_that_is_killed_finds_its_keeper_though_somebody_took_the_socket_away() {
+    let name = "replacing::\
+                a_master_that_is_killed_finds_its_keeper_though_somebody_took_the_socket_away";
+    isolated(name, || {
+        let (folder, mut master) = staged("serve");
+        let (run, socket) = (folder.plan().runtime, folder.plan().socket());
+        let deeds: [&dyn Fn(); 4] = [
+            &|| fs::remove_file(&socket).unwrap(),
+            &|| fs::write(socket.with_extension("other"), "no socket").unwrap(),
+            &|| drop(UnixListener::bind(socket.with_extension("other")).unwrap()),
+            &|| fs::remove_dir_all(&run).unwrap(),
+        ];
+        for (time, deed) in (1..).zip(deeds) {
+            deed();
+            // What was put beside it takes its place.
+            let _ = fs::rename(socket.with_extension("other"), &socket);
+            kill(master, libc::SIGKILL);
+            master = wait_for(&folder, "is relaunched", time);
+            assert_eq!(wait_for(&folder, "is welcome", time + 1), master);
+        }
+        let mut own = folder.connect(player(&folder, "serve"));
+        assert_eq!(own.inventory().len(), 1, "all the while it was one keeper");
+    });
+}
+
+#[test]
+fn a_keeper_whose_folder_belongs_to_another_by_now_leaves_its_socket_alone() {
+    let name = "replacing::a_keeper_whose_folder_belongs_to_another_by_now_leaves_its_socket_alone";
+    isolated(name, || {
+        let (folder, master) = staged("serve");
+        fs::remove_dir_all(folder.plan().runtime).unwrap();
+        fs::create_dir(folder.plan().runtime).unwrap();
+        let other = hsu_keeper::start(&folder.plan(), &Program::default()).unwrap();
+        let socket = folder.plan().socket();
+        let identity = || fs::symlink_metadata(&socket).ok().map(|found| found.ino());
+        let theirs = eventually("the other keeper listens", identity);
+        kill(master, libc::SIGKILL);
+        wait_for(&folder, "is relaunched", 1);
+        wait_for(&folder, "is welcome", 2);
+        assert_eq!(identity(), Some(theirs));
+        assert!(is_alive(other));
     });
 }
 

@@ -17,11 +17,16 @@ use hsu_sys::process::{ProcessHandle, identify};
 use tracing::{error, warn};
 
 use super::Ending;
+use super::rest::{Rest, STEADY};
 
 pub(super) const SIGKILL: i32 = 9;
 
 /// The rest between two attempts to reach a keeper that was just started.
 const RETRY: Duration = Duration::from_millis(2);
+/// The rest between two attempts to reach one that nobody here has started.
+const SLOW_RETRY: Duration = Duration::from_millis(50);
+/// What is killed at the end of a stop is gone within this time, and its exit told.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// After this time without an answer another keeper is started, unless one is coming up.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long one may take to come up.
@@ -43,6 +48,11 @@ pub(crate) struct Holding {
     link: Option<Link>,
     /// When the keeper is tried again, and when another one is started.
     lost: Option<(Tick, Tick)>,
+    /// When the keeper was reached last.
+    found_at: Tick,
+    rest: Rest,
+    /// When a master that ends waits for no keeper any more.
+    give_up_at: Option<Tick>,
     /// The keeper that we started last. There is at most one: another one would wait
     /// for its lock, and bring this master back after the end of both.
     started: Option<Started>,
@@ -110,6 +120,8 @@ pub(crate) enum Tended {
     Found,
     /// The keeper hangs.
     Hangs,
+    /// This master ends, and nobody was there to the last who tells that workers ended.
+    Unreachable,
 }
 
 /// What the link had to say.
@@ -131,6 +143,9 @@ impl Holding {
             role,
             link: None,
             lost: None,
+            found_at: Tick(0),
+            rest: Rest::default(),
+            give_up_at: None,
             started: None,
             waiting: Vec::new(),
             blocked: false,
@@ -156,9 +171,12 @@ impl Holding {
     pub(crate) fn await_keeper(&mut self) -> io::Result<()> {
         let begin = std::time::Instant::now();
         while self.link.is_none() {
+            // Once ours has ended there can only be one that somebody else has started.
+            let has_ended = self.started.as_ref().is_some_and(|started| !started.is_alive());
+            let patience = if has_ended { PATIENCE } else { PATIENCE * 5 };
             match self.connect() {
                 Ok(()) => break,
-                Err(error) if begin.elapsed() > PATIENCE * 5 => return Err(error),
+                Err(error) if begin.elapsed() > patience => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_micros(200)),
             }
         }
@@ -180,6 +198,7 @@ impl Holding {
         }
         self.link = Some(link);
         self.lost = None;
+        self.found_at = hsu_sys::clock::now().tick;
         self.listen();
         Ok(())
     }
@@ -188,6 +207,16 @@ impl Holding {
     fn listen(&mut self) {
         self.silence = Silence::Usual;
         self.silent_until = hsu_sys::clock::now().tick.after(SILENCE);
+    }
+
+    /// This master ends, and by then all workers are stopped or killed.
+    pub(crate) fn end_by(&mut self, due: Tick) {
+        self.give_up_at = Some(due.after(TOLD_WITHIN));
+    }
+
+    /// Where the keeper works.
+    pub(crate) fn plan(&self) -> &KeeperPlan {
+        &self.plan
     }
 
     pub(crate) fn link(&self) -> Option<&Link> {
@@ -205,7 +234,8 @@ impl Holding {
 
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         let silence = self.link.is_some().then_some(self.silent_until);
-        self.lost.map(|(attempt, _)| attempt).or(silence)
+        let next = self.lost.map(|(attempt, _)| attempt).or(silence);
+        next.into_iter().chain(self.give_up_at).min()
     }
 
     /// Adds a message to what is sent at the end of the round.
@@ -280,15 +310,20 @@ impl Holding {
             self.lost = Some((due, due.after(PATIENCE)));
             return;
         }
-        let retry = now.tick.after(RETRY);
+        let rest = self.rest.after(now.tick.since(self.found_at));
+        let retry = now.tick.after(rest.max(RETRY));
         if let Some(started) = self.started.as_mut().filter(|started| started.is_alive()) {
             // It may only have hung up, or be about to be gone: then another one follows.
             started.at = now.tick;
             self.lost = Some((retry, now.tick));
             return;
         }
-        self.start_another();
-        self.lost = Some((retry, now.tick.after(PATIENCE)));
+        if rest.is_zero() {
+            self.start_another();
+            self.lost = Some((retry, now.tick.after(PATIENCE)));
+        } else {
+            self.lost = Some((retry, retry));
+        }
     }
 
     /// Starts a keeper that knows how to start this master again.
@@ -316,6 +351,14 @@ impl Holding {
 
     /// Does what is due while there is no keeper, and listens to the one there is.
     pub(crate) fn tend(&mut self, now: Now) -> Tended {
+        if self.give_up_at.is_some_and(|due| due <= now.tick) {
+            let is_steady = self.link.is_some() && now.tick.since(self.found_at) >= STEADY;
+            // Whatever else holds up the end, the keeper may still be lost.
+            self.give_up_at = is_steady.then(|| now.tick.after(PATIENCE));
+            if !is_steady {
+                return Tended::Unreachable;
+            }
+        }
         let Some((attempt, restart)) = self.lost else {
             return self.tend_silence(now);
         };
@@ -331,7 +374,8 @@ impl Holding {
         } else {
             restart
         };
-        self.lost = Some((now.tick.after(RETRY), restart));
+        let retry = if self.is_coming(now) { RETRY } else { SLOW_RETRY };
+        self.lost = Some((now.tick.after(retry), restart));
         Tended::Same
     }
 
@@ -374,7 +418,7 @@ impl Holding {
     pub(crate) fn say_goodbye(&mut self, ending: Ending) {
         let mode = match ending {
             Ending::Stopped => GoodbyeMode::Stop,
-            Ending::KeptWorkers => GoodbyeMode::Keep,
+            Ending::KeptWorkers | Ending::Unheard => GoodbyeMode::Keep,
             // The other master speaks for us.
             Ending::Replaced => return,
         };

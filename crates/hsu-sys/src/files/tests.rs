@@ -187,7 +187,7 @@ mod on_unix {
         set_mode(&path, 0o750);
         if chown(&path, Some(12_345), None).is_ok() {
             let refused = private_folder(&path).unwrap_err();
-            assert!(refused.to_string().contains("belongs to user 12345"), "{refused}");
+            assert!(refused.to_string().contains("belongs to user 12345 (hint: "), "{refused}");
         }
     }
 }

@@ -37,7 +37,11 @@ impl LocalListener {
     pub fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => {}
-            Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+            Ok(_) => {
+                let text = "something that is no socket is there (hint: move it away, or give this \
+                            master another `base_directory`)";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
