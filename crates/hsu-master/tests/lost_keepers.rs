@@ -38,9 +38,9 @@ fn a_master_that_is_killed_comes_back_though_the_socket_of_its_keeper_was_delete
     let mut fleet = FleetBuilder::new(&sandbox).worker(sleeper("web")).start().unwrap();
     let before = fleet.wait_for("web", "running", SOON).unwrap();
     let keeper = fleet.players(Role::Keeper).unwrap().remove(0);
-    for role in [Role::Master, Role::Pump, Role::Master] {
+    for _ in 0..2 {
         fs::remove_file(fleet.base().join("keeper.sock")).unwrap();
-        fleet.kill(role).unwrap();
+        fleet.kill(Role::Master).unwrap();
         eventually("the socket is there again", SOON, || {
             fs::symlink_metadata(fleet.base().join("keeper.sock")).map_err(|e| e.to_string())
         })
