@@ -208,8 +208,8 @@ impl Fleet {
                 });
             }
             Input::Used { run, usage } => self.on_used(now, entropy, (run, usage), out),
-            Input::OutOfMemory { run, kills } => {
-                self.on_out_of_memory(now, entropy, (run, kills), out);
+            Input::HeldBack { run, toll } => {
+                self.on_held_back(now, entropy, (run, toll), out);
             }
             Input::LimitFailed { worker, reason } => {
                 out.push(judging::limit_failed(worker, reason));
@@ -252,7 +252,7 @@ impl Fleet {
             | Input::Told { .. }
             | Input::Followed { .. }
             | Input::Used { .. }
-            | Input::OutOfMemory { .. }
+            | Input::HeldBack { .. }
             | Input::LimitFailed { .. }
             | Input::Wake
             | Input::Shutdown { .. }

@@ -188,13 +188,12 @@ pub enum Input {
         /// What it uses.
         usage: Option<Usage>,
     },
-    /// The kernel has killed processes of a run for want of memory within its limit, so
-    /// many so far. Told before the exit that follows of it.
-    OutOfMemory {
+    /// What the kernel has done to a run with limits that has ended. Told before its exit.
+    HeldBack {
         /// Which run.
         run: RunId,
-        /// How many so far.
-        kills: u64,
+        /// What it has done.
+        toll: Toll,
     },
     /// A limit could not be enforced or a worker not be slowed down as it was asked.
     LimitFailed {
@@ -240,4 +239,15 @@ pub enum Input {
     },
     /// The stop that is under way shall not wait any longer.
     ForceShutdown,
+}
+
+/// What the kernel has done to a run within its limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Toll {
+    /// How many of its processes it killed for want of memory, in all.
+    pub kills: u64,
+    /// How many processes and threads it refused, in all.
+    pub refusals: u64,
+    /// How the run ended: beyond its CPU time by a signal of its own.
+    pub exit: Exit,
 }

@@ -22,8 +22,10 @@ use hsu_model::usage::{Reading, Usage};
 
 use crate::attachment::Watched;
 use crate::effect::{Effect, Slow};
+use crate::input::Toll;
 use crate::record::Raised;
 
+mod ending;
 pub mod episode;
 
 use episode::{Episode, Finding, Level};
@@ -216,15 +218,21 @@ impl Watches {
         self.pass(run, sentence, out)
     }
 
-    /// The kernel has killed processes of a run: what is to become of its worker.
-    pub(crate) fn out_of_memory(
+    /// What the kernel did to a run that has ended: what is to become of its worker.
+    pub(crate) fn held_back(
         &mut self,
+        now: Tick,
         run: RunId,
-        kills: u64,
+        toll: Toll,
         out: &mut Vec<Effect>,
     ) -> Option<Sentence> {
-        let sentence = self.runs.get_mut(&run)?.count_kills(run, kills, out);
-        self.pass(run, sentence, out)
+        let watch = self.runs.get_mut(&run)?;
+        // What outlives such a kill, and ends of something else, is not blamed for it.
+        let kills = if ending::is_killed(toll.exit) { toll.kills } else { 0 };
+        let killed = watch.count_kills(run, kills, out);
+        watch.is_over |= killed.is_some();
+        let ended = watch.at_its_end(now, run, toll, out);
+        self.pass(run, killed.or(ended), out)
     }
 
     /// Once a run was sentenced, nothing more is asked of it.
@@ -409,7 +417,7 @@ fn first(now: Tick, interval: Duration, run: RunId) -> Tick {
 fn level(rule: &Rule, place: usize, usage: &Usage, last: Option<&Usage>) -> Option<Level> {
     let reading = usage.readings.get(place)?;
     let before = last.and_then(|last| last.readings.get(place));
-    let held = before.is_some_and(|before| reading.held > before.held);
+    let held = reading.held > before.map_or(0, |before| before.held);
     if !rule.kind.is_rate() {
         return Some(Level { value: reading.value?, held });
     }

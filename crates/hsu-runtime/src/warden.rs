@@ -16,7 +16,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::usage::Usage;
 use hsu_store::UsageFile;
 use hsu_sys::clock;
-use hsu_sys::limits::{Enforcer, KillCounter, Permission, Prepared, Storage};
+use hsu_sys::limits::{Enforcer, Permission, Prepared, Storage, Tally};
 use tracing::warn;
 
 use crate::request::Requests;
@@ -107,15 +107,15 @@ pub(crate) enum Message {
         run: RunId,
         /// What its start needs.
         prepared: Prepared,
-        /// What counts its kills.
-        counter: Option<KillCounter>,
+        /// What counts what the kernel does to it.
+        tally: Option<Tally>,
     },
     /// The groups of a running worker are known.
     TakenUp {
         /// The worker.
         worker: WorkerId,
-        /// What counts its kills.
-        counter: Option<KillCounter>,
+        /// What counts what the kernel does to it.
+        tally: Option<Tally>,
     },
     /// What a run uses.
     Used {
@@ -235,9 +235,9 @@ impl Work {
         match duty {
             Duty::Prepare { worker, run, limits } => {
                 let prepared = self.enforcer.prepare(&worker, &limits);
-                let counter = self.enforcer.kill_counter(&worker);
+                let tally = self.enforcer.tally(&worker);
                 self.post_mechanisms(&worker, &limits);
-                self.tell(Message::Prepared { worker, run, prepared, counter });
+                self.tell(Message::Prepared { worker, run, prepared, tally });
             }
             Duty::TakeUp { worker, process, limits } => {
                 let failures = self.enforcer.take_up(&worker, process, &limits);
@@ -289,8 +289,8 @@ impl Work {
             self.tell(Message::Failed { worker: worker.clone(), reason });
         }
         self.post_mechanisms(&worker, limits);
-        let counter = self.enforcer.kill_counter(&worker);
-        self.tell(Message::TakenUp { worker, counter });
+        let tally = self.enforcer.tally(&worker);
+        self.tell(Message::TakenUp { worker, tally });
     }
 
     fn post_mechanisms(&self, worker: &WorkerId, limits: &Limits) {

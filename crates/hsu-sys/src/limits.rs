@@ -45,17 +45,24 @@ pub struct Survey {
     places: Arc<Places>,
 }
 
-/// Counts the processes of one run that the kernel kills for want of memory.
+/// Counts what the kernel does to one run within its limits. Each count costs the read of
+/// one small file.
 #[derive(Clone, Debug)]
-pub struct KillCounter {
+pub struct Tally {
     group: Group,
 }
 
-impl KillCounter {
-    /// How many so far. Costs the read of one small file.
+impl Tally {
+    /// How many of its processes were killed for want of memory so far.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        look::kills(&self.group).saturating_sub(self.group.kills_before)
+    pub fn kills(&self) -> u64 {
+        look::kills(&self.group).saturating_sub(self.group.before.kills)
+    }
+
+    /// How many processes and threads it was refused so far.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        look::refusals(&self.group).saturating_sub(self.group.before.refusals)
     }
 }
 
@@ -153,11 +160,22 @@ pub struct Enforcer {
 struct Group {
     folders: BTreeMap<Controller, (Version, PathBuf)>,
     /// What the kernel had counted before the run began.
-    kills_before: u64,
+    before: Counts,
     /// The limits that the kernel has not taken, by their place, and why.
     refused: BTreeMap<usize, String>,
     /// Of a process that somebody else has started.
     guest: Option<Guest>,
+}
+
+/// What the kernel has counted in a group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// Processes that it killed for want of memory.
+    kills: u64,
+    /// Processes and threads that it refused.
+    refusals: u64,
+    /// How often it slowed down whoever wanted more memory.
+    waits: u64,
 }
 
 /// What a start needs, so that the limits of a worker hold from its first instruction.
@@ -234,7 +252,7 @@ impl Enforcer {
         entrances.dedup();
         prepared.entrances = entrances;
         prepared.rlimits = settings::of_process(limits, crate::descriptors::raise_limit());
-        group.kills_before = look::kills(&group);
+        group.before = look::counts(&group);
         self.groups.insert(worker.clone(), group);
         prepared
     }
@@ -262,7 +280,7 @@ impl Enforcer {
             nice::give_back(&group, process, limits.shares.nice);
         }
         self.enforce(&mut group, limits, &mut failures);
-        group.kills_before = look::kills(&group);
+        group.before = look::counts(&group);
         self.groups.insert(worker.clone(), group);
         failures
     }
@@ -368,10 +386,10 @@ impl Enforcer {
         look::measure(kept.unwrap_or(&mut nothing), group, process, limits, storage)
     }
 
-    /// What counts the processes of its latest run that the kernel kills for want of memory.
+    /// What counts what the kernel does to the latest run of a worker.
     #[must_use]
-    pub fn kill_counter(&self, worker: &WorkerId) -> Option<KillCounter> {
-        self.groups.get(worker).map(|group| KillCounter { group: group.clone() })
+    pub fn tally(&self, worker: &WorkerId) -> Option<Tally> {
+        self.groups.get(worker).map(|group| Tally { group: group.clone() })
     }
 
     /// Slows a run down to one of its limits; by what.

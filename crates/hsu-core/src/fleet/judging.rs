@@ -12,6 +12,7 @@ use hsu_model::usage::Usage;
 
 use super::{Fleet, Limited};
 use crate::effect::Effect;
+use crate::input::Toll;
 use crate::limits::Owner;
 
 impl Fleet {
@@ -64,15 +65,19 @@ impl Fleet {
         }
     }
 
-    /// The kernel has killed processes of a run, and the exit of the run follows.
-    pub(super) fn on_out_of_memory(
+    /// The kernel has held a run to its limits, and the exit of the run follows.
+    pub(super) fn on_held_back(
         &mut self,
         now: Now,
         entropy: u64,
-        (run, kills): (RunId, u64),
+        (run, toll): (RunId, Toll),
         out: &mut Vec<Effect>,
     ) {
-        if let Some(sentence) = self.watches.out_of_memory(run, kills, out) {
+        if let Some(sentence) = self.watches.held_back(now.tick, run, toll, out)
+            && !self.with_watched_run(now, entropy, run, out, |watched, context| {
+                watched.on_last_sentence(context, run, sentence);
+            })
+        {
             self.with_run(now, entropy, run, out, |worker, _| {
                 worker.blamed = Some((run, sentence));
             });

@@ -4,6 +4,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use hsu_model::exit::Exit;
 use hsu_model::limits::{Alert, Brake, Hold, Raise, Shares, Step};
 use hsu_model::usage::Totals;
 
@@ -11,6 +12,11 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 const RUN: RunId = RunId(1);
+const NOW: Tick = Tick(1000 * SECOND);
+
+fn toll(kills: u64) -> Toll {
+    Toll { kills, refusals: 0, exit: Exit::Signal { number: 9, core: false } }
+}
 
 fn rule(kind: LimitKind, most: u64, ladder: &[(u64, Action)]) -> Rule {
     Rule {
@@ -194,14 +200,14 @@ fn a_kill_by_the_kernel_is_an_emergency_and_counts_once() {
     let all = limits(vec![rule(LimitKind::Resident, 100, &[(300, Action::Restart)])]);
     let mut watches = watch(&all);
     let mut out = Vec::new();
-    let sentence = watches.out_of_memory(RUN, 2, &mut out);
+    let sentence = watches.held_back(NOW, RUN, toll(2), &mut out);
     assert_eq!(sentence, Some(Sentence::Restart(Severity::Emergency)));
     assert!(out.iter().any(|effect| matches!(
         effect,
         Effect::Event { kind: EventKind::OomKilled { count: 2, .. }, .. }
     )));
     out.clear();
-    assert_eq!(watches.out_of_memory(RUN, 2, &mut out), None);
+    assert_eq!(watches.held_back(NOW, RUN, toll(2), &mut out), None);
     assert_eq!(out, []);
 }
 
@@ -209,7 +215,7 @@ fn a_kill_by_the_kernel_is_an_emergency_and_counts_once() {
 fn a_kill_by_the_kernel_without_a_policy_is_told_and_nothing_more() {
     let mut watches = watch(&limits(vec![rule(LimitKind::Resident, 100, &[])]));
     let mut out = Vec::new();
-    assert_eq!(watches.out_of_memory(RUN, 1, &mut out), None);
+    assert_eq!(watches.held_back(NOW, RUN, toll(1), &mut out), None);
     assert_eq!(out.len(), 1);
 }
 
@@ -302,16 +308,25 @@ fn two_looks_within_a_moment_are_no_rate() {
 #[test]
 fn a_worker_that_the_kernel_has_held_back_since_the_last_look_wants_more() {
     let mut watches = watch(&limits(vec![rule(LimitKind::Processes, 100, &[])]));
-    let exceeded: Vec<bool> = [(1, 5), (2, 5), (3, 6)]
+    let exceeded: Vec<bool> = [(1, 0), (2, 5), (3, 5), (4, 6)]
         .map(|(second, held)| {
             let readings = vec![Reading { value: Some(1), held }];
             let usage = Usage { readings, ..usage(second, &[]) };
             let mut out = Vec::new();
             watches.see(Tick(second * SECOND), RUN, Some(usage), &mut out);
-            !out.is_empty()
+            let is_it = |effect: &Effect| {
+                matches!(effect, Effect::Event { kind: EventKind::LimitExceeded { .. }, .. })
+            };
+            out.iter().any(is_it)
         })
         .into();
-    assert_eq!(exceeded, [false, false, true]);
+    assert_eq!(exceeded, [false, true, false, true]);
+    // What is counted begins with the run.
+    let mut watches = watch(&limits(vec![rule(LimitKind::Processes, 100, &[])]));
+    let readings = vec![Reading { value: Some(1), held: 5 }];
+    let mut out = Vec::new();
+    watches.see(Tick(SECOND), RUN, Some(Usage { readings, ..usage(1, &[]) }), &mut out);
+    assert!(!out.is_empty());
 }
 
 #[test]
@@ -353,8 +368,12 @@ fn kills_by_the_kernel_are_seen_in_a_look_too_and_a_second_sentence_is_none() {
     let mut out = Vec::new();
     let sentence = watches.see(Tick(SECOND), RUN, Some(killed(1)), &mut out);
     assert_eq!(sentence, Some(Sentence::Restart(Severity::Emergency)));
-    assert_eq!(watches.out_of_memory(RUN, 2, &mut out), None);
-    assert_eq!(watches.out_of_memory(RunId(9), 2, &mut out), None, "nobody watches that run");
+    assert_eq!(watches.held_back(NOW, RUN, toll(2), &mut out), None);
+    assert_eq!(
+        watches.held_back(NOW, RunId(9), toll(2), &mut out),
+        None,
+        "nobody watches that run"
+    );
     let counts: Vec<u64> = out
         .iter()
         .filter_map(|effect| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hsu_core::answer::Answer;
 use hsu_core::effect::{Effect, Slow};
-use hsu_core::input::{Command, Input, ShutdownMode};
+use hsu_core::input::{Command, Input, ShutdownMode, Toll};
 use hsu_model::event::EventKind;
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
@@ -73,7 +73,7 @@ fn uses(world: &mut World, bytes: u64) -> Vec<Effect> {
 /// The kernel has killed processes of the worker for want of memory, and then it ends.
 fn runs_out_of_memory(world: &mut World) {
     let run = world.live_run("a").expect("it runs");
-    world.step(Input::OutOfMemory { run, kills: 1 });
+    world.step(Input::HeldBack { run, toll: Toll { kills: 1, refusals: 0, exit: KILLED } });
     world.exit("a", KILLED);
 }
 
@@ -251,11 +251,80 @@ fn a_worker_that_the_kernel_ended_for_want_of_memory_is_treated_as_its_policy_sa
     assert_eq!((told.state("a"), rests_for(&told)), (WorkerState::BackingOff, vec![5]));
 }
 
+/// A worker that the kernel holds to 100 of something ends.
+fn held_until_its_end(kind: LimitKind, change: impl FnOnce(&mut Rule), toll: Toll) -> World {
+    let mut spec = limited(policy(), Action::GracefulShutdown);
+    if let Unit::Managed(managed) = &mut spec.unit
+        && let Some(limits) = &mut managed.limits
+    {
+        let rule = &mut Arc::make_mut(limits).rules[0];
+        (rule.kind, rule.hold) = (kind, Hold::Kernel);
+        change(rule);
+    }
+    let mut world = World::of(spec);
+    let run = world.live_run("a").expect("it runs");
+    world.step(Input::HeldBack { run, toll });
+    world.exit("a", toll.exit);
+    world
+}
+
+fn exceeded(world: &World) -> usize {
+    let is_it = |effect: &&Effect| {
+        matches!(effect, Effect::Event { kind: EventKind::LimitExceeded { .. }, .. })
+    };
+    world.transcript.iter().flat_map(|(_, _, effects)| effects).filter(is_it).count()
+}
+
+#[test]
+fn a_worker_that_ends_of_a_refused_fork_or_beyond_its_cpu_time_is_treated_as_its_policy_says() {
+    let late = Exit::Signal { number: 24, core: false };
+    let failed = Exit::Code(1);
+    for (kind, refusals, exit, stops) in [
+        (LimitKind::Processes, 3, failed, true),
+        (LimitKind::Threads, 1, failed, true),
+        (LimitKind::Threads, 1, Exit::Code(0), true),
+        (LimitKind::Processes, 0, failed, false),
+        (LimitKind::CpuTime, 0, late, true),
+        (LimitKind::CpuTime, 0, KILLED, false),
+        (LimitKind::OpenFiles, 3, late, false),
+    ] {
+        let world = held_until_its_end(kind, |_| {}, Toll { kills: 0, refusals, exit });
+        let state = if stops { WorkerState::Stopped } else { WorkerState::BackingOff };
+        assert_eq!((world.state("a"), exceeded(&world)), (state, usize::from(stops)), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_refused_fork_before_a_clean_end_may_be_a_spike_and_before_another_one_is_none() {
+    let patient = |rule: &mut Rule| rule.spike_tolerance = Duration::from_secs(60);
+    for (exit, told) in [(Exit::Code(0), 0), (Exit::Code(1), 1)] {
+        let toll = Toll { kills: 0, refusals: 1, exit };
+        let world = held_until_its_end(LimitKind::Processes, patient, toll);
+        assert_eq!(exceeded(&world), told, "{exit:?}");
+    }
+}
+
+#[test]
+fn what_a_look_has_seen_refused_is_not_told_again_at_the_end() {
+    let watch = |rule: &mut Rule| rule.ladder.clear();
+    let toll = Toll { kills: 0, refusals: 0, exit: Exit::Code(0) };
+    let mut world = held_until_its_end(LimitKind::Processes, watch, toll);
+    world.advance(Duration::from_secs(5));
+    let run = world.live_run("a").expect("it runs again");
+    let readings = vec![Reading { value: Some(3), held: 2 }];
+    let usage = Usage { at: world.now, readings, ..Usage::default() };
+    world.step(Input::Used { run, usage: Some(usage) });
+    assert_eq!(exceeded(&world), 1, "refusals before the first look count");
+    let toll = Toll { kills: 0, refusals: 2, exit: Exit::Code(1) };
+    world.step(Input::HeldBack { run, toll });
+    assert_eq!(exceeded(&world), 1);
+}
+
 #[test]
 fn a_run_is_not_blamed_for_the_memory_of_the_run_before_it() {
     let mut world = world(Action::GracefulShutdown);
     let run = world.live_run("a").expect("it runs");
-    world.step(Input::OutOfMemory { run, kills: 1 });
+    world.step(Input::HeldBack { run, toll: Toll { kills: 1, refusals: 0, exit: KILLED } });
     world.command("a", Command::Restart { force: false });
     assert_eq!(world.live_run("a"), Some(RunId(run.0 + 1)));
     world.exit("a", Exit::Code(1));

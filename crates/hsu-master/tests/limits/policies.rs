@@ -251,3 +251,38 @@ fn a_folder_that_takes_more_than_its_budget_is_noticed() {
     assert_eq!(exceeded["limit"], "storage.directories");
     fleet.stop(SOON).unwrap();
 }
+
+/// A worker whose policy is to stop it ends by the kernel's doing, before any look.
+fn is_stopped_at_its_end(key: &str, limits: &Value, worker: impl Fn() -> Worker) {
+    with_each(|sandbox, mode| {
+        let mut limits = limits.clone();
+        limits["monitoring"] = json!({"check_interval": "10m"});
+        let mut fleet = start(sandbox, mode, worker().set("limits", limits));
+        if is_enforced(&fleet, key) {
+            fleet.wait_until("w", "stopped", SOON, |view| view.state() == "stopped").unwrap();
+            assert_eq!(events(&fleet, "spawned").len(), 1, "{mode}");
+            event(&fleet, "limit_exceeded", |event| event["limit"] == key);
+            event(&fleet, "limit_action", |event| event["action"] == "graceful_shutdown");
+            let why = fleet.tell(&["why", "w"]).unwrap();
+            assert!(why.contains(key), "{why}");
+        }
+        fleet.stop(SOON).unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_ends_of_a_refused_fork_before_any_look_is_treated_as_its_policy_says() {
+    let shell = "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; exit 1";
+    let policy = "graceful_shutdown";
+    let process = json!({"max_processes": 3, "enforce": "kernel", "policy": policy});
+    let worker = || Worker::new("w", "/bin/sh").arguments(["-c", shell]);
+    is_stopped_at_its_end("process.max_processes", &json!({"process": process}), worker);
+}
+
+#[test]
+fn a_worker_whose_cpu_time_is_over_before_any_look_is_treated_as_its_policy_says() {
+    let cpu = json!({"max_time": "1s", "enforce": "kernel", "policy": "graceful_shutdown"});
+    let program = binary("hsu-dummy").unwrap();
+    let worker = || Worker::new("w", &program).arguments(["--cpu-percent", "100"]);
+    is_stopped_at_its_end("cpu.max_time", &json!({"cpu": cpu}), worker);
+}

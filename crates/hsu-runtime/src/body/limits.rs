@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hsu_core::effect::Slow;
-use hsu_core::input::Input;
+use hsu_core::input::{Input, Toll};
 use hsu_keeper::SpawnRequest;
 use hsu_model::discovery::Matches;
 use hsu_model::exit::Exit;
@@ -15,10 +15,9 @@ use hsu_model::limits::{Alert, Limits};
 use hsu_model::process::ProcessKey;
 use hsu_model::time::Now;
 use hsu_model::worker::Unit;
-use hsu_sys::limits::{KillCounter, Permission, Prepared};
+use hsu_sys::limits::{Permission, Prepared, Tally};
 
 use super::Body;
-use super::holding::SIGKILL;
 use crate::alerts::{Alerts, Notice};
 use crate::warden::{Duty, Message, Warden};
 
@@ -27,12 +26,12 @@ use crate::warden::{Duty, Message, Warden};
 pub(crate) struct Limiting {
     warden: Warden,
     alerts: Option<Alerts>,
-    counters: BTreeMap<WorkerId, KillCounter>,
+    tallies: BTreeMap<WorkerId, Tally>,
 }
 
 impl Limiting {
     pub(crate) fn new(warden: Warden) -> Self {
-        Self { warden, alerts: None, counters: BTreeMap::new() }
+        Self { warden, alerts: None, tallies: BTreeMap::new() }
     }
 
     /// Another master goes on with what is there.
@@ -77,7 +76,7 @@ impl Body {
 
     /// Lets such a process go on as it was.
     pub(super) fn let_out(&mut self, worker: WorkerId, run: RunId) {
-        self.limiting.counters.remove(&worker);
+        self.limiting.tallies.remove(&worker);
         self.limiting.warden.add(Duty::LetOut { worker, run });
     }
 
@@ -87,15 +86,18 @@ impl Body {
         ours.or_else(|| self.discovery.process(run))
     }
 
-    /// A process of a worker with limits has ended: if the kernel killed it for want of
-    /// memory, the core hears of it first.
+    /// A process of a worker with limits has ended: what the kernel did to it within them
+    /// the core hears first.
     pub(super) fn before_exit(&mut self, now: Now, worker: &WorkerId, run: RunId, exit: Exit) {
-        let Some(counter) = self.limiting.counters.get(worker) else { return };
-        let kills = counter.count();
-        self.limiting.warden.add(Duty::End { worker: worker.clone() });
-        if kills > 0 && matches!(exit, Exit::Signal { number: SIGKILL, .. }) {
-            self.step(now, Input::OutOfMemory { run, kills });
+        if self.fleet.limits_of(worker).is_none() {
+            return;
         }
+        let tally = self.limiting.tallies.get(worker);
+        let (kills, refusals) = tally.map_or((0, 0), |tally| (tally.kills(), tally.refusals()));
+        if tally.is_some() {
+            self.limiting.warden.add(Duty::End { worker: worker.clone() });
+        }
+        self.step(now, Input::HeldBack { run, toll: Toll { kills, refusals, exit } });
     }
 
     /// Looks at what a run uses.
@@ -143,15 +145,15 @@ impl Body {
     pub(super) fn hear_warden(&mut self, now: Now) {
         while let Some(message) = self.limiting.warden.message() {
             match message {
-                Message::Prepared { worker, run, prepared, counter } => {
-                    self.count_kills(&worker, counter);
+                Message::Prepared { worker, run, prepared, tally } => {
+                    self.keep_tally(&worker, tally);
                     for reason in &prepared.failures {
                         let (worker, reason) = (worker.clone(), reason.clone());
                         self.step(now, Input::LimitFailed { worker, reason });
                     }
                     self.spawn_prepared(worker, run, Some(prepared));
                 }
-                Message::TakenUp { worker, counter } => self.count_kills(&worker, counter),
+                Message::TakenUp { worker, tally } => self.keep_tally(&worker, tally),
                 Message::Used { run, usage } => self.step(now, Input::Used { run, usage }),
                 Message::Failed { worker, reason } => {
                     self.step(now, Input::LimitFailed { worker, reason });
@@ -160,9 +162,9 @@ impl Body {
         }
     }
 
-    fn count_kills(&mut self, worker: &WorkerId, counter: Option<KillCounter>) {
-        if let Some(counter) = counter {
-            self.limiting.counters.insert(worker.clone(), counter);
+    fn keep_tally(&mut self, worker: &WorkerId, tally: Option<Tally>) {
+        if let Some(tally) = tally {
+            self.limiting.tallies.insert(worker.clone(), tally);
         }
     }
 }

@@ -76,7 +76,7 @@ impl Enforcer {
         group.guest = Some(guest);
         self.shelf.close(worker);
         self.enforce(&mut group, limits, &mut failures);
-        group.kills_before = look::kills(&group);
+        group.before = look::counts(&group);
         self.groups.insert(worker.clone(), group);
         failures
     }

@@ -15,7 +15,7 @@ use hsu_model::usage::{Reading, Totals, Usage};
 use super::kept::Kept;
 use super::places::{Controller, Version, pids};
 use super::settings::controller;
-use super::{Group, Storage};
+use super::{Counts, Group, Storage};
 use crate::procfs::{Stat, read};
 use crate::usage::units;
 
@@ -68,7 +68,7 @@ pub(super) fn measure(
         held: group.map_or(0, |group| held(kept, rule, group)),
     });
     let readings = readings.collect();
-    let before = group.map_or(0, |group| group.kills_before);
+    let before = group.map_or(0, |group| group.before.kills);
     let mut buffer = [0; EVENTS];
     let kills = group.and_then(|group| {
         let (controller, file) = kill_file(group)?;
@@ -248,20 +248,46 @@ const TIMES: usize = 1024;
 /// How often the kernel has held the worker back, as far as that says that it wanted
 /// more than its limit: a group with much in its caches is at its limit all the time.
 fn held(kept: &mut Kept, rule: &Rule, group: &Group) -> u64 {
-    let (controller, file, label) = if rule.kind == LimitKind::Resident {
-        // Version 1 has no such count.
-        match group.folders.get(&Controller::Memory) {
-            Some((Version::Two, _)) => (Controller::Memory, "memory.events", "high"),
-            Some((Version::One, _)) | None => return 0,
-        }
+    let (source, before) = if rule.kind == LimitKind::Resident {
+        (waits_file(group), group.before.waits)
     } else if controller(rule.kind) == Some(Controller::Pids) {
-        (Controller::Pids, "pids.events", "max")
+        (Some(REFUSALS), group.before.refusals)
     } else {
         return 0;
     };
+    let Some((controller, file, label)) = source else { return 0 };
     let mut buffer = [0; EVENTS];
     let text = kept.text(group, controller, file, &mut buffer);
-    text.and_then(|text| labelled_word(text, label)).unwrap_or(0)
+    text.and_then(|text| labelled_word(text, label)).unwrap_or(0).saturating_sub(before)
+}
+
+/// Where the kernel counts the processes and threads that it has refused to a group.
+const REFUSALS: (Controller, &str, &str) = (Controller::Pids, "pids.events", "max");
+
+/// Where it counts how often it slowed down whoever wanted more memory; version 1 does not.
+fn waits_file(group: &Group) -> Option<(Controller, &'static str, &'static str)> {
+    match group.folders.get(&Controller::Memory)?.0 {
+        Version::Two => Some((Controller::Memory, "memory.events", "high")),
+        Version::One => None,
+    }
+}
+
+/// What the kernel has counted in a group so far.
+pub(super) fn counts(group: &Group) -> Counts {
+    let waits = waits_file(group).map_or(0, |source| count(group, source));
+    Counts { kills: kills(group), refusals: refusals(group), waits }
+}
+
+/// How many processes and threads the kernel has refused to a group.
+pub(super) fn refusals(group: &Group) -> u64 {
+    count(group, REFUSALS)
+}
+
+/// The number after a word in a file of a group.
+fn count(group: &Group, (controller, file, label): (Controller, &str, &str)) -> u64 {
+    let Some((_, folder)) = group.folders.get(&controller) else { return 0 };
+    let text = fs::read_to_string(folder.join(file));
+    text.ok().and_then(|text| labelled_word(&text, label)).unwrap_or(0)
 }
 
 /// The number after a word at the beginning of a line.
@@ -281,12 +307,7 @@ fn kill_file(group: &Group) -> Option<(Controller, &'static str)> {
 
 /// How many processes of a group the kernel has killed for want of memory.
 pub(super) fn kills(group: &Group) -> u64 {
-    let count = || {
-        let (controller, file) = kill_file(group)?;
-        let (_, folder) = group.folders.get(&controller)?;
-        labelled_word(&fs::read_to_string(folder.join(file)).ok()?, "oom_kill")
-    };
-    count().unwrap_or(0)
+    kill_file(group).map_or(0, |(controller, file)| count(group, (controller, file, "oom_kill")))
 }
 
 /// The CPU time of everything that was ever in a group, in milliseconds.

@@ -96,7 +96,7 @@ fn place(input: &Input) -> Option<usize> {
         Input::Checked { .. } => 21,
         Input::Told { .. } => 22,
         Input::Used { .. } => 23,
-        Input::OutOfMemory { .. } => 24,
+        Input::HeldBack { .. } => 24,
         Input::LimitFailed { .. } => 25,
         Input::Sighted { .. } => 26,
         Input::Attached { .. } => 27,
@@ -126,7 +126,7 @@ fn concerned<'a>(fleet: &'a Fleet, input: &'a Input) -> Option<Option<&'a Worker
         | Input::Told { run, .. }
         | Input::Checked { run, .. }
         | Input::Used { run, .. }
-        | Input::OutOfMemory { run, .. } => {
+        | Input::HeldBack { run, .. } => {
             // A stale one is about whoever had the run: any may have been.
             let first = || fleet.glances().next().map(|(id, _)| id);
             Some(fleet.worker_of(*run).or_else(first))

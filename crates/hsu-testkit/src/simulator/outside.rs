@@ -1,7 +1,7 @@
 //! The outside: what looks at workers come to, what workers use and say, and what the kernel
 //! kills for want of memory.
 
-use hsu_core::input::Input;
+use hsu_core::input::{Input, Toll};
 use hsu_model::exit::Exit;
 use hsu_model::health::Finding;
 use hsu_model::id::{RunId, WorkerId};
@@ -153,13 +153,10 @@ impl World {
         self.os.end(hold, Exit::Signal { number: SIGKILL, core: false });
     }
 
-    /// A process of a worker with limits has ended: if the kernel killed for want of memory,
-    /// that is told first.
+    /// A process of a worker with limits has ended: what the kernel did to it is told first.
     pub(crate) fn tell_kills(&mut self, run: RunId, exit: Exit) {
-        let kills = self.outside.kills(run);
-        if kills > 0 && matches!(exit, Exit::Signal { number: SIGKILL, .. }) {
-            self.tell(Input::OutOfMemory { run, kills });
-        }
+        let toll = Toll { kills: self.outside.kills(run), refusals: 0, exit };
+        self.tell(Input::HeldBack { run, toll });
     }
 
     /// A look is over.

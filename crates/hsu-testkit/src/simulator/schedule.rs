@@ -133,7 +133,7 @@ pub(crate) fn source(input: &Input) -> &'static str {
         Input::Followed { .. } => "crates/hsu-core/tests/life",
         Input::Checked { .. } => "Step::LookEnds",
         Input::Used { .. } => "Step::MasterMeasures",
-        Input::OutOfMemory { .. } => "Action::Starve",
+        Input::HeldBack { .. } => "Action::Starve",
         Input::LimitFailed { .. } => "Action::Balk",
         Input::Wake => "Step::MasterWakes",
         Input::Shutdown { .. } => "Action::Shutdown",

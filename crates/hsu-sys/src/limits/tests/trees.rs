@@ -189,14 +189,16 @@ fn what_the_kernel_counts_in_a_group_is_read_as_what_held_the_worker_back() {
     fs::write(group.join("cgroup.procs"), format!("{own}\n")).unwrap();
     fs::write(group.join("cpu.stat"), "usage_usec 1234567\nuser_usec 1\n").unwrap();
     fs::write(group.join("memory.events"), "low 0\nhigh 3\nmax 9\noom 1\noom_kill 0\n").unwrap();
-    fs::write(group.join("pids.events"), "max 5\n").unwrap();
+    fs::write(group.join("pids.events"), "max 2\n").unwrap();
     let kinds = [LimitKind::Resident, LimitKind::Processes, LimitKind::CpuTime];
     let all = limits(kinds.map(|kind| rule(kind, Hold::Kernel)).to_vec());
     let mut enforcer = host.enforcer(Cgroups::Auto);
     enforcer.prepare(&worker(), &all);
-    let counter = enforcer.kill_counter(&worker()).unwrap();
-    fs::write(group.join("memory.events"), "high 3\noom_kill 2\n").unwrap();
-    assert_eq!(counter.count(), 2);
+    let tally = enforcer.tally(&worker()).unwrap();
+    // What was counted before belongs to another run.
+    fs::write(group.join("memory.events"), "high 6\noom_kill 2\n").unwrap();
+    fs::write(group.join("pids.events"), "max 7\n").unwrap();
+    assert_eq!((tally.kills(), tally.refusals()), (2, 5));
     let key = crate::process::identify(own).unwrap();
     let usage = enforcer.measure(&worker(), key, &all, &Storage::start()).unwrap();
     assert_eq!((usage.totals.processes, usage.oom_kills), (1, 2));

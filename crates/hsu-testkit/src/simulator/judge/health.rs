@@ -73,7 +73,7 @@ impl Judge {
             Input::Used { run, usage } => {
                 self.i18_used(now, *run, usage.as_ref(), effects);
             }
-            Input::OutOfMemory { run, kills } => self.i18_out_of_memory(*run, *kills, effects),
+            Input::HeldBack { run, toll } => self.i18_held_back(*run, toll.kills, effects),
             _ => {}
         }
         self.begin_charts(now, input);

@@ -178,7 +178,7 @@ impl Judge {
     }
 
     /// A kill by the kernel is told once, and brings about what ends the run.
-    pub(super) fn i18_out_of_memory(&mut self, run: RunId, kills: u64, effects: &[Effect]) {
+    pub(super) fn i18_held_back(&mut self, run: RunId, kills: u64, effects: &[Effect]) {
         let known = self.running(run).map(|worker| (worker, self.charts[worker].account.kills));
         let Some((worker, before)) = known else {
             if !effects.is_empty() {

@@ -349,7 +349,7 @@ impl Judge {
             | Input::Followed { .. }
             | Input::Checked { .. }
             | Input::Used { .. }
-            | Input::OutOfMemory { .. }
+            | Input::HeldBack { .. }
             | Input::LimitFailed { .. }
             | Input::Spawned { .. }
             | Input::SpawnFailed { .. }
