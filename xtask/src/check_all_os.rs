@@ -108,6 +108,8 @@ fn check(
             .args(["--target", target])
             .env(format!("CC_{suffix}"), &stand_in.compiler)
             .env(format!("AR_{suffix}"), &stand_in.archiver)
+            // Clippy sees what is unused on Linux only.
+            .env(format!("CARGO_TARGET_{}_RUSTFLAGS", suffix.to_uppercase()), "-D warnings")
             // Else the build script of a C crate asks Apple's tools for the place of their headers.
             .env("SDKROOT", "/");
     }

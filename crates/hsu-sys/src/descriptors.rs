@@ -80,19 +80,15 @@ impl Spares {
         had > 0
     }
 
-    /// Keeps as many again, as far as the kernel gives them.
-    #[cfg(unix)]
+    /// Keeps as many again, as far as the kernel gives them; none where there is no limit.
     pub fn refill(&mut self) {
-        while self.files.len() < self.wanted
+        while cfg!(unix)
+            && self.files.len() < self.wanted
             && let Ok(file) = std::fs::File::open("/dev/null")
         {
             self.files.push(file);
         }
     }
-
-    /// Nothing to do on this platform.
-    #[cfg(not(unix))]
-    pub fn refill(&mut self) {}
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod os;
 #[path = "process/elsewhere.rs"]
 mod os;
 
+#[cfg(target_os = "linux")]
 pub(crate) mod waited;
 
 pub use os::{Owned, ProcessHandle, reap_children};

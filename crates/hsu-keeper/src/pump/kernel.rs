@@ -70,8 +70,8 @@ pub(super) fn grow_pipe(pipe: BorrowedFd<'_>, size: i32) -> io::Result<usize> {
 /// Waits until the descriptor has something to say, or the time is over.
 pub(super) fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> io::Result<bool> {
     let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let seconds = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
-    let time = libc::timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos().into() };
+    let seconds = i32::try_from(time.as_secs()).unwrap_or(i32::MAX);
+    let time = libc::timespec { tv_sec: seconds.into(), tv_nsec: time.subsec_nanos().into() };
     // SAFETY: one entry is passed with the count 1, and it and the time outlive the call.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, std::ptr::null()) };
     match check(ready) {

@@ -3,16 +3,14 @@
 //! Whoever is put into a cell is killed with everything that it has started since.
 //! Where there are no cgroups a cell holds nothing, and says so.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hsu_model::process::ProcessKey;
-
-use super::family::children_of;
-use crate::procfs::Seen;
-
 use super::cgroup::{Base, find_base, members};
+
+#[cfg(target_os = "linux")]
+mod entering;
 
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -75,37 +73,6 @@ impl Cell {
     #[must_use]
     pub fn none() -> Self {
         Self { inside: None }
-    }
-
-    /// Makes it, before anybody is there to be put into it.
-    pub(crate) fn make(&self) {
-        if let Some((_, folder)) = &self.inside {
-            // What cannot be made takes nobody in.
-            drop(fs::create_dir_all(folder));
-        }
-    }
-
-    /// Where a process that is about to be a program goes in by itself; none where there
-    /// is nothing to go into.
-    pub(crate) fn door(&self) -> Option<File> {
-        let (_, folder) = self.inside.as_ref()?;
-        File::options().write(true).open(folder.join("cgroup.procs")).ok()
-    }
-
-    /// Puts a process into it, and what it has started meanwhile; whether it is in.
-    pub(crate) fn take(&self, process: ProcessKey) -> bool {
-        let Some((base, folder)) = &self.inside else { return false };
-        if base.put(folder, process).is_err() {
-            return false;
-        }
-        let mut open: Vec<Seen> = Seen::look(process.pid).into_iter().collect();
-        while let Some(parent) = open.pop() {
-            let children = children_of(&parent).unwrap_or_default().into_iter();
-            let born = children.filter_map(|child| Seen::look(child).ok());
-            let born = born.filter(|child| child.parent == parent.key.pid);
-            open.extend(born.filter(|child| base.put(folder, child.key).is_ok()));
-        }
-        true
     }
 
     /// Kills whatever is in it; what is left after that.
