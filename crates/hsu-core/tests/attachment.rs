@@ -246,7 +246,7 @@ fn the_only_process_that_fits_is_attached_and_its_end_is_searched_for_at_once() 
     assert_eq!(scene.status().last_exit.map(|last| last.exit), Some(Exit::Code(3)));
     scene.sighted("web", sight(&[9]));
     scene.hold(2);
-    assert_eq!((scene.status().process, scene.status().restarts), (Some(key(9)), 1));
+    assert_eq!((scene.status().process, scene.status().restarts), (Some(key(9)), 0));
     // A stale report: the run it names is already over.
     assert_eq!(scene.exit(1, Exit::Code(4)), []);
     assert_eq!(scene.state(), WorkerState::Running);
@@ -475,7 +475,8 @@ fn whoever_waits_for_a_process_is_answered_when_its_worker_is_removed() {
         unit.rights.can_restart = true;
         unit.rights.manager = Manager::Systemd("nginx.service".to_owned());
     });
-    assert_eq!(answer(&scene.ask(Command::Start)), None, "its manager is asked");
+    assert_eq!(answer(&scene.ask(Command::Start)), None, "it is looked for");
+    scene.sighted("web", sight(&[]));
     let effects = scene.ask(Command::Remove);
     let superseded = Answer::Refused(Refusal::Superseded { by: "remove" });
     assert!(effects.contains(&Effect::Reply { ticket: Ticket(1), answer: superseded }));

@@ -150,12 +150,13 @@ impl Watched {
             return Some(self.done("its process runs and is watched"));
         }
         let may = self.rights().is_some_and(|rights| rights.can_restart);
-        if may && *self.manager() != Manager::Unknown {
-            self.ask_manager(context, ServiceVerb::Start);
-            return None;
-        }
+        // A search that begins looks at once anyhow.
         if self.searching {
             context.out.push(Effect::Search { worker: self.id().clone(), wanted: true });
+        }
+        if may && *self.manager() != Manager::Unknown {
+            self.mending = Mending::Looking;
+            return None;
         }
         Some(Answer::Done {
             state: hsu_model::status::WorkerState::Searching,
@@ -258,7 +259,8 @@ impl Watched {
     ) -> Option<hsu_model::time::Tick> {
         let grace = self.grace();
         let long_enough = context.now.tick.after(grace + UNKILLABLE_AFTER);
-        (!command.starts()).then_some(long_enough)
+        let is_looked_for = self.mending == Mending::Looking;
+        (is_looked_for || !command.starts()).then_some(long_enough)
     }
 
     /// The end of a process, or what a command waits for, is due.
@@ -285,7 +287,10 @@ impl Watched {
         }
         let over = self.pending.and_then(|pending| pending.until).is_some_and(|until| until <= now);
         if over {
-            let reason = if self.pending.is_some_and(|pending| pending.command.starts()) {
+            let reason = if self.mending == Mending::Looking {
+                self.mending = Mending::Idle;
+                "nobody could look whether it runs already"
+            } else if self.pending.is_some_and(|pending| pending.command.starts()) {
                 "its manager has done what it was asked for, and no process of it was found"
             } else {
                 "its process did not end although it was killed"

@@ -31,8 +31,19 @@ pub(super) enum Mending {
     Idle,
     /// Its manager is asked at this time, when this run still needs it.
     Planned { run: RunId, cause: Cause, at: Tick },
+    /// A start is wanted: whether it runs already is looked at first.
+    Looking,
     /// Its manager was asked, and has not answered.
     Asked(ServiceVerb),
+}
+
+/// What a look before a start has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seen<'a> {
+    /// No process of it.
+    Nothing,
+    /// A process that fits and is not taken, and why.
+    Untaken(&'a str),
 }
 
 impl Watched {
@@ -115,7 +126,7 @@ impl Watched {
     pub(super) fn mending_due(&self) -> Option<Tick> {
         match self.mending {
             Mending::Planned { at, .. } => Some(at),
-            Mending::Idle | Mending::Asked(_) => None,
+            Mending::Idle | Mending::Looking | Mending::Asked(_) => None,
         }
     }
 
@@ -143,10 +154,33 @@ impl Watched {
 
     /// The process that was to be restarted is gone, or nobody wants that any more.
     pub(super) fn give_up_mending(&mut self, of: Option<RunId>) {
-        if let Mending::Planned { run, .. } = self.mending
-            && of.is_none_or(|gone| gone == run)
-        {
+        let is_over = match self.mending {
+            Mending::Planned { run, .. } => of.is_none_or(|gone| gone == run),
+            Mending::Looking => of.is_none(),
+            Mending::Idle | Mending::Asked(_) => false,
+        };
+        if is_over {
             self.mending = Mending::Idle;
+        }
+    }
+
+    /// A start is wanted, and this is what was seen: its manager is asked when nothing is there.
+    pub(super) fn go_on_starting(&mut self, context: &mut Context<'_>, seen: Seen<'_>) {
+        if self.mending != Mending::Looking || !self.attached.is_empty() {
+            return;
+        }
+        match seen {
+            Seen::Nothing => {
+                self.ask_manager(context, ServiceVerb::Start);
+                if let Some(pending) = &mut self.pending {
+                    pending.until = None;
+                }
+            }
+            Seen::Untaken(why) => {
+                self.mending = Mending::Idle;
+                let reason = format!("it is not started beside what is there: {why}");
+                self.resolve(context, Answer::Refused(Refusal::Failed { reason }));
+            }
         }
     }
 
@@ -157,10 +191,14 @@ impl Watched {
 
     /// The manager has done what it was asked for, or not.
     pub(crate) fn on_serviced(&mut self, context: &mut Context<'_>, error: Option<String>) {
-        let Mending::Asked(_) = self.mending else {
+        let Mending::Asked(verb) = self.mending else {
             // A stale report: a manager is asked for one thing at a time.
             return;
         };
+        if verb == ServiceVerb::Restart && error.is_none() {
+            self.restarts += 1;
+            self.persist(context);
+        }
         self.mending = Mending::Idle;
         if let Some(error) = error {
             self.tell(context, EventKind::RestartRefused { reason: error.clone() });

@@ -12,6 +12,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::status::LastExit;
 use hsu_model::time::{Tick, WallTime};
 
+use super::mending::{Mending, Seen};
 use super::{Attached, Hold, Source, Watched};
 use crate::effect::Effect;
 use crate::input::Command;
@@ -71,6 +72,7 @@ impl Watched {
         for process in strayed {
             self.release_process(context, process, "it runs another program now");
         }
+        let is_there = !candidates.is_empty();
         let mut free = Vec::new();
         for candidate in candidates {
             match claimed(candidate.process) {
@@ -87,6 +89,8 @@ impl Watched {
         } else {
             self.take_one(context, &free, &mut note)
         }
+        let seen = if is_there { Seen::Untaken(&note) } else { Seen::Nothing };
+        self.go_on_starting(context, seen);
         self.tell_note(context, note);
     }
 
@@ -170,10 +174,11 @@ impl Watched {
         attached.hold = Hold::Held;
         attached.started = Some(started);
         self.unheld = None;
+        if self.mending == Mending::Looking {
+            self.mending = Mending::Idle;
+        }
         let pid = attached.process.pid;
         if source == Source::Search {
-            // The process before it was another run of the same worker.
-            self.restarts += u64::from(self.latest_run.is_some());
             self.latest_run = Some(run);
         }
         self.reason = match source {
@@ -213,6 +218,7 @@ impl Watched {
                 self.attached.remove(&run);
             }
         }
+        self.go_on_starting(context, error.as_deref().map_or(Seen::Nothing, Seen::Untaken));
         // It is tried again with each search, and told once.
         if let Some(reason) = error
             && self.unheld.as_ref() != Some(&reason)

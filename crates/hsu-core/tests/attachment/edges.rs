@@ -169,9 +169,11 @@ fn a_start_of_what_runs_is_done_and_of_what_is_looked_for_looks_at_once() {
 }
 
 #[test]
-fn a_start_is_asked_of_the_manager_and_done_when_the_process_is_found() {
+fn a_start_is_asked_of_the_manager_when_nothing_is_there_and_done_when_it_is_found() {
     let mut scene = Scene::searching(by_systemd);
     let effects = scene.ask(Command::Start);
+    assert!(pokes(&effects) && !asks_manager(&effects, ServiceVerb::Start), "a look comes first");
+    let effects = scene.sighted("web", sight(&[]));
     assert!(asks_manager(&effects, ServiceVerb::Start));
     assert_eq!(answer(&effects), None);
     assert_eq!(scene.fleet.next_deadline(), None, "the manager takes its time");
@@ -182,6 +184,45 @@ fn a_start_is_asked_of_the_manager_and_done_when_the_process_is_found() {
     assert_eq!(message(&scene.hold(1)), "its process runs");
     assert_eq!(scene.status().reason, "an operator asked for start");
     assert_eq!(scene.fleet.next_deadline(), None);
+}
+
+#[test]
+fn a_start_of_what_runs_already_asks_nobody_and_starts_no_second_one() {
+    // It is found.
+    let mut scene = Scene::searching(by_systemd);
+    scene.ask(Command::Start);
+    assert!(!asks_manager(&scene.sighted("web", sight(&[7])), ServiceVerb::Start));
+    assert_eq!(message(&scene.hold(1)), "its process runs");
+    assert_eq!(scene.fleet.next_deadline(), None);
+    // Several fit: which one is it?
+    let mut scene = Scene::searching(by_systemd);
+    scene.ask(Command::Start);
+    let effects = scene.sighted("web", sight(&[7, 8]));
+    assert!(!asks_manager(&effects, ServiceVerb::Start));
+    assert!(failure(&effects).contains("2 processes fit"), "{effects:?}");
+    // It is there, and may not be held; or is gone by then.
+    for (error, asks) in [(Some("no right".to_owned()), false), (None, true)] {
+        let mut scene = Scene::searching(by_systemd);
+        scene.ask(Command::Start);
+        scene.sighted("web", sight(&[7]));
+        let effects = scene.step(Input::AttachFailed { run: RunId(1), error });
+        assert_eq!(asks_manager(&effects, ServiceVerb::Start), asks);
+        assert_eq!(answer(&effects).is_some(), !asks);
+    }
+    // Nobody looks.
+    let mut scene = Scene::searching(by_systemd);
+    scene.ask(Command::Start);
+    assert!(failure(&scene.wake_after(35)).contains("nobody could look"));
+    assert!(!asks_manager(&scene.sighted("web", sight(&[])), ServiceVerb::Start));
+}
+
+#[test]
+fn a_start_that_is_given_up_before_the_look_asks_nobody() {
+    let mut scene = Scene::searching(by_systemd);
+    scene.ask(Command::Start);
+    scene.ask(STOP);
+    scene.ask(Command::Enable);
+    assert!(!asks_manager(&scene.sighted("web", sight(&[])), ServiceVerb::Start));
 }
 
 #[test]
@@ -401,7 +442,7 @@ fn the_history_is_the_latest_changes_of_state() {
     assert_eq!(history.len(), 16);
     assert!(history.windows(2).all(|pair| pair[0].to == pair[1].from));
     assert_eq!(history.last().map(|last| last.to), Some(WorkerState::Searching));
-    assert_eq!(scene.status().restarts, 19);
+    assert_eq!(scene.status().restarts, 0, "nobody restarted it");
 }
 
 #[test]
