@@ -298,6 +298,9 @@ impl Monitor {
             counts(check) && watch.verdict() == Verdict::Unknown
         };
         match watched().find(is_open) {
+            Some((check, watch)) if watch.failures() > 0 => {
+                (Condition::Unknown, watch.complaint(check))
+            }
             Some((check, _)) => {
                 let why = alloc::format!("check `{}` has said nothing yet", check.name);
                 (Condition::Unknown, why)

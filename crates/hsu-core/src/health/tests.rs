@@ -220,9 +220,10 @@ fn nothing_else_is_looked_at_before_the_startup_checks_have_passed() {
 #[test]
 fn a_worker_that_does_not_come_up_is_unhealthy_and_restarted() {
     let mut bench = Bench::of(vec![check("up", &[Duty::Startup])]);
-    bench.round(false);
-    assert_eq!(bench.condition(), Condition::Degraded);
-    bench.round(false);
+    for _ in 0..2 {
+        bench.round(false);
+        assert_eq!(bench.condition(), Condition::Unknown, "it may come up still");
+    }
     assert!(bench.round(false).restart.is_some());
     assert_eq!(bench.condition(), Condition::Unhealthy);
 }

@@ -49,7 +49,8 @@ pub(super) struct Watch {
     verdict: Verdict,
     failures: u32,
     successes: u32,
-    /// A look has failed, and those since are not enough to forget it.
+    /// A look has failed where one had passed before, or the check itself, and the looks
+    /// since are not enough to forget it. What has not come up yet is not shaky.
     is_shaky: bool,
     numbers: Numbers,
     /// When the verdict changed between passing and failing.
@@ -202,9 +203,10 @@ impl Watch {
         } else {
             self.failures = self.failures.saturating_add(1);
             self.successes = 0;
-            self.is_shaky = true;
+            self.is_shaky |= self.verdict != Verdict::Unknown;
         }
         let changed = self.decide(check, now.tick);
+        self.is_shaky |= self.verdict == Verdict::Failing;
         self.arm_next(check, now.tick, entropy);
         changed.map(|verdict| (verdict, self.last_words(verdict)))
     }

@@ -55,6 +55,35 @@ fn one_good_look_after_a_bad_one_does_not_make_it_steady_and_two_do() {
 }
 
 #[test]
+fn a_worker_that_has_not_answered_yet_is_not_degraded_and_healthy_after_its_first_good_answer() {
+    for duties in [&[Duty::Readiness][..], &[Duty::Liveness, Duty::Readiness]] {
+        let mut bench = Bench::of(vec![check("a", duties)]);
+        for _ in 0..2 {
+            let change = bench.round(false);
+            assert_eq!((change.checks, change.condition, change.restart), (vec![], None, None));
+            assert_eq!((bench.condition(), bench.monitor.is_ready()), (Condition::Unknown, false));
+        }
+        bench.round(true);
+        assert_eq!((bench.condition(), bench.monitor.is_ready()), (Condition::Healthy, true));
+        // From then on a failure counts.
+        bench.round(false);
+        assert_eq!(bench.condition(), Condition::Degraded);
+    }
+}
+
+#[test]
+fn a_check_that_failed_before_it_ever_passed_takes_two_good_looks() {
+    let mut bench = Bench::of(vec![strict("a", &[Duty::Readiness])]);
+    let seen = [false, true, true].map(|good| {
+        bench.round(good);
+        (bench.condition(), bench.monitor.is_ready())
+    });
+    let expected =
+        [(Condition::Degraded, false), (Condition::Degraded, true), (Condition::Healthy, true)];
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn a_startup_check_that_has_failed_once_is_forgotten_when_it_passes() {
     let mut bench = Bench::of(vec![check("up", &[Duty::Startup])]);
     bench.round(false);
