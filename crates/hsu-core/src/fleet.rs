@@ -31,9 +31,12 @@ use crate::scatter::scatter;
 use crate::worker::{Context, Phase, Worker};
 
 mod check;
+mod ending;
 mod glance;
 mod judging;
 mod watching;
+
+use ending::{Ending, Haste};
 
 pub use check::Broken;
 pub use glance::{Glance, Sight};
@@ -72,23 +75,6 @@ pub struct Fleet {
     /// Whether everything that an earlier life left is known.
     settled: bool,
     ending: Option<Ending>,
-}
-
-/// The master is ending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ending {
-    mode: ShutdownMode,
-    haste: Haste,
-    told: bool,
-}
-
-/// How long the stop of everything waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Haste {
-    /// As long as each worker may, but not beyond this time.
-    Until(Tick),
-    /// Whatever still runs is killed.
-    Now,
 }
 
 impl Fleet {
@@ -612,7 +598,7 @@ impl Fleet {
         let Some(worker) = self.take_out(&id) else {
             return;
         };
-        out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
+        tell_removal(&id, &actor, out);
         out.push(Effect::Persist { workers: alloc::vec![id] });
         out.push(Effect::Reply { ticket, answer: worker.done("removed") });
     }
@@ -635,59 +621,13 @@ impl Fleet {
             self.force(now, entropy, out);
         }
     }
+}
 
-    fn shut_down(
-        &mut self,
-        now: Now,
-        entropy: u64,
-        mode: ShutdownMode,
-        actor: &Actor,
-        out: &mut Vec<Effect>,
-    ) {
-        let haste = Haste::Until(now.tick.after(self.settings.force_shutdown_timeout));
-        self.ending = Some(Ending { mode, haste, told: false });
-        for id in self.ids() {
-            self.with(now, entropy, &id, actor.clone(), out, Worker::on_shutdown);
-        }
-        for id in self.watched.keys().cloned().collect::<Vec<_>>() {
-            self.with_watched(now, entropy, &id, actor.clone(), out, Watched::on_shutdown);
-        }
-    }
-
-    fn force(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {
-        let Some(ending) = &mut self.ending else {
-            return;
-        };
-        ending.haste = Haste::Now;
-        if ending.mode == ShutdownMode::KeepWorkers {
-            return;
-        }
-        for id in self.ids() {
-            self.with(now, entropy, &id, Actor::Master, out, Worker::kill_now);
-        }
-    }
-
-    /// Says once that nothing is left to wait for.
-    fn finish_ending(&mut self, out: &mut Vec<Effect>) {
-        let Some(ending) = &mut self.ending else {
-            return;
-        };
-        let over = match ending.mode {
-            ShutdownMode::KeepWorkers => true,
-            // What cannot be killed is named in its status, and not waited for.
-            ShutdownMode::StopWorkers => {
-                let workers = &self.workers;
-                self.settled
-                    && self
-                        .runs
-                        .values()
-                        .all(|id| workers.get(id).is_some_and(Worker::is_unkillable))
-            }
-        };
-        if over && !ending.told {
-            ending.told = true;
-            out.push(Effect::AllStopped);
-        }
+/// That an operator asked for it, and that the worker is forgotten.
+fn tell_removal(id: &WorkerId, actor: &Actor, out: &mut Vec<Effect>) {
+    let verb = Command::Remove.verb().into();
+    for kind in [EventKind::Commanded { verb }, EventKind::Removed] {
+        out.push(Effect::Event { worker: Some(id.clone()), actor: actor.clone(), kind });
     }
 }
 

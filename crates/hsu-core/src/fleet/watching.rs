@@ -262,7 +262,7 @@ impl Fleet {
         }
         self.let_go.insert(id.clone());
         out.push(Effect::Search { worker: id.clone(), wanted: false });
-        out.push(Effect::Event { worker: Some(id.clone()), actor, kind: EventKind::Removed });
+        super::tell_removal(id, &actor, out);
         out.push(Effect::Persist { workers: alloc::vec![id.clone()] });
         out.push(Effect::Reply { ticket, answer: watched.done("removed") });
     }

@@ -321,7 +321,11 @@ fn a_worker_that_can_be_removed_is_gone_with_its_search() {
     assert!(effects.contains(&Effect::Release { run: RunId(1) }));
     assert!(effects.contains(&Effect::Search { worker: id("web"), wanted: false }));
     assert!(effects.contains(&Effect::Persist { workers: vec![id("web")] }));
-    assert!(told(&effects, |kind| *kind == EventKind::Removed));
+    let kinds = effects.iter().filter_map(|effect| {
+        if let Effect::Event { kind, .. } = effect { Some(kind) } else { None }
+    });
+    let order = EventKind::Commanded { verb: "remove".to_owned() };
+    assert!(kinds.eq([&order, &EventKind::Removed]), "{effects:?}");
     assert_eq!(message(&effects), "removed");
     assert!(scene.fleet.status(&id("web")).is_none());
     assert_eq!(scene.hold(1), [Effect::Release { run: RunId(1) }]);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::input::{Command, Ticket};
+use hsu_model::event::EventKind;
 use hsu_model::exit::Exit;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::status::{Desired, WorkerState};
@@ -143,6 +144,17 @@ fn a_worker_is_removed_only_when_nothing_of_it_runs() {
     assert!(matches!(unknown, Some(Answer::Refused(Refusal::Unknown { .. }))), "{unknown:?}");
     world.crash(crate::world::Loss::Orders);
     assert_eq!(world.fleet.statuses().count(), 0, "it stays away from the next master");
+}
+
+#[test]
+fn a_removal_is_told_as_the_order_that_it_is_and_then_as_done() {
+    let mut world = World::of(plain("web"));
+    world.ask("web", STOP);
+    world.ask("web", Command::ResetBreaker);
+    assert!(is_done(world.ask("web", Command::Remove).as_ref()));
+    let facts: Vec<_> = world.facts().collect();
+    let order = EventKind::Commanded { verb: "remove".to_owned() };
+    assert_eq!(facts[facts.len() - 2..], [&order, &EventKind::Removed]);
 }
 
 #[test]

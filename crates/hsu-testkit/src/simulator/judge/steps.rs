@@ -3,7 +3,7 @@
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::breaker::Breaker;
 use hsu_core::effect::Effect;
-use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
+use hsu_core::input::{Input, ShutdownMode, Ticket};
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::restart::RestartPolicy;
@@ -252,10 +252,8 @@ impl Judge {
             return;
         };
         let refused = refuses(*ticket, effects);
-        let told = |effect: &Effect| match effect {
-            Effect::Event { kind: EventKind::Commanded { .. }, .. } => true,
-            Effect::Event { kind: EventKind::Removed, .. } => *command == Command::Remove,
-            _ => false,
+        let told = |effect: &Effect| {
+            matches!(effect, Effect::Event { kind: EventKind::Commanded { .. }, .. })
         };
         let count = effects.iter().filter(|effect| told(effect)).count();
         if count != usize::from(!refused) {
