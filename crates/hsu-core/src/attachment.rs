@@ -339,6 +339,7 @@ impl Watched {
             accounted: self.last_exit.map(|last| last.run),
             started: None,
             restarts: self.restarts,
+            counts_as_restart: false,
             attempts: self.attempts,
             breaker: self.breaker,
             next_attempt: None,

@@ -95,6 +95,7 @@ mod tests {
             accounted: accounted.map(RunId),
             started: None,
             restarts: 0,
+            counts_as_restart: false,
             attempts: 0,
             breaker: Breaker::Closed,
             next_attempt: None,

@@ -34,6 +34,8 @@ pub struct WorkerRecord {
     pub started: Option<(Tick, WallTime)>,
     /// Restarts since it was first started.
     pub restarts: u64,
+    /// Whether its next start is one more of them.
+    pub counts_as_restart: bool,
     /// Failures in a row.
     pub attempts: u32,
     /// Its breaker.

@@ -477,6 +477,7 @@ impl Worker {
             accounted: self.accounted,
             started: self.started(),
             restarts: self.restarts,
+            counts_as_restart: self.counts_as_restart,
             attempts: self.attempts,
             breaker: self.breaker,
             next_attempt: if let State::BackingOff { due, .. } = &self.state {
@@ -545,6 +546,7 @@ impl Worker {
             self.desired = record.desired;
         }
         if resume == Resume::Continue {
+            self.counts_as_restart = record.counts_as_restart;
             self.attempts = record.attempts;
             self.breaker = record.breaker;
             self.state = match record.state {

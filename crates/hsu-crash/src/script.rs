@@ -65,6 +65,7 @@ pub fn record(operation: u64) -> WorkerRecord {
         accounted: None,
         started: None,
         restarts: operation,
+        counts_as_restart: false,
         attempts: 0,
         breaker: Breaker::Closed,
         next_attempt: None,

@@ -35,6 +35,8 @@ struct Record {
     started: Option<(u64, i64)>,
     #[serde(default)]
     restarts: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    counts_as_restart: bool,
     #[serde(default)]
     attempts: u32,
     breaker: BreakerText,
@@ -156,6 +158,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
         accounted: record.accounted.map(|run| run.0),
         started: record.started.map(|(tick, wall)| (tick.0, wall.0)),
         restarts: record.restarts,
+        counts_as_restart: record.counts_as_restart,
         attempts: record.attempts,
         breaker: match record.breaker {
             Breaker::Closed => BreakerText::Closed,
@@ -238,6 +241,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
         accounted: record.accounted.map(RunId),
         started: record.started.map(|(tick, wall)| (Tick(tick), WallTime(wall))),
         restarts: record.restarts,
+        counts_as_restart: record.counts_as_restart,
         attempts: record.attempts,
         breaker: match record.breaker {
             BreakerText::Closed => Breaker::Closed,
@@ -304,6 +308,7 @@ fn removed_record() -> WorkerRecord {
         accounted: None,
         started: None,
         restarts: 0,
+        counts_as_restart: false,
         attempts: 0,
         breaker: Breaker::Closed,
         next_attempt: None,
@@ -322,6 +327,7 @@ fn full_record() -> WorkerRecord {
     WorkerRecord {
         attached: Some(Vec::new()),
         ready_run: Some(RunId(0)),
+        counts_as_restart: true,
         raised: vec![raised],
         ..removed_record()
     }

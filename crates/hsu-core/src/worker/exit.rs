@@ -37,6 +37,7 @@ impl Worker {
             return;
         }
         let lasted = self.lasted(at);
+        self.count_start();
         self.accounted = Some(run);
         self.last_exit = Some(LastExit { run, exit, at: wall, lasted });
         self.tell(context, EventKind::Exited { run, exit, lasted });

@@ -71,9 +71,7 @@ impl Worker {
             | State::Failed
             | State::Unsettled { .. } => return,
         }
-        if core::mem::take(&mut self.counts_as_restart) {
-            self.restarts += 1;
-        }
+        self.count_start();
         let started = (context.now.tick, context.now.wall);
         self.tell(context, EventKind::Spawned { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Started);
@@ -84,6 +82,14 @@ impl Worker {
             // Stopped while it was being started.
             self.begin_stop(context, Then::Stay, Reason::Unwanted);
             self.hurry(context);
+        }
+    }
+
+    /// A start that was decided has happened, whether this master has seen it or only what
+    /// became of it.
+    pub(super) fn count_start(&mut self) {
+        if core::mem::take(&mut self.counts_as_restart) {
+            self.restarts += 1;
         }
     }
 
@@ -183,6 +189,7 @@ impl Worker {
             | State::Clearing { .. } => return,
         };
         self.latest_run = Some(run);
+        self.count_start();
         self.try_on(context);
         self.tell(context, EventKind::Adopted { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Adopted);

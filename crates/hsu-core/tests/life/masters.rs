@@ -20,6 +20,7 @@ use crate::world::{Loss, Pace, World, id, settings};
 
 const STOP: Command = Command::Stop { force: false };
 const ONE: Exit = Exit::Code(1);
+const RUNNING: WorkerState = WorkerState::Running;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -98,6 +99,30 @@ fn a_worker_in_each_state_ends_as_it_would_have_without_the_loss() {
         let mut lost = world_in(state);
         lost.crash(Loss::Orders);
         assert_eq!(finish(lost), finish(world_in(state)), "{state:?}");
+    }
+}
+
+#[test]
+fn a_restart_that_an_earlier_master_decided_is_counted_once() {
+    for loss in [Loss::Orders, Loss::Nothing] {
+        let mut resting = World::of(plain("web"));
+        resting.exit("web", Exit::Signal { number: 9, core: false });
+        assert_eq!(resting.state("web"), WorkerState::BackingOff);
+        resting.crash(loss);
+        resting.advance(seconds(100));
+        assert_eq!((resting.state("web"), resting.status("web").restarts), (RUNNING, 1));
+        resting.crash(loss);
+        assert_eq!(resting.status("web").restarts, 1, "{loss:?}");
+
+        let mut spawning = World::of(plain("web"));
+        spawning.exit("web", ONE);
+        spawning.keeper.holds_spawns = true;
+        spawning.advance(seconds(100));
+        assert_eq!(spawning.state("web"), WorkerState::Starting);
+        spawning.crash(loss);
+        spawning.keeper.holds_spawns = false;
+        spawning.settle();
+        assert_eq!((spawning.state("web"), spawning.status("web").restarts), (RUNNING, 1));
     }
 }
 

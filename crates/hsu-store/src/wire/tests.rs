@@ -14,6 +14,7 @@ fn record() -> WorkerRecord {
         accounted: Some(RunId(8)),
         started: Some((Tick(5), WallTime(6))),
         restarts: 3,
+        counts_as_restart: true,
         attempts: 2,
         breaker: Breaker::Open { trial_at: Some(Tick(77)) },
         next_attempt: Some(Tick(70)),

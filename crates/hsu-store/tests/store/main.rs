@@ -49,6 +49,7 @@ fn record(sequence: u64) -> WorkerRecord {
         accounted: None,
         started: None,
         restarts: sequence,
+        counts_as_restart: false,
         attempts: 0,
         breaker: Breaker::Closed,
         next_attempt: None,

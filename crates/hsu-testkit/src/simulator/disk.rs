@@ -202,6 +202,7 @@ pub(crate) fn stone() -> WorkerRecord {
         accounted: None,
         started: None,
         restarts: 0,
+        counts_as_restart: false,
         attempts: 0,
         breaker: Breaker::Closed,
         next_attempt: None,
