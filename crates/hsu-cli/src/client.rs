@@ -67,10 +67,12 @@ impl Client {
         body: &str,
         patience: Option<Duration>,
     ) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
-        let mut answer = self.ask(method, path, body, patience)?;
-        while self.read(&mut answer, &mut bytes)? {}
-        Ok(bytes)
+        Self::again(method, |lost| {
+            let mut bytes = Vec::new();
+            let mut answer = self.ask_once(method, path, body, patience, lost)?;
+            while self.read(&mut answer, &mut bytes)? {}
+            Ok(bytes)
+        })
     }
 
     /// Asks; the answer is read piece by piece.
@@ -81,8 +83,34 @@ impl Client {
         body: &str,
         patience: Option<Duration>,
     ) -> Result<Answer, Failure> {
-        let exchange = || -> io::Result<(u16, Answer)> {
-            let mut stream = Return::connect(&self.socket, patience)?;
+        Self::again(method, |lost| self.ask_once(method, path, body, patience, lost))
+    }
+
+    /// A question changes nothing: a master that is lost while it answers leaves it to the
+    /// next one. An order may have been carried out.
+    fn again<T>(
+        method: &str,
+        mut attempt: impl FnMut(&mut Return) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut lost = Return::default();
+        loop {
+            match attempt(&mut lost) {
+                Err(Failure::Ended) if method == "GET" && lost.may_come() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn ask_once(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        patience: Option<Duration>,
+        lost: &mut Return,
+    ) -> Result<Answer, Failure> {
+        let mut exchange = || -> io::Result<(u16, Answer)> {
+            let mut stream = lost.connect(&self.socket, patience)?;
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nhost: hsu\r\nconnection: close\r\n\
                  content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -9,7 +9,7 @@ use hsu_api::Problem;
 use crate::screen::escaped;
 use crate::socket::Obstacle;
 
-/// The kind of problem of a master that ends or is being replaced.
+/// The kind of problem of a master that goes, and after which another one is expected.
 const ENDING: &str = "urn:hsu:problem:ending";
 
 /// How the program ends.

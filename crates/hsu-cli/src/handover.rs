@@ -97,12 +97,15 @@ impl Return {
     ///
     /// # Errors
     /// As the last attempt.
-    pub(crate) fn connect(path: &Path, patience: Option<Duration>) -> io::Result<LocalStream> {
-        let mut lost = Self::default();
+    pub(crate) fn connect(
+        &mut self,
+        path: &Path,
+        patience: Option<Duration>,
+    ) -> io::Result<LocalStream> {
         loop {
             match LocalStream::connect(path, patience) {
                 Err(error)
-                    if error.kind() == io::ErrorKind::ConnectionRefused && lost.may_come() => {}
+                    if error.kind() == io::ErrorKind::ConnectionRefused && self.may_come() => {}
                 outcome => return outcome,
             }
         }

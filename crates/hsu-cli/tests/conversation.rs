@@ -108,7 +108,7 @@ fn why_tells_the_chain_in_words() {
 
 #[test]
 fn each_refusal_has_its_exit_code_its_reason_and_a_hint() {
-    let workers = ["web", "busy", "broken", "slow"].map(running).to_vec();
+    let workers = ["web", "busy", "broken", "slow", "ending"].map(running).to_vec();
     let served = Fake::new(workers).serve();
     for (words, code, part) in [
         (&["why", "nobody"][..], 3, "no worker is named \"nobody\""),
@@ -121,10 +121,13 @@ fn each_refusal_has_its_exit_code_its_reason_and_a_hint() {
         (&["signal", "web", "NOPE"], 2, "\"NOPE\" is no signal"),
         (&["stop", "busy"], 1, "does not take more requests"),
         (&["stop", "broken"], 1, "no \\x1b[31m"),
+        (&["start", "ending"], 1, "the master is ending, and begins nothing any more"),
         (&["stop", "slow", "--timeout", "1"], 6, "stop is not done after 1 s: slow is running"),
         (&["wait", "web", "--for=stopped", "--timeout", "0.1"], 6, "web is running, not stopped"),
         (&["logs", "web", "--since", "yesterday"], 2, "\"yesterday\" is neither"),
         (&["master", "upgrade", "--executable", "/no"], 1, "/no does not start"),
+        (&["master", "upgrade", "--executable", "/twice"], 4, "is being replaced already"),
+        (&["master", "upgrade", "--executable", "/late"], 1, "the master is ending, and begins"),
     ] {
         let (got, _, text) = served.run(words);
         assert_eq!(got, code, "{words:?}: {text}");

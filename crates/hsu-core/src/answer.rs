@@ -66,8 +66,10 @@ pub enum Refusal {
         /// Whether it was begun, and goes on when the disk does.
         begun: Begun,
     },
-    /// The master is ending.
+    /// The master is ending, and none comes after it.
     ShuttingDown,
+    /// Another master takes over, and is to be asked.
+    BeingReplaced,
 }
 
 /// What the disk of the state lacks.

@@ -35,6 +35,20 @@ pub enum ControlError {
     Journal(String),
 }
 
+/// Why another master has not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreplaced {
+    /// The present one is ending.
+    #[error("the master is ending")]
+    Ending,
+    /// Somebody asked for another one before.
+    #[error("the master is being replaced already")]
+    UnderWay,
+    /// It was tried, and the present one goes on.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// What is known about the master itself.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -147,7 +161,7 @@ pub trait Control: Send + Sync + 'static {
         actor: Actor,
         executable: Option<PathBuf>,
         mass_stop: MassStop,
-    ) -> Result<Pending<Result<(), String>>, ControlError>;
+    ) -> Result<Pending<Result<(), Unreplaced>>, ControlError>;
     /// What is known about the master.
     fn facts(&self) -> Facts;
     /// Both clocks.

@@ -16,7 +16,7 @@ use hsu_sys::limits::{Mechanism, Survey};
 use tokio::sync::{oneshot, watch};
 
 use crate::board::{Board, Snapshot};
-use crate::control::{Control, ControlError, Facts, Pending};
+use crate::control::{Control, ControlError, Facts, Pending, Unreplaced};
 use crate::mass_stop::MassStop;
 use crate::request::{Request, Requests, Undelivered};
 use crate::usage_board::{UsageBoard, Used};
@@ -137,7 +137,7 @@ impl Control for Handle {
         actor: Actor,
         executable: Option<PathBuf>,
         mass_stop: MassStop,
-    ) -> Result<Pending<Result<(), String>>, ControlError> {
+    ) -> Result<Pending<Result<(), Unreplaced>>, ControlError> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Upgrade { actor, executable, mass_stop, reply })?;
         Ok(answer)

@@ -12,6 +12,7 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_sys::reactor::Waker;
 use tokio::sync::oneshot;
 
+use crate::control::Unreplaced;
 use crate::listening::Word;
 use crate::mass_stop::MassStop;
 
@@ -76,7 +77,7 @@ pub(crate) enum Request {
         /// Whether many workers may leave the configuration.
         mass_stop: MassStop,
         /// Where the answer goes.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Unreplaced>>,
     },
 }
 

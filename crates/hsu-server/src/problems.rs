@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hsu_api::Problem;
 use hsu_core::answer::{Begun, Refusal, Want};
-use hsu_runtime::control::ControlError;
+use hsu_runtime::control::{ControlError, Unreplaced};
 
 /// The media type of a problem.
 const KIND: &str = "application/problem+json";
@@ -67,6 +67,27 @@ pub(crate) fn unavailable(error: &ControlError) -> Problem {
     Problem::new(503, kind, "not at present", error.to_string()).hint(hint)
 }
 
+/// The master says no because it ends, and none comes after it.
+pub(crate) fn shutting_down() -> Problem {
+    let detail = "the master is ending, and begins nothing any more";
+    Problem::new(503, "shutting-down", "not any more", detail)
+        .hint("`hsu-master-cli list` shows what still runs; `hsu-master --config FILE` starts the next one")
+}
+
+/// Another master has not taken over.
+pub(crate) fn unreplaced(obstacle: Unreplaced) -> Problem {
+    match obstacle {
+        Unreplaced::Ending => shutting_down(),
+        Unreplaced::UnderWay => Problem::new(409, "conflict", "not now", obstacle.to_string())
+            .hint("`hsu-master-cli master status` tells which one serves"),
+        Unreplaced::Failed(reason) => {
+            let title = "the present master goes on";
+            Problem::new(500, "upgrade-failed", title, reason)
+                .hint("no worker was disturbed; the master's log has what the other one said")
+        }
+    }
+}
+
 /// An order that a loss of power would forget is not carried out.
 fn not_durable(reason: String, want: Want, begun: Begun) -> Problem {
     let (status, kind, title, hint) = match want {
@@ -106,7 +127,8 @@ pub(crate) fn refused(id: &str, refusal: Refusal) -> Problem {
                 .hint(format!("`hsu-master-cli why {id}` tells more"))
         }
         Refusal::NotDurable { reason, want, begun } => not_durable(reason, want, begun),
-        Refusal::ShuttingDown => unavailable(&ControlError::Ending),
+        Refusal::ShuttingDown => shutting_down(),
+        Refusal::BeingReplaced => unavailable(&ControlError::Ending),
         _ => Problem::new(500, "failed", "it failed", "the master gave no reason"),
     };
     problem.about(id)
@@ -136,7 +158,8 @@ mod tests {
             (conflict, 409, "conflict"),
             (Refusal::Superseded { by: "stop" }, 409, "superseded"),
             (Refusal::Failed { reason: "no program".to_owned() }, 500, "failed"),
-            (Refusal::ShuttingDown, 503, "ending"),
+            (Refusal::ShuttingDown, 503, "shutting-down"),
+            (Refusal::BeingReplaced, 503, "ending"),
             (unwritten(Want::Room, Begun::No), 507, "no-space"),
             (unwritten(Want::Health, Begun::Waits), 503, "not-durable"),
         ] {

@@ -31,7 +31,9 @@ use tokio::sync::{Notify, Semaphore};
 use crate::answers::Answers;
 use crate::door::Place;
 use crate::past;
-use crate::problems::{bad, forbidden, refuse, refused, translate, unavailable, unknown};
+use crate::problems::{
+    bad, forbidden, refuse, refused, translate, unavailable, unknown, unreplaced,
+};
 use crate::streams::{self, Hold, Wanted};
 
 /// The longest body of a request.
@@ -555,12 +557,7 @@ async fn upgrade(State(face): State<Face>, body: Bytes) -> Answered {
     let pending = face.answers.control.upgrade(face.actor()?, executable, mass_stop);
     match pending.map_err(|error| unavailable(&error))?.await {
         Ok(Ok(())) => Ok(message("another master has taken over").into_response()),
-        Ok(Err(reason)) => {
-            let title = "the present master goes on";
-            let problem = Problem::new(500, "upgrade-failed", title, reason);
-            let hint = "no worker was disturbed; the master's log has what the other one said";
-            Err(problem.hint(hint).into())
-        }
+        Ok(Err(obstacle)) => Err(unreplaced(obstacle).into()),
         Err(_) => Err(unavailable(&ControlError::Ending).into()),
     }
 }

@@ -12,7 +12,7 @@ use hsu_model::id::WorkerId;
 use hsu_model::limits::{Cgroups, LimitKind};
 use hsu_model::status::WorkerState;
 use hsu_model::time::WallTime;
-use hsu_runtime::control::{Control, ControlError, Facts, Pending};
+use hsu_runtime::control::{Control, ControlError, Facts, Pending, Unreplaced};
 use hsu_runtime::{Entry, MassStop, Snapshot, Used};
 use hsu_server::fuzzing::{Question, Reply, ask};
 use hsu_store::{Batch, Reader, Store, UsageRecord};
@@ -185,7 +185,7 @@ impl Control for Noted {
         _: Actor,
         executable: Option<PathBuf>,
         _: MassStop,
-    ) -> Result<Pending<Result<(), String>>, ControlError> {
+    ) -> Result<Pending<Result<(), Unreplaced>>, ControlError> {
         self.note(format!("upgrade {executable:?}"));
         Ok(Self::answered(Ok(())))
     }

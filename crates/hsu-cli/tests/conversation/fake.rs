@@ -21,7 +21,7 @@ use hsu_model::spool::index_name;
 use hsu_model::status::{BreakerState, Desired, LastExit, WorkerState, WorkerStatus};
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::WorkerSpec;
-use hsu_runtime::control::{Control, ControlError, Facts, Pending};
+use hsu_runtime::control::{Control, ControlError, Facts, Pending, Unreplaced};
 use hsu_runtime::{Entry, Snapshot};
 use hsu_server::{Server, Socket};
 use tempfile::TempDir;
@@ -205,6 +205,7 @@ impl Control for Fake {
             ("busy", _) => return Err(ControlError::Busy),
             // Its first order meets a master that goes.
             ("leaving", _) if self.asked().len() == 1 => return Err(ControlError::Ending),
+            ("ending", _) => Answer::Refused(Refusal::ShuttingDown),
             ("slow", _) => {
                 self.open.lock().unwrap().push(reply);
                 return Ok(answer);
@@ -294,11 +295,13 @@ impl Control for Fake {
         _: Actor,
         executable: Option<PathBuf>,
         _: hsu_runtime::MassStop,
-    ) -> Result<Pending<Result<(), String>>, ControlError> {
+    ) -> Result<Pending<Result<(), Unreplaced>>, ControlError> {
         let (reply, answer) = oneshot::channel();
         let done = match executable {
             None => Ok(()),
-            Some(path) => Err(format!("{} does not start", path.display())),
+            Some(path) if path.ends_with("twice") => Err(Unreplaced::UnderWay),
+            Some(path) if path.ends_with("late") => Err(Unreplaced::Ending),
+            Some(path) => Err(Unreplaced::Failed(format!("{} does not start", path.display()))),
         };
         reply.send(done).unwrap();
         Ok(answer)

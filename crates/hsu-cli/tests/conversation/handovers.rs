@@ -1,6 +1,6 @@
 //! One master goes and the next one serves: whoever asked or followed goes on.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -8,7 +8,7 @@ use hsu_model::event::EventKind;
 use hsu_model::id::RunId;
 use hsu_model::time::Tick;
 
-use super::fake::{Fake, NOW, Served, client, running};
+use super::fake::{Fake, NOW, Served, client, running, said};
 
 /// A client that follows, and ends with the test.
 struct Follower {
@@ -93,6 +93,42 @@ fn an_order_that_meets_a_master_that_goes_is_given_to_the_next_one() {
     let (code, text, err) = served.run(&["stop", "leaving"]);
     assert_eq!((code, text.as_str()), (0, "leaving: done (running)\n"), "{err}");
     assert_eq!(served.fake.asked(), ["leaving Stop { force: false }"; 2]);
+}
+
+#[test]
+fn an_order_that_meets_a_master_that_ends_for_good_is_refused_at_once() {
+    let served = Fake::new(vec![running("ending")]).serve();
+    for (verb, asked) in [("start", "Start"), ("restart", "Restart { force: false }")] {
+        let (code, _, err) = served.run(&[verb, "ending"]);
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("the master is ending") && err.contains("hint: "), "{err}");
+        assert_eq!(served.fake.asked().pop(), Some(format!("ending {asked}")));
+    }
+    assert_eq!(served.fake.asked().len(), 2, "nobody asked again");
+}
+
+#[test]
+fn a_question_that_a_lost_master_did_not_answer_to_its_end_is_asked_of_the_next_one() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"workers\":[]}";
+    for cut in [0, 20, answer.len() - 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut asking = client(&socket, &["list", "-o", "json"]);
+        let asking = asking.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        for told in [&answer[..cut], &answer[..]] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                heard.extend(byte);
+            }
+            stream.write_all(told).unwrap();
+        }
+        let (code, out, err) = said(&asking.wait_with_output().unwrap());
+        assert_eq!((code, out.as_str()), (0, "{\"workers\":[]}\n"), "cut at {cut}: {err}");
+    }
 }
 
 #[test]

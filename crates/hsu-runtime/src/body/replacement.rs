@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{Body, Ending};
 use crate::chores::Chore;
+use crate::control::Unreplaced;
 use crate::mass_stop::MassStop;
 use crate::request::Request;
 use crate::successor::candidate;
@@ -28,7 +29,7 @@ const FLUSH_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
 /// How far a replacement has come.
 #[derive(Debug, Default)]
 pub(crate) struct Replacement {
-    reply: Option<oneshot::Sender<Result<(), String>>>,
+    reply: Option<oneshot::Sender<Result<(), Unreplaced>>>,
     /// The state is not ours: nothing is decided and nothing is written.
     pub(super) given_way: bool,
     /// Wishes to end that came meanwhile.
@@ -43,10 +44,15 @@ impl Body {
         now: Now,
         actor: Actor,
         (executable, mass_stop): (Option<PathBuf>, MassStop),
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Unreplaced>>,
     ) {
-        if self.replacement.reply.is_some() || self.stopping.is_some() {
-            drop(reply.send(Err("the master is ending or being replaced already".to_owned())));
+        let obstacle = if self.stopping.is_some() {
+            Some(Unreplaced::Ending)
+        } else {
+            self.replacement.reply.is_some().then_some(Unreplaced::UnderWay)
+        };
+        if let Some(obstacle) = obstacle {
+            drop(reply.send(Err(obstacle)));
             return;
         }
         let report = self.upgrade_report();
@@ -61,7 +67,7 @@ impl Body {
                 hsu_sys::notify::reloading();
                 self.holding.queue(ToKeeper::Upgrade { program });
             }
-            Err(error) => drop(reply.send(Err(error.to_string()))),
+            Err(error) => drop(reply.send(Err(Unreplaced::Failed(error.to_string())))),
         }
     }
 
@@ -148,7 +154,7 @@ impl Body {
         warn!(%reason, "the other master did not take over");
         hsu_sys::notify::ready();
         if let Some(reply) = self.replacement.reply.take() {
-            drop(reply.send(Err(reason)));
+            drop(reply.send(Err(Unreplaced::Failed(reason))));
         }
     }
 

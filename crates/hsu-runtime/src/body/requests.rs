@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::Body;
 use super::books::not_durable;
 use crate::chores::Report;
+use crate::control::Unreplaced;
 use crate::request::Request;
 
 /// Who waits for the answer to which command.
@@ -44,10 +45,10 @@ impl Body {
         while let Ok(request) = self.requests.try_recv() {
             match request {
                 Request::Command { reply, .. } => {
-                    drop(reply.send(Answer::Refused(Refusal::ShuttingDown)));
+                    drop(reply.send(Answer::Refused(Refusal::BeingReplaced)));
                 }
                 Request::Upgrade { reply, .. } => {
-                    drop(reply.send(Err("the master is being replaced already".to_owned())));
+                    drop(reply.send(Err(Unreplaced::UnderWay)));
                 }
                 Request::Shutdown { .. }
                 | Request::Gone { .. }
