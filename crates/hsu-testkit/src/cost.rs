@@ -1,4 +1,5 @@
-//! Cost: what a master takes of the CPUs for looking after workers that do nothing.
+//! Cost: what a master takes of the CPUs for looking after workers that do nothing, and how
+//! long it takes the next one to look after them.
 //!
 //! Time is that of the scheduler's own clock, thread by thread, so that a busy machine
 //! makes the run longer and not the figures larger.
@@ -41,6 +42,8 @@ pub struct Cost {
     pub limits: bool,
     /// How they are checked.
     pub checks: Checks,
+    /// Whether they fail at once, and their breakers stay open.
+    pub tripped: bool,
     /// Which cgroups hold them, as `master.cgroups` says it.
     pub cgroups: &'static str,
     /// How long nothing is measured after the start.
@@ -123,23 +126,54 @@ impl Cost {
         Ok(shares)
     }
 
+    /// Kills the master so many times; after how long the next one told of every worker, from
+    /// the shortest time to the longest.
+    ///
+    /// # Errors
+    /// [`TestError`] when the fleet does not start or stop, or a master does not come back.
+    pub fn take_over(&self, kills: u32) -> Result<Vec<Duration>, TestError> {
+        let sandbox = Sandbox::new()?;
+        let mut fleet = self.start(&sandbox, free_port()?)?;
+        let mut times = Vec::new();
+        for _ in 0..kills {
+            std::thread::sleep(self.settle);
+            let begin = Instant::now();
+            fleet.kill(Role::Master)?;
+            self.await_all(&fleet)?;
+            times.push(begin.elapsed());
+        }
+        fleet.stop(START_LIMIT)?;
+        times.sort();
+        Ok(times)
+    }
+
     fn start<'s>(&self, sandbox: &'s Sandbox, port: u16) -> Result<Fleet<'s>, TestError> {
         let mut builder = FleetBuilder::new(sandbox).master("cgroups", self.cgroups);
         for number in 0..self.workers {
             builder = builder.worker(self.worker(number, port));
         }
         let fleet = builder.start()?;
-        eventually("every worker runs", START_LIMIT, || {
-            let workers = fleet.list().map_err(|error| error.to_string())?;
-            let running = workers.iter().filter(|view| view.state() == "running").count();
-            if running == workers.len() && running > 0 { Ok(()) } else { Err(running.to_string()) }
-        })?;
+        self.await_all(&fleet)?;
         Ok(fleet)
     }
 
+    /// Waits until every worker is what it is to be.
+    fn await_all(&self, fleet: &Fleet<'_>) -> Result<(), TestError> {
+        let state = if self.tripped { "tripped" } else { "running" };
+        eventually(&format!("every worker is {state}"), START_LIMIT, || {
+            let workers = fleet.list().map_err(|error| error.to_string())?;
+            let there = workers.iter().filter(|view| view.state() == state).count();
+            let all = usize::try_from(self.workers).unwrap_or(usize::MAX);
+            if there == all { Ok(()) } else { Err(there.to_string()) }
+        })
+    }
+
     fn worker(&self, number: u32, port: u16) -> Worker {
-        let mut worker =
-            Worker::new(&format!("w-{number}"), "/bin/sleep").arguments(["1000000".to_owned()]);
+        let name = format!("w-{number}");
+        if self.tripped {
+            return Worker::new(&name, "/bin/false").retries(1, Duration::ZERO);
+        }
+        let mut worker = Worker::new(&name, "/bin/sleep").arguments(["1000000".to_owned()]);
         if self.limits {
             let limits = json!({
                 "memory": {"max_rss": "100MB"},
