@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{self, cargo};
 use crate::tool::Tool;
-use crate::workspace;
+use crate::{debian, python, workspace};
 
 /// Where the table is, from the root.
 const PAGE: &str = "docs/reference/coverage.md";
@@ -108,6 +108,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
     };
     let mut is_passed = true;
     if !arguments.again {
+        debian::install()?;
+        python::install(&target)?;
         command::run(&mut with(&["llvm-cov", "clean", "--profraw-only"]))?;
         command::run(&mut with(&["build", "--workspace", "--all-targets", "--locked"]))?;
         let mut tests = with(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);

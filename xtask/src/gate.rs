@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::command::{self, cargo};
-use crate::{check_all_os, debian, deny, fuzz, python, simulation, tidy};
+use crate::{check_all_os, debian, deny, fuzz, python, simulation, tidy, workspace};
 
 /// Tells the tests that every binary is built; see `hsu_testkit::binaries`.
 const ALREADY_BUILT: &str = "HSU_BINARIES_BUILT";
@@ -84,7 +84,7 @@ fn take(root: &Path, step: Step) -> Result<bool> {
     match step {
         Step::Packages => {
             debian::install()?;
-            python::install(root)?;
+            python::install(&workspace::target(root))?;
         }
         Step::Tidy => return tidy::run(root),
         Step::Fmt => cargo_step(root, &["fmt", "--all", "--check"], &[])?,

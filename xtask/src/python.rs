@@ -1,7 +1,7 @@
 //! Python: what tests need of it that Debian has no package for, in a folder of its own
 //! below the target folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -13,9 +13,10 @@ const WANTED: [&str; 2] = ["grpcio==1.68.1", "grpcio-health-checking==1.68.1"];
 /// What says that they are there.
 const PROOF: &str = "import grpc, grpc_health.v1.health";
 
-/// Installs what is missing.
-pub(crate) fn install(root: &Path) -> Result<()> {
-    let folder = folder(root);
+/// Installs what is missing below this target folder, where the tests that are built into it
+/// look for it; see `hsu_testkit::binaries::python`.
+pub(crate) fn install(target: &Path) -> Result<()> {
+    let folder = target.join("python");
     let python = folder.join("bin/python3");
     if command::works(Command::new(&python).args(["-c", PROOF])) {
         println!("  {} are there", WANTED.join(" and "));
@@ -28,10 +29,4 @@ pub(crate) fn install(root: &Path) -> Result<()> {
     command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     command::run(Command::new(&python).args(pip).args(WANTED))
-}
-
-/// Where the tests look for it; see `hsu_testkit::binaries::python`.
-fn folder(root: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| root.join("target")).join("python")
 }
