@@ -11,6 +11,7 @@ use hsu_logs::query::{Follower, Line, Spools};
 use hsu_model::health::probe::{Log, Presence};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::logs::Stream;
+use regex::bytes::Regex;
 
 use crate::look::{Looked, Seen, Tools, Trouble};
 use crate::pattern::shown;
@@ -61,16 +62,21 @@ pub(crate) async fn look(tools: &Arc<Tools>, wanted: &Log, subject: &Subject) ->
 
 fn inspect(tools: &Tools, wanted: &Log, subject: &Subject) -> Looked {
     let regex = tools.patterns.get(&wanted.pattern)?;
+    read(&tools.lines, &regex, wanted, subject)
+}
+
+fn read(reading: &Reading, regex: &Regex, wanted: &Log, subject: &Subject) -> Looked {
     let unable = |error: hsu_logs::LogError| Trouble::Unable(format!("its output: {error}"));
     let key = (subject.worker.clone(), wanted.clone());
-    let own = |line: &Line| line.run.is_none_or(|run| run == subject.run);
-    let known = tools.lines.take(&key).filter(|place| place.run == subject.run);
+    // The master learns of the start when the first lines may be there already: only where
+    // the run is not known does the time count.
+    let own = |line: &Line| line.run.map_or(line.at >= subject.started, |run| run == subject.run);
+    let known = reading.take(&key).filter(|place| place.run == subject.run);
     let (mut place, first) = match known {
         Some(place) => (place, Vec::new()),
         None => {
             let streams = wanted.stream.as_ref().map_or(&BOTH[..], std::slice::from_ref);
-            let since = Some(subject.started);
-            let followed = tools.lines.spools.follow(&subject.worker, streams, MOST_LINES, since);
+            let followed = reading.spools.follow(&subject.worker, streams, MOST_LINES, None);
             let (lines, follower) = followed.map_err(unable)?;
             (Place { run: subject.run, follower, found: None }, lines)
         }
@@ -87,7 +93,7 @@ fn inspect(tools: &Tools, wanted: &Log, subject: &Subject) -> Looked {
         }
     }
     let looked = judge(wanted, place.found.as_ref());
-    tools.lines.give_back(key, place);
+    reading.give_back(key, place);
     looked
 }
 
@@ -101,5 +107,64 @@ fn judge(wanted: &Log, found: Option<&(Instant, String)>) -> Looked {
         (Presence::Present, None) => Err(Trouble::Bad(format!("no line matches `{pattern}`"))),
         (Presence::Absent, Some((_, line))) => Err(Trouble::Bad(format!("it wrote {line}"))),
         (Presence::Absent, None) => Ok(Seen::note(format!("no line matches `{pattern}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use hsu_model::health::probe::Pattern;
+    use hsu_model::spool::index::{Mark, Record};
+    use hsu_model::spool::index_name;
+    use hsu_model::time::WallTime;
+
+    use super::*;
+
+    /// Lines of runs, each with the time of its arrival, as the pump writes them.
+    fn write(folder: &Path, lines: &[(Option<u64>, i64, &str)]) {
+        let folder = folder.join("web/stdout");
+        fs::create_dir_all(&folder).unwrap();
+        let (mut index, mut data) = (Vec::new(), Vec::new());
+        for (run, at, line) in lines {
+            let run = run.map(|run| Mark::Run(RunId(run)));
+            for mark in run.into_iter().chain([Mark::Arrived(WallTime(*at))]) {
+                let at = u64::try_from(data.len()).unwrap();
+                index.extend(Record { at, mark }.encode());
+            }
+            data.extend(format!("{line}\n").into_bytes());
+        }
+        fs::write(folder.join(index_name(0)), index).unwrap();
+        fs::write(folder.join("data"), data).unwrap();
+    }
+
+    fn looks(lines: &[(Option<u64>, i64, &str)]) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), lines);
+        let reading = Reading::new(Spools::new(folder.path()));
+        let pattern = Pattern("ready".to_owned());
+        let regex = Regex::new(&pattern.0).unwrap();
+        let presence = Presence::Present;
+        let wanted = Log { pattern, stream: Some(Stream::Stdout), presence, lasting: None };
+        let worker = WorkerId::new("web").unwrap();
+        let subject = Subject::new(worker, RunId(7), None, WallTime(100));
+        read(&reading, &regex, &wanted, &subject).is_ok()
+    }
+
+    #[test]
+    fn a_line_counts_that_was_there_before_the_master_heard_of_the_start() {
+        assert!(looks(&[(Some(7), 90, "ready")]));
+    }
+
+    #[test]
+    fn a_line_of_another_run_does_not_count() {
+        assert!(!looks(&[(Some(6), 110, "ready"), (Some(7), 120, "starting")]));
+    }
+
+    #[test]
+    fn a_line_of_no_known_run_counts_from_the_start_on() {
+        assert!(!looks(&[(None, 90, "ready")]));
+        assert!(looks(&[(None, 100, "ready")]));
     }
 }
