@@ -262,6 +262,23 @@ fn the_start_rate_delays_restarts_in_the_order_of_their_exits() {
 }
 
 #[test]
+fn rests_that_end_together_keep_the_start_rate() {
+    let names = ["a", "b", "c"];
+    let spec = |name| worker(name, restart(RestartPolicy::Always));
+    let mut settings = settings();
+    settings.start_rate = StartRate { per_second: 1.0, burst: 1 };
+    let mut world = World::new(settings, names.map(spec).to_vec(), Pace::Prompt);
+    let begin = world.now;
+    for name in names {
+        world.exit(name, ONE);
+    }
+    world.advance(seconds(10));
+    let turns: Vec<_> =
+        world.keeper.started[3..].iter().map(|(at, ..)| at.since(begin).as_secs()).collect();
+    assert_eq!(turns, [5, 6, 7]);
+}
+
+#[test]
 fn an_operators_start_does_not_wait_for_the_start_rate() {
     let mut settings = settings();
     settings.start_rate = StartRate { per_second: 0.01, burst: 1 };
