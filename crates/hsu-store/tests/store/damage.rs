@@ -231,3 +231,31 @@ fn of_many_databases_that_were_put_aside_the_latest_are_kept() {
     }
     assert_eq!(put_aside(folder.path()).len(), 5);
 }
+
+#[test]
+fn what_followed_a_damaged_transaction_does_not_come_back_when_that_one_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |folder: &Path| {
+        let read = |name| (name, fs::read(folder.join(name)).unwrap());
+        BTreeMap::from(["state.db", "state.db-wal"].map(read))
+    };
+    let store = open(folder.path()).store;
+    let write = |store: &Store, sequence| {
+        store.submit(batch(sequence, Durability::Lazy));
+        store.flush();
+    };
+    write(&store, 1);
+    let second = read(folder.path())["state.db-wal"].len();
+    write(&store, 2);
+    write(&store, 3);
+    let mut files = read(folder.path());
+    // Past the head of the frame: a byte of its page.
+    files.get_mut("state.db-wal").unwrap()[second + 1000] ^= 1;
+    let (opened, folder) = place_and_open(&files);
+    assert_eq!(sequences(&opened.store), [1]);
+    // The same bytes in the same place: the third transaction would fit behind them.
+    write(&opened.store, 2);
+    let (again, _folder) = place_and_open(&read(folder.path()));
+    assert_eq!(sequences(&again.store), [1, 2]);
+    assert!(!again.store.load().unwrap().workers.contains_key(&worker(3)));
+}
