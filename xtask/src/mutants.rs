@@ -32,6 +32,10 @@ pub(crate) struct Arguments {
     /// Only mutants of lines that differ from this commit.
     #[arg(long, value_name = "COMMIT")]
     since: Option<String>,
+    /// Only each N-th mutant, beginning with the K-th from 0, written `K/N`: a sample of the
+    /// whole, or its part on one of several machines.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
     /// The least share of viable mutants that is killed, in percent.
     #[arg(long, default_value_t = 95.0)]
     bar: f64,
@@ -62,7 +66,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<bool> {
         drop(fs::remove_dir_all(&folder));
     }
     let page = fs::read_to_string(root.join(PAGE)).unwrap_or_default();
-    let is_whole = arguments.file.is_empty() && arguments.since.is_none();
+    let is_chosen = !arguments.file.is_empty() || arguments.since.is_some();
+    let is_whole = !is_chosen && arguments.shard.is_none();
     Ok(judge(&ran?, &argued(&page), is_whole, arguments.bar))
 }
 
@@ -79,6 +84,9 @@ fn try_all(root: &Path, arguments: &Arguments, folder: &Path) -> Result<()> {
         .env("CARGO_PROFILE_DEV_DEBUG", "0");
     for file in &arguments.file {
         mutants.args(["--file", file]);
+    }
+    if let Some(shard) = &arguments.shard {
+        mutants.args(["--sharding", "round-robin", "--shard", shard]);
     }
     if let Some(commit) = &arguments.since {
         let mut git = Command::new("git");

@@ -65,7 +65,8 @@ impl Share {
     /// All its threads together.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.threads.values().sum()
+        // The sum of nothing is -0.0.
+        self.threads.values().fold(0.0, |sum, share| sum + share)
     }
 }
 
