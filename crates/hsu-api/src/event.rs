@@ -272,8 +272,10 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
             format!("the master serves; {adopted} running workers taken over"),
             json!({"adopted": adopted}),
         ),
-        EventKind::RoleLost { role } => {
-            ("role_lost", format!("the {role} was lost and is replaced"), json!({"role": role}))
+        EventKind::RoleLost { role, reason } => {
+            let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            let text = format!("the {role} was lost and is replaced{why}");
+            ("role_lost", text, json!({"role": role, "reason": reason}))
         }
         // The others are told by `kind`.
         EventKind::CheckChanged { .. }

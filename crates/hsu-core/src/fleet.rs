@@ -618,6 +618,7 @@ impl Fleet {
         if let Some(Ending { haste: Haste::Until(due), .. }) = self.ending
             && due <= now.tick
         {
+            self.tell_force(out);
             self.force(now, entropy, out);
         }
     }

@@ -64,8 +64,12 @@ pub use pumping::pump_main;
 pub use start::start;
 pub use wire::Malformed;
 
-/// Set for a master that the keeper started after the loss of another.
+/// Set for a master that the keeper started after the loss of another: to [`KILLED`] or [`HUNG`].
 pub const RELAUNCHED_VARIABLE: &str = "HSU_RELAUNCHED";
+/// The other one was lost.
+pub const KILLED: &str = "1";
+/// The other one did not answer, and the keeper killed it.
+pub const HUNG: &str = "hung";
 /// Set for a master that shall take over from one that runs.
 pub const CANDIDATE_VARIABLE: &str = "HSU_CANDIDATE";
 

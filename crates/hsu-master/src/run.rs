@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use hsu_config::{Access, LoadOptions, Opened, Surroundings};
 use hsu_model::environment::KEEPER_VARIABLE;
 use hsu_model::master::FleetSpec;
-use hsu_runtime::{Ending, MassStop, Options, REPORT_VARIABLE, StartError};
+use hsu_runtime::{Ending, Loss, MassStop, Options, REPORT_VARIABLE, StartError};
 use hsu_server::Socket;
 use hsu_sys::files::Ownership;
 use tracing::{error, info};
@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
             true => MassStop::Confirmed,
             false => MassStop::Refused,
         },
-        relaunched: std::env::var_os(hsu_keeper::RELAUNCHED_VARIABLE).is_some(),
+        relaunched: std::env::var_os(hsu_keeper::RELAUNCHED_VARIABLE)
+            .map(|how| if how == hsu_keeper::HUNG { Loss::Hung } else { Loss::Killed }),
     };
     let (body, handle) = match hsu_runtime::start(options) {
         Ok(started) => started,

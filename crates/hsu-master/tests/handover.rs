@@ -126,6 +126,28 @@ fn followed_events_are_neither_lost_nor_repeated_when_masters_are_killed_and_rep
 }
 
 #[test]
+fn the_loss_of_a_master_is_an_event_and_its_replacement_and_its_end_are_not() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    let lost = |fleet: &Fleet<'_>| {
+        let events = fleet.tell(&["events"]).unwrap();
+        events.matches("the master was lost and is replaced").count()
+    };
+    fleet.tell(&["master", "upgrade"]).unwrap();
+    back(&fleet);
+    assert_eq!(lost(&fleet), 0);
+    fleet.kill(Role::Master).unwrap();
+    back(&fleet);
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    assert_eq!(lost(&fleet), 1);
+    fleet.stop(SOON).unwrap();
+    fleet.launch().unwrap();
+    assert_eq!(lost(&fleet), 1, "one that ended was not lost");
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn a_restart_that_meets_an_upgrade_is_done_and_said_to_be_done() {
     let sandbox = Sandbox::new().unwrap();
     let web = Worker::new("web", "/bin/sleep").arguments(["1000"]);

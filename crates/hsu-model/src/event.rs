@@ -293,5 +293,7 @@ pub enum EventKind {
     RoleLost {
         /// `keeper`, `pump` or `master`.
         role: String,
+        /// How, as far as anybody knows; empty when nobody does.
+        reason: String,
     },
 }

@@ -26,7 +26,7 @@ use hsu_sys::limits::Enforcer;
 use hsu_sys::lock::{LockError, MasterLock};
 use hsu_sys::reactor::Reactor;
 use hsu_sys::tree::Trees;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::board::Board;
 use crate::body::limits::Limiting;
@@ -59,8 +59,17 @@ pub struct Options {
     pub candidate: bool,
     /// Whether many workers may leave the configuration at once.
     pub mass_stop: MassStop,
-    /// Whether the keeper started this master after the loss of another.
-    pub relaunched: bool,
+    /// How the master was lost after which the keeper started this one.
+    pub relaunched: Option<Loss>,
+}
+
+/// How a master was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It was killed, or ended by itself.
+    Killed,
+    /// It did not answer its keeper, which killed it.
+    Hung,
 }
 
 /// Why a master could not be started.
@@ -176,7 +185,19 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         name,
     });
     body.begin(now, replaced);
+    tell_loss(&mut body, now, &options, &loaded);
     Ok((body, handle))
+}
+
+/// Tells of the master before this one when it went without a goodbye.
+fn tell_loss(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
+    if options.candidate || !is_of_this_boot(loaded) || loaded.clean != Some(false) {
+        return;
+    }
+    let is_hung = options.relaunched == Some(Loss::Hung);
+    let reason = if is_hung { "it did not answer its keeper, which killed it" } else { "" };
+    warn!(reason, "the master before this one was lost");
+    body.tell_lost(now, "master", reason);
 }
 
 /// Where the state keeps what workers used.
@@ -248,7 +269,7 @@ fn reach_keeper(
     }
     let lock = MasterLock::acquire(state, runtime)?;
     let mut holding = Holding::open(plan.clone(), relaunch, Role::Master).map_err(failed)?;
-    holding.set_first(!options.relaunched);
+    holding.set_first(options.relaunched.is_none());
     Ok((holding, lock))
 }
 
@@ -280,7 +301,7 @@ fn is_of_this_boot(loaded: &Loaded) -> bool {
 /// The fleet as the earlier life left it, or begun anew.
 fn revive(options: &Options, loaded: &Loaded) -> (Fleet, UnknownExit) {
     let same_boot = is_of_this_boot(loaded);
-    let went_on = options.relaunched || options.candidate;
+    let went_on = options.relaunched.is_some() || options.candidate;
     let ended_in_order = loaded.clean != Some(false);
     let resume =
         if !went_on && (ended_in_order || !same_boot) { Resume::Fresh } else { Resume::Continue };

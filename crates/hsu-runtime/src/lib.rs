@@ -27,7 +27,7 @@ mod warden;
 
 pub use board::{Entry, Snapshot};
 pub use body::{Body, Ending};
-pub use boot::{Options, StartError, start};
+pub use boot::{Loss, Options, StartError, start};
 pub use handle::Handle;
 pub use mass_stop::MassStop;
 pub use successor::REPORT_VARIABLE;

@@ -1,9 +1,10 @@
 //! The end of the master: what becomes of the workers, how long it waits for them, and that
 //! it is told once.
 
+use alloc::format;
 use alloc::vec::Vec;
 
-use hsu_model::event::Actor;
+use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::{Now, Tick};
 
 use super::Fleet;
@@ -46,6 +47,20 @@ impl Fleet {
         for id in self.watched.keys().cloned().collect::<Vec<_>>() {
             self.with_watched(now, entropy, &id, actor.clone(), out, Watched::on_shutdown);
         }
+    }
+
+    /// The time that the stop of everything may take is over.
+    pub(super) fn tell_force(&self, out: &mut Vec<Effect>) {
+        let stops = self.phase().stops_workers();
+        let (late, patience) = (self.runs.len(), self.settings.force_shutdown_timeout);
+        if !stops || late == 0 {
+            return;
+        }
+        let seconds = patience.as_secs_f64();
+        let reason =
+            format!("workers that had not ended after {seconds} s and are killed now: {late}");
+        let kind = EventKind::MasterStopping { reason };
+        out.push(Effect::Event { worker: None, actor: Actor::Master, kind });
     }
 
     pub(super) fn force(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {

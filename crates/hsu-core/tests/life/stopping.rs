@@ -5,6 +5,7 @@ use std::time::Duration;
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::effect::{Effect, Scope};
 use hsu_core::input::{Command, Input, ShutdownMode};
+use hsu_model::event::EventKind;
 use hsu_model::exit::Exit;
 use hsu_model::status::WorkerState;
 
@@ -208,8 +209,16 @@ fn the_end_of_the_master_is_forced_when_its_own_time_is_over() {
     let run = world.live_run("web").expect("it runs");
     world.keeper.harden(run);
     world.shut_down(ShutdownMode::StopWorkers);
-    world.advance(seconds(3));
+    let told = |world: &World| {
+        world.facts().any(|fact| {
+            matches!(fact, EventKind::MasterStopping { reason } if reason.contains("after 3 s"))
+        })
+    };
+    world.advance(seconds(2));
+    assert!(!told(&world));
+    world.advance(seconds(1));
     assert_eq!((world.keeper.all_stopped, last_exit(&world, "web")), (1, Some(KILLED)));
+    assert!(told(&world), "{}", world.story());
 }
 
 #[test]

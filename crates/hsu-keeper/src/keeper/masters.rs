@@ -50,6 +50,8 @@ pub(super) struct Masters {
     /// Since when the serving one is there.
     since: Option<Instant>,
     watch: Watch,
+    /// Whether the one that was lost last was killed because it hung.
+    hung: bool,
 }
 
 /// A process that is, or shall become, the master.
@@ -134,6 +136,7 @@ impl Masters {
         self.since.get_or_insert_with(Instant::now);
         self.start_at = None;
         self.watch = Watch::begin();
+        self.hung = false;
     }
 }
 
@@ -293,6 +296,7 @@ impl Keeper {
                 self.masters.watch = Watch::Pong(now + PONG_WITHIN);
             }
             Watch::Pong(at) if at <= now => {
+                self.masters.hung = true;
                 self.signal_master(libc::SIGABRT);
                 self.masters.watch = Watch::Core(now + CORE_WITHIN);
             }
@@ -315,7 +319,8 @@ impl Keeper {
         let Some(program) = self.masters.relaunch.clone() else {
             return;
         };
-        match self.start_program(&program, crate::RELAUNCHED_VARIABLE) {
+        let how = if self.masters.hung { crate::HUNG } else { crate::KILLED };
+        match self.start_program(&program, (crate::RELAUNCHED_VARIABLE, how)) {
             Ok(process) => {
                 // One that never says hello is ended like one that stands still.
                 self.masters.serve(process);
@@ -329,7 +334,7 @@ impl Keeper {
     pub(super) fn start_program(
         &mut self,
         program: &Program,
-        variable: &str,
+        (variable, value): (&str, &str),
     ) -> Result<Process, String> {
         let mut program = program.clone();
         let ours = [crate::RELAUNCHED_VARIABLE, crate::CANDIDATE_VARIABLE];
@@ -337,7 +342,7 @@ impl Keeper {
             let is = |name: &str| pair.as_bytes().starts_with(name.as_bytes());
             !ours.into_iter().any(is)
         });
-        program.env.extend(CString::new(format!("{variable}=1")));
+        program.env.extend(CString::new(format!("{variable}={value}")));
         let judged = self.workshop.judged_master(&program);
         let judged = judged.map_err(|_| "the policy of this host does not allow it")?;
         let program = judged.unwrap_or(program);

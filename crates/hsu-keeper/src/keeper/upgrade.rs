@@ -32,7 +32,7 @@ impl Keeper {
         if self.masters.upgrade.is_some() {
             return self.refuse_upgrade("another upgrade is under way".to_owned());
         }
-        let candidate = match self.start_program(program, crate::CANDIDATE_VARIABLE) {
+        let candidate = match self.start_program(program, (crate::CANDIDATE_VARIABLE, "1")) {
             Ok(candidate) => candidate,
             Err(reason) => return self.refuse_upgrade(reason),
         };

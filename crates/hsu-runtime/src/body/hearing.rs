@@ -33,11 +33,16 @@ impl Body {
         }
         if heard.is_lost && self.ending.is_none() {
             warn!("the keeper was lost; starting another");
-            self.record(now, None, Actor::Master, EventKind::RoleLost { role: "keeper".into() });
+            self.tell_lost(now, "keeper", "");
             self.roll.lose();
             self.holding.lose(now);
             self.lose_upgrade();
         }
+    }
+
+    pub(crate) fn tell_lost(&mut self, now: Now, role: &str, reason: &str) {
+        let kind = EventKind::RoleLost { role: role.to_owned(), reason: reason.to_owned() };
+        self.record(now, None, Actor::Master, kind);
     }
 
     /// Kills a keeper that hangs. The end of the link tells that it is gone.
@@ -97,8 +102,8 @@ impl Body {
             FromKeeper::InventoryEnd => self.on_inventory_end(now),
             FromKeeper::Ping => self.holding.queue(ToKeeper::Pong),
             FromKeeper::PumpLost => {
-                let kind = EventKind::RoleLost { role: "pump".into() };
-                self.record(now, None, Actor::Master, kind);
+                warn!("the pump was lost, and the keeper starts another");
+                self.tell_lost(now, "pump", "");
             }
             FromKeeper::Yield => self.give_way(now),
             FromKeeper::Resume => self.take_back(),

@@ -14,6 +14,7 @@ use hsu_model::worker::Unit;
 use hsu_store::{Change, Durability};
 use hsu_sys::limits::Prepared;
 use hsu_sys::tree::Kill;
+use tracing::warn;
 
 use super::limits::add_limits;
 use super::{Body, Ending};
@@ -248,6 +249,8 @@ impl Body {
             self.keep_pid_file(worker, &kind);
             self.clear_shelf(worker, &kind);
             self.changed.insert(worker.clone());
+        } else if let EventKind::MasterStopping { reason } = &kind {
+            warn!("the master is ending: {reason}");
         }
         let event = self.stamper.stamp(now.wall, worker, actor, kind);
         self.batch.events.push(event);

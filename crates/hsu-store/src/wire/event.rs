@@ -164,6 +164,8 @@ enum KindText {
     StateWritable {},
     RoleLost {
         role: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// A kind of a later version: kept as its place in the journal.
     #[serde(other)]
@@ -253,7 +255,7 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::StateReplaced { reason } => KindText::StateReplaced { reason },
         EventKind::StateUnwritable { reason } => KindText::StateUnwritable { reason },
         EventKind::StateWritable => KindText::StateWritable {},
-        EventKind::RoleLost { role } => KindText::RoleLost { role },
+        EventKind::RoleLost { role, reason } => KindText::RoleLost { role, reason },
     }
 }
 
@@ -343,7 +345,7 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::StateReplaced { reason } => EventKind::StateReplaced { reason },
         KindText::StateUnwritable { reason } => EventKind::StateUnwritable { reason },
         KindText::StateWritable {} => EventKind::StateWritable,
-        KindText::RoleLost { role } => EventKind::RoleLost { role },
+        KindText::RoleLost { role, reason } => EventKind::RoleLost { role, reason },
         KindText::Other => return None,
     })
 }

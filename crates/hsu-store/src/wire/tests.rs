@@ -109,7 +109,7 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::StateReplaced { reason: text() },
         EventKind::StateUnwritable { reason: text() },
         EventKind::StateWritable,
-        EventKind::RoleLost { role: text() },
+        EventKind::RoleLost { role: text(), reason: text() },
     ];
     let actors = [
         Actor::Master,

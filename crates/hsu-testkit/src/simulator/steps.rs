@@ -518,7 +518,7 @@ impl World {
         self.link = None;
         if let Some(master) = &mut self.master {
             master.is_connected = false;
-            let kind = EventKind::RoleLost { role: "keeper".into() };
+            let kind = EventKind::RoleLost { role: "keeper".into(), reason: String::new() };
             master.record(now, None, Actor::Master, kind);
             master.roll.lose();
         }

@@ -248,7 +248,7 @@ impl Judge {
             | EventKind::MasterStopping { reason } => has(reason),
             EventKind::SpawnFailed { error, .. } => has(error),
             EventKind::Commanded { verb } => has(verb),
-            EventKind::RoleLost { role } => has(role),
+            EventKind::RoleLost { role, reason } => has(role) || has(reason),
             _ => false,
         };
         if found {
