@@ -26,6 +26,10 @@ pub struct WorkerView {
     pub state: String,
     /// Whether it does its job.
     pub ready: bool,
+    /// Whether its process was started as something else (program, arguments, environment,
+    /// folder, user) than the configuration says now: a restart applies that.
+    #[serde(default)]
+    pub outdated: bool,
     /// What its checks say: unknown, healthy, degraded, unhealthy; none without checks.
     #[serde(default)]
     pub health: Option<String>,
@@ -143,6 +147,7 @@ impl WorkerView {
             id: status.id.as_str().to_owned(),
             state: status.state.as_str().to_owned(),
             ready: status.ready,
+            outdated: false,
             health: status.health.as_ref().map(|health| health.condition.as_str().to_owned()),
             enabled: status.enabled,
             desired: match status.desired {

@@ -33,6 +33,11 @@ pub(crate) enum Handover {
 }
 
 impl Handover {
+    /// A master has answered, so that one is expected.
+    pub(crate) fn met() -> Self {
+        Self::Serving
+    }
+
     /// A master answers.
     pub(crate) fn over(&mut self) {
         *self = Self::Serving;

@@ -176,6 +176,9 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     if ours {
         line("Command:", &typed(&description.command))?;
     }
+    if status.outdated {
+        line("Changed:", &outdated(&status.id))?;
+    }
     line("Restart policy:", &description.restart_policy)?;
     line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
     if ours {
@@ -212,6 +215,14 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     writeln!(out, "Events:")?;
     description.events.iter().try_for_each(|event| print_event(&mut out, event))?;
     Ok(Exit::Success)
+}
+
+/// What is to be known of a worker that runs with earlier settings.
+fn outdated(worker: &str) -> String {
+    format!(
+        "what runs was started before the command, the environment, the folder or the user was \
+         changed; `hsu-master-cli restart {worker}` applies that"
+    )
 }
 
 /// A command as a shell would be told it.

@@ -4,18 +4,23 @@ use std::io::{Write as _, stdout};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hsu_api::{MasterView, MessageView, ShutdownMode, ShutdownRequest, UpgradeRequest};
+use hsu_api::{
+    MasterView, MessageView, ShutdownMode, ShutdownRequest, UpgradeRequest, WorkerList, WorkerView,
+};
 use hsu_sys::process::{Activity, activity};
 
 use crate::arguments::{Output, Shutdown};
 use crate::client::{Client, PATIENCE, parse};
 use crate::exit::{Exit, Failure};
+use crate::handover::Handover;
 use crate::ordering::json;
 use crate::screen::escaped;
 use crate::timing::named;
 
 /// How long a master may take to be replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(15);
+/// Workers that an answer names.
+const NAMED: usize = 10;
 /// How often a master that ends is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -38,8 +43,46 @@ pub(crate) fn upgrade(
         None => None,
     };
     let body = json(&UpgradeRequest { executable, confirm_mass_stop })?;
+    let list = || client.get::<WorkerList>("/v1/workers").map(|list| list.workers);
+    let before = list().ok();
     let bytes = client.bytes("POST", "/v1/master/upgrade", &body, Some(REPLACED_WITHIN))?;
-    print_message(&parse(&bytes)?, output)
+    let mut answer: MessageView = parse(&bytes)?;
+    // What it has done is done, whatever can be asked of it now.
+    if let Some(before) = before
+        && let Ok(after) = Handover::met().ask(list)
+    {
+        answer.message.push_str(&changes(&before, &after));
+    }
+    print_message(&answer, output)
+}
+
+/// What the other master makes of a changed configuration.
+fn changes(before: &[WorkerView], after: &[WorkerView]) -> String {
+    fn find<'v>(views: &'v [WorkerView], id: &str) -> Option<&'v WorkerView> {
+        views.iter().find(|view| view.id == id)
+    }
+    // One that left is shown until it has ended, and may not run any more.
+    let may_run = |view: &WorkerView| view.enabled;
+    let left =
+        before.iter().filter(|old| may_run(old) && !find(after, &old.id).is_some_and(may_run));
+    let came = after.iter().filter(|new| find(before, &new.id).is_none());
+    let outdated = after.iter().filter(|new| new.outdated);
+    let part = |words: &str, views: Vec<&WorkerView>| match views.as_slice() {
+        [] => String::new(),
+        views => {
+            let names = views.iter().take(NAMED).map(|view| view.id.as_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            let more = views.len().saturating_sub(NAMED);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!("; {words}: {names}{more}")
+        }
+    };
+    [
+        part("left out or disabled, and stopped", left.collect()),
+        part("added", came.collect()),
+        part("changed, and applied by a `restart`", outdated.collect()),
+    ]
+    .concat()
 }
 
 /// Ends the master, and waits for its end when asked to.
@@ -80,4 +123,38 @@ fn print_message(answer: &MessageView, output: Output) -> Result<Exit, Failure> 
     };
     writeln!(stdout().lock(), "{line}")?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(id: &str, enabled: bool, outdated: bool) -> WorkerView {
+        serde_json::from_value(serde_json::json!({
+            "id": id, "state": "running", "ready": true, "enabled": enabled, "desired": "running",
+            "outdated": outdated, "pid": null, "run": null, "uptime_seconds": null,
+            "restarts": 0, "attempts": 0, "last_exit": null, "breaker": "closed",
+            "next_attempt_seconds": null, "reason": "", "cpu_seconds": null, "memory_bytes": null
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_upgrade_tells_who_left_who_came_and_who_needs_a_restart() {
+        let before = ["gone", "departing", "same", "changed"].map(|id| view(id, true, false));
+        let after = [
+            view("changed", true, true),
+            view("departing", false, false),
+            view("new", true, false),
+            view("same", true, false),
+        ];
+        assert_eq!(
+            changes(&before, &after),
+            "; left out or disabled, and stopped: gone, departing; added: new; changed, and applied \
+             by a `restart`: changed"
+        );
+        assert_eq!(changes(&before, &before), "");
+        let many: Vec<_> = (0..12).map(|number| view(&format!("w{number}"), true, false)).collect();
+        assert!(changes(&[], &many).ends_with("w9 and 2 more"));
+    }
 }

@@ -84,6 +84,33 @@ fn why_tells_of_a_stop_that_has_outlived_its_master() {
 }
 
 #[test]
+fn what_an_order_has_overtaken_is_not_told_as_the_decision() {
+    let fake = Fake::new(vec![stopped("web")]);
+    let reason = "gave up".to_owned();
+    fake.happened("web", EventKind::RestartRefused { reason });
+    let chain = |text: &str| text.split("\nEvents").next().unwrap_or_default().to_owned();
+    let served = fake.serve();
+    let (_, text, _) = served.run(&["why", "web"]);
+    assert!(chain(&text).contains("not restarted: gave up"), "{text}");
+    served.fake.happened("web", EventKind::Commanded { verb: "signal".to_owned() });
+    assert!(chain(&served.run(&["why", "web"]).1).contains("gave up"));
+    served.fake.happened("web", EventKind::Commanded { verb: "reset".to_owned() });
+    let (_, text, _) = served.run(&["why", "web", "-o", "json"]);
+    let why: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(!why["chain"].to_string().contains("gave up"), "{text}");
+}
+
+#[test]
+fn a_worker_whose_settings_were_changed_says_what_applies_them() {
+    let served = Fake::new(vec![running("outdated"), running("web")]).serve();
+    for verb in ["describe", "why"] {
+        let (_, text, _) = served.run(&[verb, "outdated"]);
+        assert!(text.contains("`hsu-master-cli restart outdated` applies"), "{text}");
+        assert!(!served.run(&[verb, "web"]).1.contains("restart web"));
+    }
+}
+
+#[test]
 fn why_tells_the_chain_in_words() {
     let fake = Fake::new(vec![running("web")]);
     let (from, to) = (WorkerState::Starting, WorkerState::Running);

@@ -328,6 +328,7 @@ impl Watched {
             asked.then_some(Hint { run: *run, process, program })
         });
         WorkerRecord {
+            started_as: None,
             ready_run: None,
             raised: Vec::new(),
             desired: self.desired,

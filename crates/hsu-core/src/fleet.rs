@@ -368,6 +368,13 @@ impl Fleet {
         watched.or_else(|| self.workers.get(id).map(Worker::status))
     }
 
+    /// Whether the process of a worker was started as something else than it is to be now: a
+    /// restart applies that.
+    #[must_use]
+    pub fn is_outdated(&self, id: &WorkerId) -> bool {
+        self.workers.get(id).is_some_and(Worker::is_outdated)
+    }
+
     /// Where one worker is, without words.
     #[must_use]
     pub fn glance(&self, id: &WorkerId) -> Option<Glance> {

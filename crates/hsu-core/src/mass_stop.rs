@@ -84,6 +84,7 @@ mod tests {
     /// A worker of an earlier life, whose latest run is over or is not.
     fn record(run: u64, accounted: Option<u64>) -> WorkerRecord {
         WorkerRecord {
+            started_as: None,
             ready_run: None,
             raised: Vec::new(),
             desired: Desired::Running,

@@ -50,6 +50,9 @@ pub struct WorkerRecord {
     pub departure: Departure,
     /// Of a worker that somebody else starts: the processes that are watched.
     pub attached: Option<Vec<Hint>>,
+    /// What its latest run was started as ([`hsu_model::execution::Execution::fingerprint`]);
+    /// none is not known.
+    pub started_as: Option<u64>,
     /// The latest run that said that it is ready.
     pub ready_run: Option<RunId>,
     /// The limits that are higher than they are declared, because it was restarted for them.

@@ -192,6 +192,8 @@ pub(crate) struct Worker {
     pub(crate) counts_as_restart: bool,
     /// What the present run tells of itself; none when nobody listens.
     pub(crate) told: Option<told::Told>,
+    /// What the latest run was started as; none is not known.
+    pub(crate) started_as: Option<u64>,
     /// The latest run that said that it is ready.
     pub(crate) ready_run: Option<RunId>,
     /// A run that the kernel ended for want of memory, and what follows.
@@ -222,6 +224,7 @@ impl Worker {
             disabling: Vec::new(),
             counts_as_restart: false,
             told: None,
+            started_as: None,
             ready_run: None,
             blamed: None,
         }
@@ -344,6 +347,21 @@ impl Worker {
             | State::Tripped
             | State::Failed => None,
         }
+    }
+
+    /// What it is started as from now on.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        match &self.spec.unit {
+            Unit::Managed(managed) => Some(managed.execution.fingerprint()),
+            Unit::Unmanaged(_) | Unit::Departed(_) | _ => None,
+        }
+    }
+
+    /// Whether its process was started as something else than the configuration says now.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let now = self.fingerprint();
+        let differs = |was| now.is_some_and(|now| now != was);
+        matches!(self.state, State::Running(_)) && self.started_as.is_some_and(differs)
     }
 
     /// Whether an operator and the configuration let it run.
@@ -489,6 +507,7 @@ impl Worker {
             history: self.history.clone(),
             departure: self.departure(),
             attached: None,
+            started_as: self.started_as,
             ready_run: self.ready_run,
             // The fleet knows.
             raised: Vec::new(),
@@ -538,6 +557,7 @@ impl Worker {
         self.accounted = record.accounted;
         self.uncleared = record.accounted;
         self.last_exit = record.last_exit;
+        self.started_as = record.started_as;
         self.ready_run = record.ready_run;
         let unless_stopped = self.restart().is_some_and(|restart| {
             restart.policy == hsu_model::restart::RestartPolicy::UnlessStopped

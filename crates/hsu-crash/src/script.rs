@@ -73,6 +73,7 @@ pub fn record(operation: u64) -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        started_as: None,
         ready_run: None,
         raised: Vec::new(),
     }

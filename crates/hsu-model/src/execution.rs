@@ -2,10 +2,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 /// The program of a worker and the surroundings it starts in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Execution {
     /// An absolute path, a path with a slash (taken from the master's working
     /// directory), or a bare name that is looked up in `PATH`.
@@ -30,8 +31,33 @@ pub struct Execution {
     pub make_executable: bool,
 }
 
+impl Execution {
+    /// A number that tells two of them apart, the same for every master on this host.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint(0xcbf2_9ce4_8422_2325);
+        self.hash(&mut fingerprint);
+        fingerprint.finish()
+    }
+}
+
+/// FNV-1a: no secret is needed, only that two masters come to the same.
+struct Fingerprint(u64);
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Where a worker starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WorkingDirectory {
     /// The folder that holds the program (the documented default).
     OfProgram,
@@ -40,7 +66,7 @@ pub enum WorkingDirectory {
 }
 
 /// One resource limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResourceLimit {
     /// What is limited.
     pub resource: Resource,
@@ -51,7 +77,7 @@ pub struct ResourceLimit {
 }
 
 /// The resources that a process limit can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// Address space, in bytes.
     AddressSpace,

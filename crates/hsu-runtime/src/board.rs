@@ -21,6 +21,8 @@ pub struct Entry {
     pub spec: Arc<WorkerSpec>,
     /// What it is.
     pub status: Arc<WorkerStatus>,
+    /// Whether its process was started as something else than it shall be now.
+    pub outdated: bool,
 }
 
 /// Every worker at one moment, by id.

@@ -18,6 +18,7 @@ use hsu_model::status::WorkerState;
 use hsu_model::worker::Unit;
 use hsu_runtime::Entry;
 use hsu_runtime::control::{Control, StuckOutput};
+use hsu_sys::process::{Activity, activity};
 use hsu_sys::usage::Usage;
 
 use crate::story;
@@ -99,6 +100,7 @@ impl Answers {
 
     pub(crate) fn view(&self, entry: &Entry) -> WorkerView {
         let mut view = WorkerView::new(&entry.status, self.control.now());
+        view.outdated = entry.outdated;
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.refresh();
         if let Some(usage) = entry.status.process.and_then(|process| samples.of(process)) {
@@ -193,7 +195,13 @@ impl Answers {
         let decided = |event: &&EventView| {
             matches!(event.kind.as_str(), "restart_scheduled" | "restart_refused" | "spawn_failed")
         };
-        if let Some(event) = events.iter().rev().find(decided) {
+        // What was decided before an order is not what holds.
+        let is_order = |event: &&EventView| {
+            let verb = event.fields.get("verb").and_then(serde_json::Value::as_str);
+            event.kind == "commanded" && verb != Some("signal")
+        };
+        let mut since_order = events.iter().rev().take_while(|event| !is_order(event));
+        if let Some(event) = since_order.find(decided) {
             chain.push(format!("at {}: {}", event.at, event.text));
         }
         let stuck = self.control.facts().stuck;
@@ -325,10 +333,23 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
             format!("its process is looked for again; `hsu-master-cli start {id}` looks now")
         }
         WorkerState::Starting => "the keeper is starting it".to_owned(),
+        WorkerState::Running if is_stopped(entry) => format!(
+            "its process is stopped (SIGSTOP) and does nothing; `hsu-master-cli signal {id} CONT` lets \
+             it go on"
+        ),
+        WorkerState::Running if worker.outdated => format!(
+            "it was started before its settings were changed; `hsu-master-cli restart {id}` applies them"
+        ),
         WorkerState::Running if !worker.ready => "it is not ready until its checks pass".to_owned(),
         WorkerState::Running => "nothing is pending".to_owned(),
         WorkerState::Stopping => "it is killed when its grace period is over".to_owned(),
     }
+}
+
+/// Whether the process of a worker is stopped, as by SIGSTOP.
+fn is_stopped(entry: &Entry) -> bool {
+    let process = entry.status.process;
+    process.is_some_and(|key| activity(key).is_ok_and(|activity| activity == Activity::Stopped))
 }
 
 /// A line on the wire: a text always, and the bytes when they are no text.

@@ -51,6 +51,9 @@ struct Record {
     /// Of a worker that somebody else starts: the processes that are watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attached: Option<Vec<HintText>>,
+    /// What its latest run was started as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started_as: Option<u64>,
     /// The latest run that said that it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ready_run: Option<u64>,
@@ -185,6 +188,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
         stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
         pid_file: departure.pid_file.clone(),
         attached: record.attached.as_ref().map(|hints| hints.iter().map(hint_text).collect()),
+        started_as: record.started_as,
         ready_run: record.ready_run.map(|run| run.0),
         raised: record.raised.iter().map(raised_text).collect(),
     };
@@ -271,6 +275,7 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             pid_file: record.pid_file,
         },
         attached: record.attached.map(|hints| hints.into_iter().map(hint).collect()),
+        started_as: record.started_as,
         ready_run: record.ready_run.map(RunId),
         raised: record.raised.into_iter().map(raised).collect(),
     })
@@ -316,6 +321,7 @@ fn removed_record() -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        started_as: None,
         ready_run: None,
         raised: Vec::new(),
     }
@@ -326,6 +332,7 @@ fn full_record() -> WorkerRecord {
     let raised = Raised { limit: String::new(), paths: Vec::new(), most: 0 };
     WorkerRecord {
         attached: Some(Vec::new()),
+        started_as: Some(0),
         ready_run: Some(RunId(0)),
         counts_as_restart: true,
         raised: vec![raised],

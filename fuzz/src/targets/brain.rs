@@ -49,7 +49,12 @@ pub(crate) fn entries() -> Vec<Entry> {
     SPECS.with(|specs| {
         specs.iter().for_each(|spec| fleet.add(Arc::clone(spec), None, Resume::Fresh));
         let statuses = fleet.statuses().map(Arc::new);
-        specs.iter().cloned().zip(statuses).map(|(spec, status)| Entry { spec, status }).collect()
+        specs
+            .iter()
+            .cloned()
+            .zip(statuses)
+            .map(|(spec, status)| Entry { spec, status, outdated: false })
+            .collect()
     })
 }
 

@@ -119,7 +119,8 @@ impl Fake {
         let any = spec("any");
         let workers = statuses.into_iter().map(|status| {
             let spec = WorkerSpec { id: status.id.clone(), ..(*any).clone() };
-            Entry { spec: Arc::new(spec), status: Arc::new(status) }
+            let outdated = status.id.as_str() == "outdated";
+            Entry { spec: Arc::new(spec), status: Arc::new(status), outdated }
         });
         let version = *self.version.borrow() + 1;
         *self.workers.lock().unwrap() = Arc::new(Snapshot { version, workers: workers.collect() });

@@ -10,7 +10,7 @@ use hsu_model::restart::RestartContext;
 use hsu_model::status::WorkerState;
 use hsu_model::time::{Tick, WallTime};
 
-use super::{Admitted, Context, Phase, Running, State, Then, Worker};
+use super::{Admitted, Context, Pending, Phase, Running, State, Then, Worker};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
 use crate::input::Command;
@@ -37,6 +37,7 @@ impl Worker {
         // The fleet counts on when it sees the run of this step.
         let run = RunId(*context.next_run);
         self.latest_run = Some(run);
+        self.started_as = self.fingerprint();
         self.survivors.clear();
         self.enter(context, State::Starting { run }, reason);
         context.out.push(Effect::Spawn { worker: self.id().clone(), run });
@@ -76,7 +77,9 @@ impl Worker {
         self.tell(context, EventKind::Spawned { run, pid: process.pid });
         self.enter_running(context, run, process, started, Reason::Started);
         if self.is_wanted() && !context.phase.stops_workers() {
-            let answer = self.done("started");
+            let restarts = |pending: Pending| matches!(pending.command, Command::Restart { .. });
+            let word = if self.pending.is_some_and(restarts) { "restarted" } else { "started" };
+            let answer = self.done(word);
             self.resolve(context, answer);
         } else {
             // Stopped while it was being started.
@@ -188,7 +191,7 @@ impl Worker {
             | State::Stopping(_)
             | State::Clearing { .. } => return,
         };
-        self.latest_run = Some(run);
+        self.see_latest(run);
         self.count_start();
         self.try_on(context);
         self.tell(context, EventKind::Adopted { run, pid: process.pid });
@@ -225,9 +228,16 @@ impl Worker {
             | State::Stopping(_)
             | State::Clearing { .. } => return,
         }
-        self.latest_run = Some(run);
+        self.see_latest(run);
         self.try_on(context);
         self.enter(context, State::Starting { run }, Reason::Wanted);
+    }
+
+    /// A run of an earlier life: as what it was started is known only of the recorded one.
+    fn see_latest(&mut self, run: RunId) {
+        if self.latest_run.replace(run) != Some(run) {
+            self.started_as = None;
+        }
     }
 
     /// A run that an earlier life began although the breaker is open was its trial.

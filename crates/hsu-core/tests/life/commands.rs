@@ -113,6 +113,8 @@ fn two_restarts_have_one_winner_and_one_new_process() {
     assert_eq!(world.answer(first), Some(superseded));
     assert!(is_done(world.answer(second).as_ref()));
     assert_eq!((world.starts(), world.status("web").restarts), (2, 1));
+    let told = world.ask("web", RESTART);
+    assert!(matches!(told, Some(Answer::Done { message, .. }) if message == "restarted"));
 }
 
 #[test]

@@ -127,6 +127,26 @@ fn a_restart_that_an_earlier_master_decided_is_counted_once() {
 }
 
 #[test]
+fn what_runs_is_outdated_until_a_restart_when_its_command_was_changed() {
+    let mut world = World::of(plain("web"));
+    let is_outdated = |world: &World| world.fleet.is_outdated(&id("web"));
+    world.crash(Loss::Orders);
+    assert!(!is_outdated(&world));
+    let mut changed = plain("web");
+    if let Unit::Managed(managed) = &mut changed.unit {
+        managed.execution.args.push("--other".to_owned());
+    }
+    world.configure(vec![changed]);
+    world.replace(Loss::Nothing, Resume::Continue);
+    world.settle();
+    assert!(is_outdated(&world), "{}", world.story());
+    world.crash(Loss::Orders);
+    assert!(is_outdated(&world), "the next master knows it, too");
+    world.ask("web", Command::Restart { force: false });
+    assert!(!is_outdated(&world));
+}
+
+#[test]
 fn recovery_twice_is_recovery_once() {
     for state in states() {
         let mut world = world_in(state);

@@ -300,8 +300,9 @@ impl Body {
             let (fleet, books) = (&self.fleet, &self.books);
             let entries = changed.into_iter().map(|id| {
                 let status = || books.status(&id).or_else(|| fleet.status(&id).map(Into::into));
+                let outdated = fleet.is_outdated(&id);
                 let entry = fleet.spec(&id).cloned().zip(status());
-                (id, entry.map(|(spec, status)| Entry { spec, status }))
+                (id, entry.map(|(spec, status)| Entry { spec, status, outdated }))
             });
             self.board.post(entries);
         }

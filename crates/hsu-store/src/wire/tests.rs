@@ -41,6 +41,7 @@ fn record() -> WorkerRecord {
             process: ProcessKey { pid: 4711, started_at: 12 },
             program: ProgramId { device: 3, inode: 4 },
         }]),
+        started_as: Some(17),
         ready_run: Some(RunId(9)),
         raised: vec![Raised {
             limit: "storage.directories".to_owned(),

@@ -57,6 +57,7 @@ fn record(sequence: u64) -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        started_as: None,
         ready_run: None,
         raised: Vec::new(),
     }

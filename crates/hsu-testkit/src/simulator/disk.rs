@@ -210,6 +210,7 @@ pub(crate) fn stone() -> WorkerRecord {
         history: std::collections::VecDeque::new(),
         departure: Departure::default(),
         attached: None,
+        started_as: None,
         ready_run: None,
         raised: Vec::new(),
     }
