@@ -298,19 +298,24 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
     }
 }
 
+fn exceeded(run: RunId, limit: &str, severity: Severity, held: bool) -> String {
+    match severity {
+        Severity::Warning => format!("run {run} is near {limit}"),
+        Severity::Critical | Severity::Emergency if held => {
+            format!("run {run} is held at {limit} and wants more")
+        }
+        Severity::Critical | Severity::Emergency => format!("run {run} exceeds {limit}"),
+    }
+}
+
 fn limits(kind: &EventKind) -> (&'static str, String, Value) {
     match kind {
-        EventKind::LimitExceeded { run, limit, severity, value, most } => (
+        EventKind::LimitExceeded { run, limit, severity, value, most, held } => (
             "limit_exceeded",
-            match severity {
-                Severity::Warning => format!("run {run} is near {limit}: {value} of {most}"),
-                Severity::Critical | Severity::Emergency => {
-                    format!("run {run} exceeds {limit}: {value} of {most}")
-                }
-            },
+            exceeded(*run, limit, *severity, *held) + &format!(": {value} of {most}"),
             json!({
                 "run": run.0, "limit": limit, "severity": severity.as_str(),
-                "value": value, "most": most,
+                "value": value, "most": most, "held": held,
             }),
         ),
         EventKind::LimitAction { run, limit, action } => (

@@ -50,6 +50,9 @@ pub struct UsageView {
     /// The worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// The PID of its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// When.
     pub at: String,
     /// CPUs, in thousandths, since the look before.

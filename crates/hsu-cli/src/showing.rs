@@ -107,6 +107,8 @@ struct Row<'a> {
     #[serde(borrow, default)]
     health: Option<Cow<'a, str>>,
     pid: Option<u32>,
+    #[serde(default)]
+    attached: Vec<u32>,
     uptime_seconds: Option<f64>,
     restarts: u64,
     #[serde(borrow)]
@@ -130,7 +132,11 @@ fn add_row(table: &mut Table, worker: &Row<'_>) {
     table.cell(&worker.state);
     table.cell(if worker.ready { "yes" } else { "no" });
     table.maybe(worker.health.as_deref());
-    table.maybe(worker.pid);
+    // Of several processes the oldest one stands for all.
+    match worker.attached.len() {
+        0 | 1 => table.maybe(worker.pid),
+        many => table.maybe(worker.pid.map(|pid| format!("{pid}+{}", many - 1))),
+    }
     table.maybe(worker.uptime_seconds.map(span));
     table.cell(worker.restarts);
     match worker.last_exit.as_ref().map(|exit| (exit.code, &exit.signal_name, exit.signal)) {
@@ -163,7 +169,7 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     line("Enabled:", if status.enabled { "yes" } else { "no" })?;
     line("Ready:", if status.ready { "yes" } else { "no" })?;
     line("Health:", status.health.as_deref().unwrap_or("-"))?;
-    line("PID:", &status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()))?;
+    line("PID:", &pids(status))?;
     line("Uptime:", &status.uptime_seconds.map_or_else(|| "-".to_owned(), span))?;
     line("Restarts:", &format!("{} ({} failures in a row)", status.restarts, status.attempts))?;
     line("Breaker:", &status.breaker)?;
@@ -175,11 +181,11 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
     let ours = !description.command.is_empty();
     if ours {
         line("Command:", &typed(&description.command))?;
+        line("Restart policy:", &description.restart_policy)?;
     }
     if status.outdated {
         line("Changed:", &outdated(&status.id))?;
     }
-    line("Restart policy:", &description.restart_policy)?;
     line("Grace period:", &format!("{} s", description.graceful_timeout_seconds))?;
     if ours {
         line("PID file:", &description.pid_file)?;
@@ -223,6 +229,13 @@ fn outdated(worker: &str) -> String {
         "what runs was started before the command, the environment, the folder or the user was \
          changed; `hsu-master-cli restart {worker}` applies that"
     )
+}
+
+/// Its process, or all of them when there are several.
+fn pids(status: &WorkerView) -> String {
+    let all: Vec<_> = status.attached.iter().map(ToString::to_string).collect();
+    let one = || status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    if all.len() > 1 { all.join(", ") } else { one() }
 }
 
 /// A command as a shell would be told it.

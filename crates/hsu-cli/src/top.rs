@@ -25,7 +25,7 @@ pub(crate) fn top(client: &Client, order: Order, output: Output) -> Result<Exit,
         writeln!(out, "{}", json(&list)?)?;
         return Ok(Exit::Success);
     }
-    out.write_all(table("NAME", &list.workers, |one| one.worker.as_deref()).as_bytes())?;
+    out.write_all(table(&["NAME", "PID"], &list.workers, |one| one.worker.as_deref()).as_bytes())?;
     tell_when_none(&list.workers);
     Ok(Exit::Success)
 }
@@ -44,7 +44,7 @@ pub(crate) fn usage(
         writeln!(out, "{}", json(&list)?)?;
         return Ok(Exit::Success);
     }
-    out.write_all(table("AT", &list.records, |one| Some(&one.at)).as_bytes())?;
+    out.write_all(table(&["AT"], &list.records, |one| Some(&one.at)).as_bytes())?;
     tell_when_none(&list.records);
     Ok(Exit::Success)
 }
@@ -59,14 +59,17 @@ fn tell_when_none(rows: &[UsageView]) {
 }
 
 fn table<'u>(
-    first: &str,
+    first: &[&str],
     rows: &'u [UsageView],
     name: impl Fn(&'u UsageView) -> Option<&'u str>,
 ) -> String {
-    let mut table =
-        Table::new(&[first, "CPU", "MEMORY", "READ", "WRITTEN", "PROCESSES", "THREADS", "SLOWED"]);
+    let rest = ["CPU", "MEMORY", "READ", "WRITTEN", "PROCESSES", "THREADS", "SLOWED"];
+    let mut table = Table::new(&[first, &rest].concat());
     for row in rows {
         table.maybe(name(row).map(|name| escaped(name.as_bytes())));
+        if first.len() > 1 {
+            table.maybe(row.pid);
+        }
         table.maybe(row.cpu_thousandths.map(|all| format!("{}.{}%", all / 10, all % 10)));
         table.cell(bytes(row.memory_bytes));
         table.maybe(row.read_bytes_per_second.map(|all| format!("{}/s", bytes(all))));

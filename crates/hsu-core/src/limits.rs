@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
-use hsu_model::limits::{Action, LimitKind, Limits, Rule};
+use hsu_model::limits::{Action, Hold, LimitKind, Limits, Rule};
 use hsu_model::severity::Severity;
 use hsu_model::time::Tick;
 use hsu_model::usage::{Reading, Usage};
@@ -317,6 +317,7 @@ impl Watch {
             severity,
             value: rule.kind.amount(level.value).to_string(),
             most: rule.kind.amount(rule.most).to_string(),
+            held: level.held || (rule.hold == Hold::Kernel && level.value <= rule.most),
         };
         match finding {
             Finding::Near => self.tell(exceeded(Severity::Warning), out),

@@ -121,6 +121,39 @@ fn a_process_that_one_worker_lets_go_of_is_taken_by_another_one_that_it_fits() {
 }
 
 #[test]
+fn of_several_processes_each_is_shown_and_how_they_are_looked_for() {
+    let sandbox = Sandbox::new().unwrap();
+    let all = [(); 2].map(|()| stranger(&sandbox, &["--writer", "web"]));
+    let search = json!({
+        "method": "process-name", "process_name": "hsu-dummy", "process_args": ["web"],
+        "matches": "many",
+    });
+    let mut fleet = watching(&sandbox, &search, &json!({ "allowed_signals": ["HUP"] }));
+    let both = |view: &hsu_testkit::WorkerView| {
+        view.field("attached").as_array().is_some_and(|all| all.len() == 2)
+    };
+    let view = fleet.wait_until("web", "attached twice", SOON, both).unwrap();
+    assert_eq!(view.restarts(), 0);
+    let list = fleet.tell(&["list"]).unwrap();
+    assert!(list.contains(&format!("{}+1", view.pid().unwrap())), "{list}");
+    let described = fleet.tell(&["describe", "web"]).unwrap();
+    let pids = view.field("attached").as_array().unwrap();
+    for says in [
+        &format!("{}, {}", pids[0], pids[1]),
+        "process-name hsu-dummy with web",
+        "500ms",
+        "nothing; it is only watched",
+        "SIGHUP",
+    ] {
+        assert!(described.contains(says), "{says}: {described}");
+    }
+    assert!(!described.contains("Restart policy"), "{described}");
+    leave(&fleet);
+    all.iter().for_each(|process| process.signal(Signal::KILL).unwrap());
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn only_what_is_allowed_is_done_to_a_process_of_somebody_else() {
     let sandbox = Sandbox::new().unwrap();
     let search = json!({

@@ -233,6 +233,8 @@ pub enum EventKind {
         value: String,
         /// The limit, for people.
         most: String,
+        /// Whether the kernel keeps the worker at the limit: it wants more than it gets.
+        held: bool,
     },
     /// Something was done about an exceeded limit.
     LimitAction {

@@ -12,7 +12,7 @@ impl fmt::Display for ByteSize {
             [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         match STEPS.into_iter().find(|(size, _)| self.0 >= *size) {
             Some((size, unit)) => {
-                let tenths = self.0 / (size / 10);
+                let tenths = u128::from(self.0) * 10 / u128::from(size);
                 write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
             }
             None => write!(f, "{} B", self.0),

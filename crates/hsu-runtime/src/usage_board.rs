@@ -16,6 +16,8 @@ use hsu_sys::limits::Mechanism;
 pub struct Used {
     /// By which run.
     pub run: RunId,
+    /// The PID of its process.
+    pub pid: u32,
     /// When.
     pub at: WallTime,
     /// CPUs since the look before, in thousandths; none after the first look.
@@ -51,7 +53,7 @@ impl UsageBoard {
     pub(crate) fn post(
         &self,
         worker: &WorkerId,
-        run: RunId,
+        (run, pid): (RunId, u32),
         at: WallTime,
         limits: &Limits,
         usage: &Usage,
@@ -74,6 +76,7 @@ impl UsageBoard {
         };
         let used = Used {
             run,
+            pid,
             at,
             cpu: rate(Some(totals.cpu_milliseconds), old.map(|old| old.cpu_milliseconds)),
             resident: totals.resident,

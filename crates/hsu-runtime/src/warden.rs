@@ -252,7 +252,7 @@ impl Work {
             Duty::Measure { worker, run, process, limits } => {
                 let usage = self.enforcer.measure(&worker, process, &limits, &self.storage);
                 if let Some(usage) = &usage {
-                    self.note(&worker, run, &limits, usage);
+                    self.note(&worker, (run, process.pid), &limits, usage);
                 }
                 self.tell(Message::Used { run, usage });
             }
@@ -299,7 +299,7 @@ impl Work {
         }
     }
 
-    fn note(&mut self, worker: &WorkerId, run: RunId, limits: &Limits, usage: &Usage) {
+    fn note(&mut self, worker: &WorkerId, run: (RunId, u32), limits: &Limits, usage: &Usage) {
         let now = clock::now();
         let slowed = self.slowed.get(worker).filter(|slowed| !slowed.is_empty());
         let slowed = slowed.map(|slowed| slowed.values().cloned().collect::<Vec<_>>().join(", "));

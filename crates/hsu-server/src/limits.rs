@@ -2,7 +2,7 @@
 
 use hsu_api::{LimitView, PressureView, UsageList, UsageRecords, UsageView};
 use hsu_model::id::WorkerId;
-use hsu_model::limits::{Limits, Step};
+use hsu_model::limits::{Action, Limits, Step};
 use hsu_model::time::WallTime;
 use hsu_model::worker::{Unit, WorkerSpec};
 use hsu_runtime::Used;
@@ -27,6 +27,9 @@ pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView>
         let now = used.as_ref().and_then(|used| used.most.get(place).copied());
         let value = used.as_ref().and_then(|used| used.values.get(place).copied().flatten());
         let most = now.unwrap_or(rule.most);
+        let slows = rule.ladder.iter().any(|step| step.action == Action::Throttle);
+        let by = used.as_ref().and_then(|used| used.slowed_by.as_ref()).filter(|_| slows);
+        let slowed = by.map_or_else(String::new, |by| format!("; slowed down by {by}"));
         LimitView {
             limit: rule.kind.as_str().to_owned(),
             paths: rule.paths.clone(),
@@ -36,7 +39,7 @@ pub(crate) fn limits(control: &dyn Control, spec: &WorkerSpec) -> Vec<LimitView>
             value_text: value.map(|value| rule.kind.amount(value).to_string()),
             policy: rule.ladder.iter().map(step).collect(),
             enforced: mechanism.is_enforced,
-            mechanism: mechanism.detail + &watched(limits),
+            mechanism: mechanism.detail + &watched(limits) + &slowed,
         }
     });
     rules.collect()
@@ -76,6 +79,7 @@ pub(crate) fn all(control: &dyn Control) -> UsageList {
 fn view(worker: &WorkerId, used: Used) -> UsageView {
     UsageView {
         worker: Some(worker.as_str().to_owned()),
+        pid: Some(used.pid),
         at: hsu_api::rfc3339(used.at),
         cpu_thousandths: used.cpu,
         memory_bytes: used.resident,
@@ -95,6 +99,7 @@ pub(crate) fn records(
 ) -> std::io::Result<UsageRecords> {
     let records = control.usage_records(worker, since)?.into_iter().map(|record| UsageView {
         worker: None,
+        pid: None,
         at: hsu_api::rfc3339(record.at),
         cpu_thousandths: record.cpu,
         memory_bytes: record.resident,

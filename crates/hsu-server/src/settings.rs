@@ -1,4 +1,5 @@
-//! Settings: how a worker that we start is run, restarted, stopped and logged, for `describe`.
+//! Settings: how a worker that we start is run, restarted, stopped and logged, and how one of
+//! somebody else is looked for and what may be done to it, for `describe`.
 //!
 //! Of the environment only the names are told: its values may be secrets.
 
@@ -12,6 +13,8 @@ use hsu_model::exit::signal_name;
 use hsu_model::logs::{LogTarget, StreamLogs};
 use hsu_model::restart::{Restart, RestartContext};
 use hsu_model::worker::{Managed, Profile, Unit, WorkerSpec};
+
+mod found;
 
 /// The severity of a health failure or a violation whose multipliers are told.
 const SEVERE: Severity = Severity::Critical;
@@ -27,6 +30,8 @@ pub(crate) fn settings(spec: &WorkerSpec) -> Vec<SettingView> {
             signal_name(stop.signal).map_or_else(|| stop.signal.to_string(), str::to_owned);
         settings.tell("stop_signal", signal);
         settings.rest(managed);
+    } else if let Unit::Unmanaged(unmanaged) = &spec.unit {
+        found::tell(unmanaged, spec.profile, &mut settings);
     }
     settings.0
 }

@@ -130,6 +130,8 @@ enum KindText {
         severity: String,
         value: String,
         most: String,
+        #[serde(default)]
+        held: bool,
     },
     LimitAction {
         run: u64,
@@ -236,9 +238,9 @@ fn kind_text(kind: &EventKind) -> KindText {
         EventKind::OutputStuck { output, reason } => KindText::OutputStuck { output, reason },
         EventKind::OutputFlows { output } => KindText::OutputFlows { output },
         EventKind::OutputDropped { bytes } => KindText::OutputDropped { bytes },
-        EventKind::LimitExceeded { run, limit, severity, value, most } => {
+        EventKind::LimitExceeded { run, limit, severity, value, most, held } => {
             let severity = severity.as_str().to_owned();
-            KindText::LimitExceeded { run: run.0, limit, severity, value, most }
+            KindText::LimitExceeded { run: run.0, limit, severity, value, most, held }
         }
         EventKind::LimitAction { run, limit, action } => {
             KindText::LimitAction { run: run.0, limit, action }
@@ -326,9 +328,9 @@ fn event_kind(text: KindText) -> Option<EventKind> {
         KindText::OutputStuck { output, reason } => EventKind::OutputStuck { output, reason },
         KindText::OutputFlows { output } => EventKind::OutputFlows { output },
         KindText::OutputDropped { bytes } => EventKind::OutputDropped { bytes },
-        KindText::LimitExceeded { run, limit, severity, value, most } => {
+        KindText::LimitExceeded { run, limit, severity, value, most, held } => {
             let known = Severity::ALL.into_iter().find(|one| one.as_str() == severity);
-            EventKind::LimitExceeded { run: RunId(run), limit, severity: known?, value, most }
+            EventKind::LimitExceeded { run: RunId(run), limit, severity: known?, value, most, held }
         }
         KindText::LimitAction { run, limit, action } => {
             EventKind::LimitAction { run: RunId(run), limit, action }
