@@ -23,3 +23,23 @@ impl fmt::Display for ByteSize {
 /// A share in percent; 100 is all of it. CPU shares may exceed 100 (one per core).
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Percent(pub f64);
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_size_is_shown_in_its_unit_and_no_larger_than_it_is() {
+        for (bytes, text) in [
+            (1023, "1023 B"),
+            (512 << 10, "512.0 KiB"),
+            (5_000_000, "4.7 MiB"),
+            (48_000_000, "45.7 MiB"),
+            (1 << 40, "1.0 TiB"),
+        ] {
+            assert_eq!(ByteSize(bytes).to_string(), text);
+        }
+    }
+}

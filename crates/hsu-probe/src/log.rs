@@ -37,6 +37,8 @@ struct Place {
     follower: Follower,
     /// When the latest line that matched was seen, and its beginning.
     found: Option<(Instant, String)>,
+    /// Whether it has written any line that was collected.
+    has_lines: bool,
 }
 
 impl Reading {
@@ -78,11 +80,12 @@ fn read(reading: &Reading, regex: &Regex, wanted: &Log, subject: &Subject) -> Lo
             let streams = wanted.stream.as_ref().map_or(&BOTH[..], std::slice::from_ref);
             let followed = reading.spools.follow(&subject.worker, streams, MOST_LINES, None);
             let (lines, follower) = followed.map_err(unable)?;
-            (Place { run: subject.run, follower, found: None }, lines)
+            (Place { run: subject.run, follower, found: None, has_lines: false }, lines)
         }
     };
     let mut lines = first;
     for _ in 0..MOST_BATCHES {
+        place.has_lines |= lines.iter().any(own);
         let matching = lines.iter().rev().find(|line| own(line) && regex.is_match(&line.bytes));
         if let Some(line) = matching {
             place.found = Some((Instant::now(), shown(&line.bytes)));
@@ -92,18 +95,21 @@ fn read(reading: &Reading, regex: &Regex, wanted: &Log, subject: &Subject) -> Lo
             break;
         }
     }
-    let looked = judge(wanted, place.found.as_ref());
+    let looked = judge(wanted, place.found.as_ref(), place.has_lines);
     reading.give_back(key, place);
     looked
 }
 
-fn judge(wanted: &Log, found: Option<&(Instant, String)>) -> Looked {
+fn judge(wanted: &Log, found: Option<&(Instant, String)>, has_lines: bool) -> Looked {
     let counts = |(at, _): &&(Instant, String)| {
         wanted.lasting.is_none_or(|lasting: Duration| at.elapsed() <= lasting)
     };
     let pattern = &wanted.pattern.0;
     match (wanted.presence, found.filter(counts)) {
         (Presence::Present, Some((_, line))) => Ok(Seen::note(format!("it wrote {line}"))),
+        (Presence::Present, None) if !has_lines => Err(Trouble::Bad(format!(
+            "no line matches `{pattern}`: nothing that it writes was collected so far"
+        ))),
         (Presence::Present, None) => Err(Trouble::Bad(format!("no line matches `{pattern}`"))),
         (Presence::Absent, Some((_, line))) => Err(Trouble::Bad(format!("it wrote {line}"))),
         (Presence::Absent, None) => Ok(Seen::note(format!("no line matches `{pattern}`"))),

@@ -50,6 +50,9 @@ pub(super) fn unmanaged(
     let written = required("discovery", written, &unit.refused, place, context)?;
     let discovery = discover(&written.value, written.place, context)?;
     let limits = limits::of_others(unit.limits.as_deref(), &restart, discovery.matches, context);
+    if let (Some(limits), Some(written)) = (&limits, unit.limits.as_deref()) {
+        rights::suffice(&rights, limits, written.place, context);
+    }
     Some(Unmanaged { discovery, rights, restart, limits, log_files, logs })
 }
 

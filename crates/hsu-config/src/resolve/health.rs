@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use hsu_model::health::probe::Probe;
 use hsu_model::health::{Adaptive, Check, Duty, Flapping, Health, Rhythm, Source};
+use hsu_model::logs::Stream;
 use hsu_model::severity::Severity;
 
 use super::{Context, one_of};
@@ -65,6 +67,44 @@ pub(super) fn resolve(
         }
     }
     unite(drafts, context)
+}
+
+/// Warns of a check of lines that nobody collects: it never sees one.
+pub(super) fn lines_are_collected(
+    health: &Health,
+    places: [Option<Place>; 2],
+    is_collected: impl Fn(Option<Stream>) -> bool,
+    context: &mut Context<'_>,
+) {
+    let Some(place) = places.into_iter().flatten().next() else { return };
+    for check in &health.checks {
+        let Source::Probed { probe, .. } = &check.source else { continue };
+        if !reads_of(probe).into_iter().all(&is_collected) {
+            let message =
+                format!("the output that the check `{}` reads is not collected", check.name);
+            context.findings.warning("not-collected", place, message).hint(
+                "write `log_collection`, or for a worker of somebody else `log_files`; it sees no line",
+            );
+        }
+    }
+}
+
+/// The streams that a probe reads; none stands for both.
+fn reads_of(probe: &Probe) -> Vec<Option<Stream>> {
+    match probe {
+        Probe::Log(log) => vec![log.stream],
+        Probe::Steps(steps) => steps.iter().flat_map(|step| reads_of(&step.probe)).collect(),
+        Probe::Http(_)
+        | Probe::Grpc(_)
+        | Probe::Tcp(_)
+        | Probe::Exec(_)
+        | Probe::Process
+        | Probe::File(_)
+        | Probe::Database(_)
+        | Probe::Protocol(_)
+        | Probe::Usage(_)
+        | _ => Vec::new(),
+    }
 }
 
 /// Whether a check stands in a list, where it must say what it is.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use hsu_model::execution::Stop;
 use hsu_model::health::Health;
 use hsu_model::id::WorkerId;
+use hsu_model::logs::Stream;
 use hsu_model::notify::Notify;
 use hsu_model::worker::{Managed, Metadata, Profile, Unit as Resolved, WorkerSpec};
 
@@ -276,6 +277,16 @@ fn managed(
     let own_logs = one_of("log_collection", own_logs, worker.log_collection.as_deref(), context);
     let restart = restart::resolve(&written, context);
     let logs = common.logs.worker(id, logs::Own::of(own_logs), context);
+    let places = [
+        section.health_check.as_deref().map(|check| check.place),
+        section.health.as_deref().map(|lists| lists.place),
+    ];
+    let is_collected = |stream| match stream {
+        Some(Stream::Stdout) => logs.stdout.capture,
+        Some(Stream::Stderr) => logs.stderr.capture,
+        None => logs.stdout.capture || logs.stderr.capture,
+    };
+    health::lines_are_collected(&health, places, is_collected, context);
     let execution = execution::resolve(program.as_ref(), context);
     let in_control = control.and_then(|control| control.limits.as_deref());
     let limits = one_of("limits", in_control, section.limits.as_deref(), context);
@@ -307,6 +318,11 @@ fn unmanaged(
     let (single, lists) = (section.value.health_check.as_deref(), section.value.health.as_deref());
     let health = health::resolve(single, lists, context);
     let resolved = discovery::unmanaged(id, worker, section, common, context)?;
+    let places = [single.map(|check| check.place), lists.map(|lists| lists.place)];
+    let is_read = |stream: Option<Stream>| {
+        resolved.log_files.iter().any(|file| stream.is_none_or(|stream| stream == file.stream))
+    };
+    health::lines_are_collected(&health, places, is_read, context);
     let metadata = metadata(id, section.value.metadata.as_deref());
     Some((metadata, Resolved::Unmanaged(resolved), health))
 }

@@ -157,10 +157,13 @@ fn more_kinds() -> Vec<Shape> {
             "health_check: { type: protocol, protocol: { unix_socket: /s, tls: {}, exchange: [{ expect: ok }] } }",
             r#"Protocol(Protocol { endpoint: Endpoint { place: Socket("/s"), tls: Some(Tls { authority: None, server_name: None, client: None, trust: Proven }) }, transport: Stream, exchanges: [Exchange { send: [], expect: Some(Pattern("ok")) }] })"#,
         ),
-        seen(
-            "health_check: { type: log, log: { pattern: ready, stream: stdout, exists: false, within: 5m } }",
-            r#"Log(Log { pattern: Pattern("ready"), stream: Some(Stdout), presence: Absent, lasting: Some(300s) })"#,
-        ),
+        Shape {
+            warns: &["the output that the check `log` reads is not collected"],
+            ..seen(
+                "health_check: { type: log, log: { pattern: ready, stream: stdout, exists: false, within: 5m } }",
+                r#"Log(Log { pattern: Pattern("ready"), stream: Some(Stdout), presence: Absent, lasting: Some(300s) })"#,
+            )
+        },
         seen(
             "health_check: { type: steps, steps: [{ name: one, check: { type: process }, capture: { a: { text: x }, b: { json: /y }, c: { header: z }, d: { status: true } }, required: false }, { name: two, check: { type: process }, when: { captured: a, matches: q } }, { name: three, check: { type: process }, when: { passed: one } }, { name: four, check: { type: process }, when: { failed: one } }] }",
             r#"Steps([Step { name: "one", probe: Process, when: Always, captures: [Capture { name: "a", from: Text(Pattern("x")) }, Capture { name: "b", from: Json("/y") }, Capture { name: "c", from: Header("z") }, Capture { name: "d", from: Status }], weight: Tells }, Step { name: "two", probe: Process, when: Matches("a", Pattern("q")), captures: [], weight: Decides }, Step { name: "three", probe: Process, when: Passed(0), captures: [], weight: Decides }, Step { name: "four", probe: Process, when: Failed(0), captures: [], weight: Decides }])"#,

@@ -298,3 +298,57 @@ fn a_restart_that_nobody_could_do_is_refused() {
         assert!(outcome.fleet.is_none(), "{control}");
     }
 }
+
+#[test]
+fn bounds_between_which_nothing_is_are_refused() {
+    let check = "health_check: { type: performance, performance: { measure: cpu, at_most: 80%, at_least: 90% } }";
+    let file = format!(
+        "workers: [{{ id: w, type: managed, unit: {{ managed: {{ control: {{ execution: {{ executable_path: /bin/true }} }}, {check} }} }} }}]"
+    );
+    let outcome = load(&file);
+    let errors: Vec<_> = outcome.diagnostics.errors().map(|e| e.message.clone()).collect();
+    assert_eq!(errors, ["`at_least` is more than `at_most`: nothing passes"]);
+}
+
+#[test]
+fn what_can_never_do_what_it_says_is_warned_of() {
+    let unmanaged = |more: &str| {
+        format!(
+            "workers: [{{ id: w, type: unmanaged, unit: {{ unmanaged: {{ discovery: {{ method: port, port: 1 }}, {more} }} }} }}]"
+        )
+    };
+    let managed = |more: &str| {
+        format!(
+            "workers: [{{ id: w, type: managed, unit: {{ managed: {{ control: {{ execution: {{ executable_path: /bin/true }} }}, {more} }} }} }}]"
+        )
+    };
+    let log = "health_check: { type: log, log: { pattern: x } }";
+    for (file, says) in [
+        (unmanaged("limits: { memory: { max_rss: 1GB, policy: restart } }"), Some("can_restart")),
+        (
+            unmanaged("limits: { memory: { max_rss: 1GB, policy: immediate_kill } }"),
+            Some("can_terminate"),
+        ),
+        (unmanaged("limits: { cpu: { max_percent: 5, policy: throttle } }"), Some("can_limit")),
+        (
+            unmanaged(
+                "control: { can_terminate: true }, limits: { memory: { max_rss: 1GB, policy: graceful_shutdown } }",
+            ),
+            None,
+        ),
+        (unmanaged(log), Some("is not collected")),
+        (unmanaged(&format!("{log}, log_files: [{{ path: /x.log }}]")), None),
+        (managed("health_check: { type: file, file: { path: x } }"), Some("this path means")),
+        (managed("health_check: { type: file, file: { path: /x } }"), None),
+    ] {
+        let outcome = load(&file);
+        let warnings: Vec<_> = outcome.diagnostics.warnings().map(|w| w.message.clone()).collect();
+        assert!(outcome.fleet.is_some(), "{file}: {:?}", outcome.diagnostics);
+        match says {
+            Some(says) => {
+                assert!(warnings.iter().any(|w| w.contains(says)), "{file}: {warnings:?}")
+            }
+            None => assert_eq!(warnings, Vec::<String>::new(), "{file}"),
+        }
+    }
+}

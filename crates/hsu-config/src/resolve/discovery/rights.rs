@@ -1,6 +1,7 @@
 //! Rights: what may be done to a process that somebody else starts, and who does it.
 
 use hsu_model::discovery::{Manager, Rights};
+use hsu_model::limits::{Action, Limits};
 
 use crate::findings::{At, Place, shown};
 use crate::resolve::worker::required;
@@ -74,6 +75,29 @@ fn manager(written: &SystemControl, context: &mut Context<'_>) -> Manager {
         nothing_restarts(written, restart.place, context);
     }
     Manager::Unknown
+}
+
+/// Warns of a policy whose right is missing: it is told, and not done.
+pub(super) fn suffice(rights: &Rights, limits: &Limits, place: Place, context: &mut Context<'_>) {
+    let mut told: Vec<Action> = Vec::new();
+    for action in limits.rules.iter().flat_map(|rule| &rule.ladder).map(|step| step.action) {
+        let (has, right) = match action {
+            Action::Log | Action::Alert => continue,
+            Action::Throttle => (rights.can_limit, "can_limit"),
+            Action::GracefulShutdown | Action::ImmediateKill => {
+                (rights.can_terminate, "can_terminate")
+            }
+            Action::Restart | Action::RestartAdjusted => (rights.can_restart, "can_restart"),
+        };
+        if !has && !told.contains(&action) {
+            told.push(action);
+            let message = format!("`{}` needs `control.{right}`", action.as_str());
+            context
+                .findings
+                .warning("no-right", place, message)
+                .hint("without it the violation is told, and nothing is done");
+        }
+    }
 }
 
 /// What a process was started with is not restored from the process: it may have changed

@@ -482,6 +482,13 @@ fn file(section: &raw::FileCheck, place: Place, context: &mut Context<'_>) -> Op
         );
         return None;
     }
+    if !context.paths().is_absolute(&path.value.0) {
+        let absolute = context.paths().absolute(&path.value.0);
+        context
+            .findings
+            .warning("relative-path", path.place, format!("this path means `{}`", shown(&absolute)))
+            .hint("a relative one is taken from where the master is started; write it from `/`");
+    }
     Some(File {
         path: context.paths().absolute(&path.value.0),
         presence: if is_absent { Presence::Absent } else { Presence::Present },

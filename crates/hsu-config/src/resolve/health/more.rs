@@ -386,6 +386,15 @@ pub(super) fn performance(
         context.findings.error("missing-key", place, "`at_most` or `at_least` is missing");
         return None;
     }
+    if let (Some(least), Some(most)) = (section.at_least.as_deref(), section.at_most.as_deref())
+        && at_least > at_most
+    {
+        context
+            .findings
+            .error("conflict", least.place, "`at_least` is more than `at_most`: nothing passes")
+            .see(most.place, "`at_most` is set here");
+        return None;
+    }
     let judgement = Judgement {
         measure: if measure == MeasureOf::Latency { Measure::Latency } else { Measure::Value },
         statistic: section.statistic.as_deref().map_or(usual, |statistic| statistic.value.0),
