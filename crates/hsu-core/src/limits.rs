@@ -322,6 +322,14 @@ impl Watch {
         match finding {
             Finding::Near => self.tell(exceeded(Severity::Warning), out),
             Finding::Exceeded => self.tell(exceeded(Severity::Critical), out),
+            Finding::Vain => {
+                let (value, most) = (rule.kind.amount(level.value), rule.kind.amount(rule.most));
+                let reason = alloc::format!(
+                    "run {run} is slowed down and exceeds {} all the same: {value} of {most}",
+                    rule.kind.as_str()
+                );
+                self.tell(EventKind::LimitFailed { reason }, out);
+            }
             Finding::Eased { lasted, slowed } => {
                 self.tell(EventKind::LimitEased { run, limit: limit(), lasted }, out);
                 if slowed {

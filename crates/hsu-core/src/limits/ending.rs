@@ -58,9 +58,11 @@ impl Watch {
                     Finding::Do(action) if action.ends_the_run() => {
                         self.is_over || sentence.is_some()
                     }
-                    Finding::Do(_) | Finding::Near | Finding::Exceeded | Finding::Eased { .. } => {
-                        false
-                    }
+                    Finding::Do(_)
+                    | Finding::Near
+                    | Finding::Exceeded
+                    | Finding::Vain
+                    | Finding::Eased { .. } => false,
                 };
                 if is_idle {
                     continue;

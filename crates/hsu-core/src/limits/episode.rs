@@ -13,6 +13,9 @@ use hsu_model::time::Tick;
 /// is in force lets through says nothing about what would come without it.
 const SLOWED_FOR: Duration = Duration::from_secs(30);
 
+/// What a brake reaches is near the limit: this part beyond it.
+const FAR: u64 = 10;
+
 /// One limit of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Episode {
@@ -29,7 +32,7 @@ enum Phase {
     /// Beyond it, for less time than a spike may last.
     Rising { since: Tick, warned: bool },
     /// Beyond it.
-    Over { since: Tick, taken: usize, slowed: Option<Tick> },
+    Over { since: Tick, taken: usize, slowed: Option<Tick>, is_vain: bool },
 }
 
 /// What was seen of a limit at one moment.
@@ -50,6 +53,8 @@ pub enum Finding {
     Exceeded,
     /// This is to be done.
     Do(Action),
+    /// It was slowed down long enough, and is far beyond the limit still.
+    Vain,
     /// It is within the limit again, after so long.
     Eased {
         /// How long it was beyond it.
@@ -93,9 +98,14 @@ impl Episode {
             Phase::Rising { warned, .. } => {
                 self.phase = if warned { Phase::Warned } else { Phase::Calm };
             }
-            Phase::Over { since, slowed, .. } => {
+            Phase::Over { since, slowed, is_vain, .. } => {
                 let is_slow = slowed.is_some_and(|at| now.since(at) < SLOWED_FOR);
                 if keeps_on || is_slow {
+                    let is_far = level.value > rule.most.saturating_add(rule.most / FAR);
+                    if slowed.is_some() && !is_slow && is_far && !is_vain {
+                        findings.extend([Finding::Vain]);
+                        self.note_vain();
+                    }
                     if keeps_on {
                         self.climb(rule, now, grace, findings);
                     }
@@ -124,15 +134,21 @@ impl Episode {
         if let Phase::Rising { since, .. } = self.phase
             && now.since(since) >= rule.spike_tolerance
         {
-            self.phase = Phase::Over { since, taken: 0, slowed: None };
+            self.phase = Phase::Over { since, taken: 0, slowed: None, is_vain: false };
             findings.extend([Finding::Exceeded]);
             self.climb(rule, now, grace, findings);
         }
     }
 
+    fn note_vain(&mut self) {
+        if let Phase::Over { is_vain, .. } = &mut self.phase {
+            *is_vain = true;
+        }
+    }
+
     /// Takes every step whose time has come.
     fn climb(&mut self, rule: &Rule, now: Tick, grace: Tick, findings: &mut impl Extend<Finding>) {
-        let Phase::Over { since, taken, slowed } = &mut self.phase else { return };
+        let Phase::Over { since, taken, slowed, .. } = &mut self.phase else { return };
         while let Some(step) = rule.ladder.get(*taken) {
             let too_early = now.since(*since) < step.after;
             if too_early || step.action.restarts() && now < grace {

@@ -351,6 +351,19 @@ fn what_is_near_beyond_and_within_its_limit_again_is_told_with_its_severity() {
 }
 
 #[test]
+fn what_stays_beyond_its_limit_although_it_is_slowed_down_is_told_once() {
+    let rules = vec![rule(LimitKind::Resident, 100, &[(0, Action::Throttle)])];
+    let mut watches = watch(&limits(rules));
+    let told: Vec<bool> = [(10, 150), (20, 150), (45, 105), (50, 150), (60, 150)]
+        .map(|(second, value)| {
+            let (_, events) = see(&mut watches, second, &[value]);
+            events.iter().any(|kind| matches!(kind, EventKind::LimitFailed { .. }))
+        })
+        .into();
+    assert_eq!(told, [false, false, false, true, false]);
+}
+
+#[test]
 fn what_was_not_slowed_down_is_not_let_go() {
     let mut watches = watch(&limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Log)])]));
     let mut out = Vec::new();

@@ -243,6 +243,7 @@ proptest! {
                         prop_assert!(!action.restarts() || now >= grace);
                         taken += 1;
                     }
+                    Finding::Vain => prop_assert!(is_open && value > rule.most),
                     Finding::Eased { .. } => {
                         prop_assert!(is_open && !held && value <= 90);
                         is_open = false;
