@@ -594,11 +594,7 @@ impl Fleet {
         }
         let from = out.len();
         self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
-        let begins_anew =
-            matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker);
-        if begins_anew && !out.iter().skip(from).any(|effect| refuses(effect, ticket)) {
-            self.lower_limits(&id, out);
-        }
+        self.lower_limits(&id, (ticket, command), from, out);
     }
 
     fn remove(&mut self, ticket: Ticket, actor: Actor, id: WorkerId, out: &mut Vec<Effect>) {
@@ -637,9 +633,4 @@ fn tell_removal(id: &WorkerId, actor: &Actor, out: &mut Vec<Effect>) {
     for kind in [EventKind::Commanded { verb }, EventKind::Removed] {
         out.push(Effect::Event { worker: Some(id.clone()), actor: actor.clone(), kind });
     }
-}
-
-/// Whether somebody is told that their command is not done.
-fn refuses(effect: &Effect, ticket: Ticket) -> bool {
-    matches!(effect, Effect::Reply { ticket: of, answer: Answer::Refused(_) } if *of == ticket)
 }

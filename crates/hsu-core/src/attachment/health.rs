@@ -47,7 +47,7 @@ impl Watched {
             return;
         };
         let now = context.now.tick;
-        if context.phase.is_end() || self.monitor.deadline(run).is_none_or(|due| due > now) {
+        if self.monitor.deadline(run).is_none_or(|due| due > now) {
             return;
         }
         for question in self.monitor.due(now, context.looks) {

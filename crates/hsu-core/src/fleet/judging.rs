@@ -11,8 +11,9 @@ use hsu_model::time::Now;
 use hsu_model::usage::Usage;
 
 use super::{Fleet, Limited};
+use crate::answer::Answer;
 use crate::effect::Effect;
-use crate::input::Toll;
+use crate::input::{Command, Ticket, Toll};
 use crate::limits::Owner;
 
 impl Fleet {
@@ -23,9 +24,19 @@ impl Fleet {
         Some(self.watches.raised(id).unwrap_or(declared))
     }
 
-    /// An operator has looked at the worker: what was raised for it is as declared again.
-    pub(super) fn lower_limits(&mut self, id: &WorkerId, out: &mut Vec<Effect>) {
-        if self.watches.lower(id) {
+    /// An operator lets the worker begin anew, and is not refused by what follows `from`: what
+    /// was raised for it is as declared again.
+    pub(super) fn lower_limits(
+        &mut self,
+        id: &WorkerId,
+        (ticket, command): (Ticket, Command),
+        from: usize,
+        out: &mut Vec<Effect>,
+    ) {
+        let begins_anew =
+            matches!(command, Command::Start | Command::Restart { .. } | Command::ResetBreaker);
+        let is_refused = out.iter().skip(from).any(|effect| refuses(effect, ticket));
+        if begins_anew && !is_refused && self.watches.lower(id) {
             out.push(Effect::Persist { workers: alloc::vec![id.clone()] });
         }
     }
@@ -83,6 +94,11 @@ impl Fleet {
             });
         }
     }
+}
+
+/// Whether somebody is told that their command is not done.
+fn refuses(effect: &Effect, ticket: Ticket) -> bool {
+    matches!(effect, Effect::Reply { ticket: of, answer: Answer::Refused(_) } if *of == ticket)
 }
 
 /// A limit is not in force, and this is why.

@@ -225,15 +225,11 @@ impl Fleet {
             }
             None if command == Command::Remove => self.remove_watched(ticket, actor, id, out),
             None => {
-                if matches!(
-                    command,
-                    Command::Start | Command::Restart { .. } | Command::ResetBreaker
-                ) {
-                    self.lower_limits(id, out);
-                }
+                let from = out.len();
                 self.with_watched(now, entropy, id, actor, out, |watched, context| {
                     watched.on_command(context, ticket, command);
                 });
+                self.lower_limits(id, (ticket, command), from, out);
             }
         }
         true

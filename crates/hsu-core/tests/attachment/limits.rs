@@ -115,6 +115,20 @@ fn one_that_may_be_ended_is_asked_to_or_killed_and_not_looked_for_again() {
 }
 
 #[test]
+fn a_restart_that_is_refused_leaves_a_raised_limit_as_it_is() {
+    let mut scene = Scene::attached(|unit| limited(unit, Action::RestartAdjusted));
+    scene.wake_after(20);
+    uses(&mut scene, 120);
+    let raised = |scene: &Scene| scene.record().raised.iter().map(|one| one.most).next();
+    assert_eq!(raised(&scene), Some(150));
+    let effects = scene.ask(Command::Restart { force: false });
+    assert!(matches!(answer(&effects), Some(Answer::Refused(_))), "{effects:?}");
+    assert_eq!(raised(&scene), Some(150));
+    scene.ask(Command::ResetBreaker);
+    assert_eq!(raised(&scene), None);
+}
+
+#[test]
 fn a_raised_limit_is_in_the_record_and_holds_for_the_next_master() {
     let restarted = |unit: &mut Unmanaged| {
         limited(unit, Action::RestartAdjusted);

@@ -275,6 +275,17 @@ fn a_restart_that_is_planned_goes_with_the_process_or_with_the_wish() {
 }
 
 #[test]
+fn a_master_that_ends_does_not_spin_on_a_look_that_is_due() {
+    let mut scene = attached(may_restart);
+    scene.look(11, true);
+    let (mode, actor) = (ShutdownMode::StopWorkers, Actor::Signal(15));
+    scene.step(Input::Shutdown { mode, actor });
+    scene.wake_after(30);
+    assert!(scene.fleet.next_deadline().is_none_or(|due| due > scene.now.tick));
+    assert_eq!(asked(&scene.look(60, false)), 0, "nothing follows from looks any more");
+}
+
+#[test]
 fn of_several_processes_the_oldest_one_is_looked_at() {
     let mut scene = attached(|unit| unit.discovery.matches = Matches::Many);
     scene.sighted("web", sight(&[7, 8]));
