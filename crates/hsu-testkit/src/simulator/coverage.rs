@@ -232,25 +232,18 @@ fn name(row: usize, input: usize, fault: usize) -> String {
 /// docs/reference/simulation.md, and [`Coverage::misjudged`] says where one is wrong.
 fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> {
     let of_watched = ["sighted", "attached", "attach failed", "serviced"];
-    let of_own = [
-        "spawned",
-        "spawn failed",
-        "adopted",
-        "pending",
-        "survivors",
-        "checked",
-        "used",
-        "out of memory",
-    ];
+    let of_own = ["spawned", "spawn failed", "adopted", "pending", "survivors", "out of memory"];
     let input = INPUTS[input];
     if row >= OWN {
         return match (WATCHED.get(row - OWN), input) {
-            (_, input) if of_own.contains(&input) => {
-                Some("the keeper does not know it, nobody checks it")
-            }
+            (_, input) if of_own.contains(&input) => Some("the keeper does not know it"),
             (Some(WorkerState::Registered), "exited") => {
                 Some("no process is held yet, and the end of no other is told")
             }
+            (
+                Some(WorkerState::Registered | WorkerState::Searching | WorkerState::Stopped),
+                "checked" | "used",
+            ) => Some("no process is held: an answer is about a run that is nobody's any more"),
             _ => None,
         };
     }

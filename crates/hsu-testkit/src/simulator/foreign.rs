@@ -154,6 +154,12 @@ impl World {
         }
     }
 
+    /// Whether this is the run of a process of somebody else that is held and goes on.
+    pub(crate) fn lives_elsewhere(&self, run: RunId) -> bool {
+        let held = self.master.as_ref().and_then(|master| master.hands.attached.get(&run));
+        held.and_then(|(_, hold)| self.os.find(*hold)).is_some_and(Process::is_alive)
+    }
+
     /// A process that is held and has ended.
     pub(crate) fn gone(&self) -> Option<RunId> {
         let attached = &self.master.as_ref()?.hands.attached;

@@ -29,6 +29,7 @@ mod health;
 mod limits;
 mod rest;
 mod steps;
+mod watched;
 
 use health::Chart;
 
@@ -149,6 +150,8 @@ pub(crate) struct Judge {
     /// Whether this world has looks, limits, words or processes of others.
     has_outside: bool,
     charts: Vec<Chart>,
+    /// Processes of others whose use is being looked at.
+    measured: Vec<RunId>,
     /// The workers that somebody else starts, before a step.
     sights: Vec<(usize, Sight)>,
     /// How the process of somebody else that has just ended did so, where it is known.
@@ -188,6 +191,7 @@ impl Judge {
             is_repeated: false,
             has_outside: nature.features != Features::default(),
             charts: vec![Chart::default(); count],
+            measured: Vec::new(),
             sights: Vec::new(),
             expected: None,
             quiet_from: None,
@@ -267,6 +271,7 @@ impl Judge {
         self.ended = None;
         self.all_stopped = false;
         self.charts.fill(Chart::default());
+        self.measured.clear();
         self.glance(&master.fleet);
     }
 
@@ -391,7 +396,7 @@ impl Judge {
         self.i8_breaker(now, input, effects);
         self.i10_order(effects);
         self.i17_i18_stale_findings(now, input, effects);
-        self.follow_outside(now, input, effects);
+        self.follow_outside(now, input, effects, fleet);
         self.follow_attached(now, effects, fleet);
         self.i24_decisions(input, effects);
         self.i25_refused(input, effects);

@@ -306,7 +306,7 @@ pub(crate) fn restart(chance: &mut Chance) -> Restart {
 /// One worker, as somebody may have configured it.
 pub(crate) fn spec(chance: &mut Chance, id: WorkerId, features: Features) -> WorkerSpec {
     if FOREIGN.contains(&id.as_str()) {
-        return outside::foreign(chance, id);
+        return outside::foreign(chance, id, features);
     }
     let restart = restart(chance);
     let execution = Execution {

@@ -187,7 +187,7 @@ impl World {
         };
         let place = self.index(&worker);
         let uses = self.outside.uses.get(place).copied().unwrap_or_default();
-        let lives = self.os.live(place).any(|(of, _)| of == run);
+        let lives = self.os.live(place).any(|(of, _)| of == run) || self.lives_elsewhere(run);
         self.outside.measured += 1;
         let look = self.outside.measured;
         let readings = limits

@@ -3,7 +3,7 @@
 use hsu_core::effect::{Effect, ServiceVerb};
 use hsu_core::fleet::Fleet;
 use hsu_model::discovery::Matches;
-use hsu_model::event::Event;
+use hsu_model::event::{Event, EventKind};
 use hsu_model::exit::Exit;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::status::WorkerState;
@@ -54,6 +54,12 @@ impl Judge {
         for effect in effects {
             match effect {
                 Effect::Attach { worker, run, .. } => self.i5_attach(worker, *run),
+                // A limit that kills at once is no wish to wait.
+                Effect::Event {
+                    worker: Some(worker),
+                    kind: EventKind::LimitAction { action, .. },
+                    ..
+                } => self.note_sentence(worker, action),
                 Effect::Service { worker, verb: ServiceVerb::Stop } => {
                     let sight = fleet.sight(worker);
                     for (run, ..) in sight.into_iter().flat_map(|sight| sight.runs) {

@@ -156,8 +156,12 @@ impl Judge {
                 }
                 None => false,
             };
+            // Whoever exceeds a limit may be stopped for good: nobody asked for that.
+            let was_stopped = self.is_watched(place)
+                && self.wishes[place].may_end
+                && record.is_some_and(|r| !r.removed && r.desired == Desired::Stopped);
             let wish = &mut self.wishes[place];
-            let is_right = wish.is_open || wish.durable.iter().any(is_so);
+            let is_right = wish.is_open || was_stopped || wish.durable.iter().any(is_so);
             let durable = wish.durable.clone();
             // What follows goes on from what was restored.
             if resume == Resume::Continue && is_right {

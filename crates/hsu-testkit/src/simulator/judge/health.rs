@@ -6,9 +6,10 @@
 //! `hsu-core`.
 
 use hsu_core::effect::Effect;
+use hsu_core::fleet::Fleet;
 use hsu_core::input::Input;
 use hsu_model::event::EventKind;
-use hsu_model::health::{Check, Duty, Finding, Source, Verdict};
+use hsu_model::health::{Check, Duty, Finding, Health, Source, Verdict};
 use hsu_model::id::RunId;
 use hsu_model::notify::{Notify, Said};
 use hsu_model::restart::RestartPolicy;
@@ -45,6 +46,18 @@ pub(super) struct Chart {
 }
 
 impl Chart {
+    /// Nothing was told of this run yet.
+    pub(super) fn begin(run: Option<RunId>, started: Tick, health: &Health) -> Self {
+        let checks = &health.checks;
+        Self {
+            run,
+            started,
+            counts: vec![Count::default(); checks.len()],
+            is_up: !checks.iter().any(|check| check.serves(Duty::Startup)),
+            ..Self::default()
+        }
+    }
+
     /// Until when it must be heard.
     pub(super) fn heard_by(&self) -> Option<Tick> {
         let alive = self.alive_by.map(|(_, due)| due);
@@ -59,7 +72,13 @@ fn is_plain(check: &Check) -> bool {
 
 impl Judge {
     /// I17, I18 and the charts that they need.
-    pub(super) fn follow_outside(&mut self, now: Tick, input: &Input, effects: &[Effect]) {
+    pub(super) fn follow_outside(
+        &mut self,
+        now: Tick,
+        input: &Input,
+        effects: &[Effect],
+        fleet: &Fleet,
+    ) {
         if !self.has_outside {
             return;
         }
@@ -77,12 +96,14 @@ impl Judge {
             _ => {}
         }
         self.begin_charts(now, input);
+        self.begin_charts_of_others(now, fleet);
         for effect in effects {
             match effect {
                 Effect::Check { run, check, sequence, .. } => {
                     self.i17_question(*run, *check, *sequence);
                 }
-                Effect::Measure { run, limits, .. } => self.i18_measure(*run, limits),
+                Effect::Measure { run, limits, .. } => self.i18_measure(*run, limits, fleet),
+                Effect::Service { worker, verb } => self.i2_service(input, worker, *verb),
                 _ => {}
             }
         }
@@ -112,7 +133,6 @@ impl Judge {
                 continue;
             }
             let Some(spec) = self.specs[place].clone() else { continue };
-            let checks = &spec.health.checks;
             let quiet = Notify::default();
             let notify = match &spec.unit {
                 Unit::Managed(managed) if managed.notify.is_on() => &managed.notify,
@@ -121,14 +141,9 @@ impl Judge {
             let waits = notify.ready && !notify.startup_timeout.is_zero();
             let watchdog = notify.watchdog;
             self.charts[place] = Chart {
-                run: after.run,
-                started,
-                counts: vec![Count::default(); checks.len()],
-                latest: 0,
-                is_up: !checks.iter().any(|check| check.serves(Duty::Startup)),
                 ready_by: waits.then(|| now.after(notify.startup_timeout)),
                 alive_by: (!watchdog.is_zero()).then(|| (watchdog, now.after(watchdog))),
-                account: Account::default(),
+                ..Chart::begin(after.run, started, &spec.health)
             };
         }
     }
@@ -164,7 +179,7 @@ impl Judge {
         finding: &Finding,
         effects: &[Effect],
     ) {
-        let worker = self.running(run).filter(|worker| {
+        let worker = self.running(run).or_else(|| self.was_looked_at(run)).filter(|worker| {
             let count = self.charts[*worker].counts.get(place);
             count.is_some_and(|count| count.asked == Some(sequence))
         });
@@ -216,7 +231,9 @@ impl Judge {
         if told != expected {
             self.object("I17", || format!("check {place} of {run} is {expected:?}, told {told:?}"));
         }
-        self.i17_stops(worker, run, must);
+        if !self.is_watched(worker) {
+            self.i17_stops(worker, run, must);
+        }
     }
 
     /// A run is stopped when that follows, and goes on when it does not.

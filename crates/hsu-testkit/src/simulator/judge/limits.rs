@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hsu_core::effect::Effect;
+use hsu_core::fleet::Fleet;
 use hsu_model::event::EventKind;
 use hsu_model::id::RunId;
 use hsu_model::limits::{Action, LimitKind, Limits, Rule};
@@ -101,7 +102,10 @@ fn eased(effects: &[Effect], of: LimitKind) -> bool {
 
 impl Judge {
     /// One look is under way at a time.
-    pub(super) fn i18_measure(&mut self, run: RunId, limits: &Arc<Limits>) {
+    pub(super) fn i18_measure(&mut self, run: RunId, limits: &Arc<Limits>, fleet: &Fleet) {
+        if self.i18_measure_of_others(run, fleet) {
+            return;
+        }
         let Some(chart) = self.charts.iter_mut().find(|chart| chart.run == Some(run)) else {
             return self.object("I18", || format!("{run} is measured, which does not run"));
         };
@@ -118,6 +122,9 @@ impl Judge {
         usage: Option<&Usage>,
         effects: &[Effect],
     ) {
+        if self.is_use_of_others(run) {
+            return;
+        }
         let Some(worker) = self.running(run) else {
             if !effects.is_empty() {
                 self.object("I18", || format!("{run} does not run, and is judged: {effects:?}"));

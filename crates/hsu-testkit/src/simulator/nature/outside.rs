@@ -15,6 +15,7 @@ use hsu_model::notify::{Notify, NotifyAccess, NotifyChannel};
 use hsu_model::severity::Severity;
 use hsu_model::worker::{Metadata, Profile, Unit, WorkerSpec};
 
+use super::Features;
 use crate::simulator::chance::Chance;
 
 /// The limit of every simulated resource.
@@ -137,7 +138,7 @@ pub(crate) fn notify(chance: &mut Chance) -> Notify {
 }
 
 /// A worker that somebody else starts.
-pub(crate) fn foreign(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
+pub(crate) fn foreign(chance: &mut Chance, id: WorkerId, features: Features) -> WorkerSpec {
     let unit = Unit::Unmanaged(Unmanaged {
         discovery: Discovery {
             searches: vec![Search::User("u".to_owned())],
@@ -150,7 +151,7 @@ pub(crate) fn foreign(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         },
         rights: Rights {
             can_terminate: !chance.one_in(4),
-            can_limit: false,
+            can_limit: features.limits,
             can_restart: chance.one_in(2),
             allowed_signals: vec![19],
             graceful_timeout: seconds(chance.pick(&[0, 10])),
@@ -161,7 +162,7 @@ pub(crate) fn foreign(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
             },
         },
         restart: super::restart(chance),
-        limits: None,
+        limits: features.limits.then(|| limits(chance)),
         log_files: Vec::new(),
         logs: hsu_model::logs::WorkerLogs::default(),
     });
@@ -170,7 +171,7 @@ pub(crate) fn foreign(chance: &mut Chance, id: WorkerId) -> WorkerSpec {
         enabled: !chance.one_in(8),
         profile: Profile::Default,
         metadata: Metadata::default(),
-        health: Health::default(),
+        health: if features.checks { health(chance) } else { Health::default() },
         unit,
     }
 }
