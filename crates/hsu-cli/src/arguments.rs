@@ -107,7 +107,7 @@ pub(crate) enum Verb {
     Disable(Which),
     /// Close the breaker of workers, forget their failures, and start what waits.
     Reset(Which),
-    /// Forget workers that do not run, until the configuration is loaded anew.
+    /// Forget workers that do not run, until all ends and is started again; an upgrade keeps them away.
     Remove(Which),
     /// Send a signal to the process of a worker.
     Signal {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use hsu_store::{Durability, Store};
+use hsu_store::{Durability, Life, Store};
 
 use crate::disk::{self, Files};
 use crate::judge::{Promise, memory};
@@ -42,7 +42,7 @@ impl Image {
         }
         let folder = tempfile::tempdir_in(memory())?;
         let store = Store::open(folder.path(), Box::new(|| {}))?.store;
-        store.mark(false, BOOT);
+        store.mark(Life::Lasts, BOOT);
         for operation in 1..=OPERATIONS {
             store.submit(batch(operation, Durability::Synced));
         }

@@ -19,7 +19,7 @@ use hsu_model::process::BootId;
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::time::WallTime;
 use hsu_model::worker::Departure;
-use hsu_store::{Batch, Change, Durability, Store};
+use hsu_store::{Batch, Change, Durability, Life, Store};
 
 use crate::random::Random;
 
@@ -115,7 +115,7 @@ pub fn run(script: Script, folder: &Path, out: &mut impl Write) -> Result<()> {
     });
     let store = Store::open(folder, wake).context("open the store")?.store;
     let first = store.load().context("load the store")?.last_event + 1;
-    store.mark(false, BOOT);
+    store.mark(Life::Lasts, BOOT);
     let last = first + script.operations;
     let mut next = first;
     while next < last {

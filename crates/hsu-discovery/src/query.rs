@@ -193,6 +193,7 @@ impl Query {
             }
         }
         let mut candidates = Vec::new();
+        let mut is_blind = self.by.iter().any(|strategy| strategy.is_blind());
         for process in heads(&processes, parent) {
             // A process that has ended meanwhile is nobody's candidate.
             let Ok(Some(face)) = census::face(process.pid) else { continue };
@@ -203,6 +204,7 @@ impl Query {
                 && let Err(reason) = validation::check(process, &self.validation)
             {
                 notes.add(format!("PID {} fits and is not valid: {reason}", process.pid));
+                is_blind = true;
                 continue;
             }
             candidates.push(candidate(&face));
@@ -211,7 +213,7 @@ impl Query {
         if candidates.is_empty() && self.attached.is_empty() {
             self.explain(&mut notes);
         }
-        Sighting { candidates, strayed, note: notes.text() }
+        Sighting { candidates, strayed, note: notes.text(), is_blind }
     }
 
     /// The processes that fit, by how the strategies go together.

@@ -112,7 +112,7 @@ impl Searcher {
     pub fn pass(&mut self, workers: &[WorkerId]) -> Vec<(WorkerId, Sighting)> {
         self.try_pass(workers).unwrap_or_else(|error| {
             let note = format!("no process of this host can be looked at: {error}");
-            let blind = Sighting { note, ..Sighting::default() };
+            let blind = Sighting { note, is_blind: true, ..Sighting::default() };
             workers.iter().map(|worker| (worker.clone(), blind.clone())).collect()
         })
     }

@@ -154,7 +154,7 @@ impl<T: Fn(Told)> Work<T> {
             Order::LookFor(worker, what) => {
                 if let Err(error) = self.searcher.look_for(worker.clone(), &what) {
                     let note = format!("its pattern cannot be used: {error}");
-                    let sighting = Sighting { note, ..Sighting::default() };
+                    let sighting = Sighting { note, is_blind: true, ..Sighting::default() };
                     return (self.tell)(Told { worker, sighting });
                 }
                 let (rest, interval) = (FIRST_REST, what.check_interval);

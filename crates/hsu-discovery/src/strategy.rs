@@ -95,6 +95,11 @@ pub(crate) trait Strategy: fmt::Debug + Send {
         None
     }
 
+    /// Whether a process may fit that it cannot know of at present.
+    fn is_blind(&self) -> bool {
+        false
+    }
+
     /// In words, after "no process is".
     fn describe(&self) -> String;
 }

@@ -144,6 +144,9 @@ fn the_loss_of_a_master_is_an_event_and_its_replacement_and_its_end_are_not() {
     fleet.stop(SOON).unwrap();
     fleet.launch().unwrap();
     assert_eq!(lost(&fleet), 1, "one that ended was not lost");
+    fleet.tell(&["master", "shutdown", "--keep-workers", "--wait"]).unwrap();
+    fleet.launch().unwrap();
+    assert_eq!(lost(&fleet), 1, "one that left its workers was not lost");
     fleet.stop(SOON).unwrap();
 }
 

@@ -322,6 +322,9 @@ pub struct Sighting {
     pub strayed: Vec<ProcessKey>,
     /// Why there are no more, in one sentence; empty when there is nothing to say.
     pub note: String,
+    /// Whether one may be there that does not count: it could not be looked for, or is not
+    /// valid. The note says why.
+    pub is_blind: bool,
 }
 
 /// An attached process as a record keeps it: a hint that is verified before it is believed.

@@ -25,7 +25,7 @@ use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::BootId;
 use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick};
-use hsu_store::{Batch, Store};
+use hsu_store::{Batch, Life, Store};
 use hsu_sys::reactor::{MasterSignal, Reactor, Wait};
 use hsu_sys::tree::Birthplaces;
 use hsu_sys::{clock, process::ProcessHandle};
@@ -442,7 +442,8 @@ impl Body {
         if ending == Ending::Replaced {
             self.finish_upgrade();
         } else {
-            self.store.mark(ending == Ending::Stopped, self.boot);
+            let is_over = ending == Ending::Stopped;
+            self.store.mark(if is_over { Life::Ended } else { Life::Left }, self.boot);
         }
         if let Err(error) = self.store.close() {
             error!(%error, "the state could not be closed in order");

@@ -20,7 +20,7 @@ use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::UnknownExit;
 use hsu_model::master::FleetSpec;
 use hsu_model::time::Now;
-use hsu_store::{Loaded, Store, StoreError};
+use hsu_store::{Life, Loaded, Store, StoreError};
 use hsu_sys::clock;
 use hsu_sys::limits::Enforcer;
 use hsu_sys::lock::{LockError, MasterLock};
@@ -191,11 +191,14 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
 
 /// Tells of the master before this one when it went without a goodbye.
 fn tell_loss(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
-    if options.candidate || !is_of_this_boot(loaded) || loaded.clean != Some(false) {
+    let is_lost = loaded.clean == Some(false) && !loaded.is_left;
+    if options.candidate || !is_of_this_boot(loaded) || !is_lost {
         return;
     }
-    let is_hung = options.relaunched == Some(Loss::Hung);
-    let reason = if is_hung { "it did not answer its keeper, which killed it" } else { "" };
+    let reason = match options.relaunched {
+        Some(Loss::Hung) => "it did not answer its keeper, which killed it",
+        Some(Loss::Killed) | None => "it was killed, or ended by itself",
+    };
     warn!(reason, "the master before this one was lost");
     body.tell_lost(now, "master", reason);
 }
@@ -334,7 +337,7 @@ fn tree_name(state: &Path) -> String {
 impl Body {
     /// Opens the books of this life, and tells what became of those before.
     fn begin(&mut self, now: Now, replaced: Option<String>) {
-        self.store.mark(false, self.boot);
+        self.store.mark(Life::Lasts, self.boot);
         if let Some(reason) = replaced {
             self.tell_replaced(now, reason);
         }

@@ -20,6 +20,17 @@ pub enum Durability {
     Synced,
 }
 
+/// How far a life of the master has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It lasts, or was lost.
+    Lasts,
+    /// It has left its workers to the next one.
+    Left,
+    /// It has ended with all its workers.
+    Ended,
+}
+
 /// What becomes of the record of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -58,8 +69,8 @@ pub struct Batch {
     pub acknowledged: Vec<RunId>,
     /// The first run number that was never used.
     pub next_run: Option<u64>,
-    /// Whether the present life of the master ended in order, and in which boot.
-    pub life: Option<(bool, BootId)>,
+    /// How far the present life of the master has come, and in which boot.
+    pub life: Option<(Life, BootId)>,
     /// What it has to survive.
     pub durability: Durability,
 }

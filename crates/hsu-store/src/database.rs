@@ -10,8 +10,9 @@ use hsu_model::id::WorkerId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::batch::{Batch, Change, Durability, Moment};
+use crate::batch::{Batch, Change, Durability, Life, Moment};
 use crate::generation::{self, Salvage};
+use crate::reading;
 use crate::seal::{event_name, seal};
 use crate::wire;
 
@@ -352,7 +353,7 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Fault> {
 
 pub(crate) fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)")?
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value, seal) VALUES (?1, ?2, ?3)")?
         .execute(params![key, value, seal(key, value)])
         .map(drop)
 }
@@ -376,7 +377,7 @@ fn write_batch(
             }
         };
         connection
-            .prepare_cached("INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)")?
+            .prepare_cached("INSERT OR REPLACE INTO worker (id, record, seal) VALUES (?1, ?2, ?3)")?
             .execute(params![id.as_str(), text, seal(id.as_str(), &text)])?;
     }
     for moment in &batch.statuses {
@@ -391,8 +392,14 @@ fn write_batch(
     if let Some(next) = batch.next_run {
         write_meta(connection, "next_run", &next.to_string())?;
     }
-    if let Some((clean, boot)) = batch.life {
-        write_meta(connection, "clean", if clean { "yes" } else { "no" })?;
+    if let Some((life, boot)) = batch.life {
+        // Whatever is not `yes` is no end to an earlier version of this format.
+        let word = match life {
+            Life::Lasts => "no",
+            Life::Left => reading::LEFT,
+            Life::Ended => "yes",
+        };
+        write_meta(connection, "clean", word)?;
         write_meta(connection, "boot", &boot.to_string())?;
     }
     Ok(())
@@ -404,7 +411,9 @@ fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
     let body = wire::encode_event(event);
     let seal = seal(&event_name(sequence, worker), &body);
     connection
-        .prepare_cached("INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO event (sequence, worker, body, seal) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![sequence, worker, body, seal])
         .map(drop)
 }
@@ -414,7 +423,9 @@ fn write_status(connection: &Connection, moment: &Moment) -> rusqlite::Result<()
     let body = wire::encode_status(moment);
     let seal = seal(&event_name(sequence, Some(worker)), &body);
     connection
-        .prepare_cached("INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO status (worker, sequence, body, seal) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![worker, sequence, body, seal])
         .map(drop)
 }

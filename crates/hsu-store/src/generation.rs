@@ -308,7 +308,7 @@ impl Copy<'_> {
             };
             let is_sound = seal(&id, &record) == found;
             if is_sound {
-                let insert = "INSERT OR REPLACE INTO worker VALUES (?1, ?2, ?3)";
+                let insert = "INSERT OR REPLACE INTO worker (id, record, seal) VALUES (?1, ?2, ?3)";
                 self.new.prepare_cached(insert)?.execute(params![id, record, found])?;
             }
             Ok(is_sound)
@@ -326,7 +326,7 @@ impl Copy<'_> {
             };
             let is_sound = seal(&event_name(sequence, worker.as_deref()), &body) == found;
             if is_sound {
-                let insert = "INSERT OR REPLACE INTO event VALUES (?1, ?2, ?3, ?4)";
+                let insert = "INSERT OR REPLACE INTO event (sequence, worker, body, seal) VALUES (?1, ?2, ?3, ?4)";
                 let values = params![sequence, worker, body, found];
                 self.new.prepare_cached(insert)?.execute(values)?;
             }
@@ -352,7 +352,7 @@ impl Copy<'_> {
             };
             let is_sound = seal(&event_name(sequence, Some(&worker)), &body) == found;
             if is_sound {
-                let insert = "INSERT OR REPLACE INTO status VALUES (?1, ?2, ?3, ?4)";
+                let insert = "INSERT OR REPLACE INTO status (worker, sequence, body, seal) VALUES (?1, ?2, ?3, ?4)";
                 let values = params![worker, sequence, body, found];
                 self.new.prepare_cached(insert)?.execute(values)?;
             }
@@ -368,7 +368,7 @@ impl Copy<'_> {
             };
             let is_sound = seal(&key, &value) == found;
             if is_sound {
-                let insert = "INSERT OR REPLACE INTO meta VALUES (?1, ?2, ?3)";
+                let insert = "INSERT OR REPLACE INTO meta (key, value, seal) VALUES (?1, ?2, ?3)";
                 self.new.prepare_cached(insert)?.execute(params![key, value, found])?;
             }
             Ok(is_sound)

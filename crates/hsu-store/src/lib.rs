@@ -36,7 +36,7 @@ use hsu_model::time::WallTime;
 use rusqlite::Connection;
 
 pub use backlog::{Backlog, Bounds};
-pub use batch::{Batch, Change, Durability, Moment};
+pub use batch::{Batch, Change, Durability, Life, Moment};
 use database::Fault;
 use queue::Queue;
 pub use usage::{UsageFile, UsageRecord, usage_records};
@@ -105,6 +105,8 @@ pub struct Loaded {
     pub next_run: u64,
     /// Whether the earlier life of the master ended in order; none when there was none.
     pub clean: Option<bool>,
+    /// Whether it left its workers to the next one, and so was not lost either.
+    pub is_left: bool,
     /// The boot of the earlier life.
     pub boot: Option<BootId>,
 }
@@ -221,9 +223,9 @@ impl Store {
         self.reader.clone()
     }
 
-    /// Notes whether this life of the master has ended in order. Returns the batch's number.
-    pub fn mark(&self, clean: bool, boot: BootId) -> u64 {
-        self.submit(Batch { life: Some((clean, boot)), ..Batch::default() })
+    /// Notes how far this life of the master has come. Returns the batch's number.
+    pub fn mark(&self, life: Life, boot: BootId) -> u64 {
+        self.submit(Batch { life: Some((life, boot)), ..Batch::default() })
     }
 
     /// Lets nothing gather any longer: somebody waits for it.

@@ -57,6 +57,9 @@ pub(crate) fn reserved_runs(connection: &Connection) -> Result<u64, Fault> {
 }
 
 /// Everything that is needed to go on.
+/// What is noted of a master that left its workers to the next one.
+pub(crate) const LEFT: &str = "left";
+
 pub(crate) fn load(connection: &Connection) -> Result<Loaded, Fault> {
     load_with_extras(connection).map(|(loaded, _)| loaded)
 }
@@ -68,6 +71,7 @@ pub(crate) fn load_with_extras(
     let values = values(connection)?;
     let mut loaded = Loaded {
         clean: values.get("clean").map(|text| text == "yes"),
+        is_left: values.get("clean").is_some_and(|text| text == LEFT),
         boot: values.get("boot").and_then(|text| parse_boot(text)),
         ..Loaded::default()
     };

@@ -68,11 +68,11 @@ impl Watched {
             // A stale report: nobody looks any more.
             return;
         }
-        let Sighting { candidates, strayed, mut note } = sighting;
+        let Sighting { candidates, strayed, mut note, is_blind } = sighting;
         for process in strayed {
             self.release_process(context, process, "it runs another program now");
         }
-        let is_there = !candidates.is_empty();
+        let may_be_there = is_blind || !candidates.is_empty();
         let mut free = Vec::new();
         for candidate in candidates {
             match claimed(candidate.process) {
@@ -89,7 +89,7 @@ impl Watched {
         } else {
             self.take_one(context, &free, &mut note)
         }
-        let seen = if is_there { Seen::Untaken(&note) } else { Seen::Nothing };
+        let seen = if may_be_there { Seen::Untaken(&note) } else { Seen::Nothing };
         self.go_on_starting(context, seen);
         self.tell_note(context, note);
     }
@@ -174,7 +174,8 @@ impl Watched {
         attached.hold = Hold::Held;
         attached.started = Some(started);
         self.unheld = None;
-        if self.mending == Mending::Looking {
+        let was_looking = self.mending == Mending::Looking;
+        if was_looking {
             self.mending = Mending::Idle;
         }
         let pid = attached.process.pid;
@@ -191,7 +192,7 @@ impl Watched {
             return self.release(context, run, "it shall not be watched");
         }
         let waits = self.pending.is_some_and(|p| p.until.is_some() && p.command.starts());
-        if waits && source == Source::Search {
+        if waits && (was_looking || source == Source::Search) {
             self.settle_reason();
             let answer = self.done("its process runs");
             self.resolve(context, answer);

@@ -21,12 +21,21 @@ use crate::input::Toll;
 const SIGXCPU: i32 = 24;
 
 const SIGKILL: i32 = 9;
-/// What a shell ends with when its command was killed.
-const KILLED: i32 = 128 + SIGKILL;
+/// What a shell adds to the signal that ended its command.
+const BY_SIGNAL: i32 = 128;
 
 /// Whether a run was killed, or tells that what it ran was.
 pub(super) fn is_killed(exit: Exit) -> bool {
-    matches!(exit, Exit::Signal { number: SIGKILL, .. } | Exit::Code(KILLED))
+    is_by(exit, SIGKILL)
+}
+
+/// Whether a run ended by this signal, or as a shell whose command did.
+fn is_by(exit: Exit, signal: i32) -> bool {
+    match exit {
+        Exit::Signal { number, .. } => number == signal,
+        Exit::Code(code) => code == BY_SIGNAL + signal,
+        Exit::Unknown(_) => false,
+    }
 }
 
 impl Watch {
@@ -83,7 +92,7 @@ impl Watch {
                 let last = self.last.as_ref().and_then(|last| last.readings.get(place));
                 toll.refusals > last.map_or(0, |reading| reading.held)
             }
-            LimitKind::CpuTime => matches!(toll.exit, Exit::Signal { number: SIGXCPU, .. }),
+            LimitKind::CpuTime => is_by(toll.exit, SIGXCPU),
             // Of memory see [`Watch::count_kills`]; what else it holds ends nothing.
             LimitKind::Resident
             | LimitKind::Virtual

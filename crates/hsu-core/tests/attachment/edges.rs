@@ -209,6 +209,13 @@ fn a_start_of_what_runs_already_asks_nobody_and_starts_no_second_one() {
         assert_eq!(asks_manager(&effects, ServiceVerb::Start), asks);
         assert_eq!(answer(&effects).is_some(), !asks);
     }
+    // It could not be looked for.
+    let mut scene = Scene::searching(by_systemd);
+    scene.ask(Command::Start);
+    let note = "no process of this host can be looked at".to_owned();
+    let effects = scene.sighted("web", Sighting { note, is_blind: true, ..sight(&[]) });
+    assert!(!asks_manager(&effects, ServiceVerb::Start));
+    assert!(failure(&effects).contains("can be looked at"), "{effects:?}");
     // Nobody looks.
     let mut scene = Scene::searching(by_systemd);
     scene.ask(Command::Start);

@@ -203,6 +203,10 @@ impl Strategy for Registered {
         self.trouble.as_deref()
     }
 
+    fn is_blind(&self) -> bool {
+        self.trouble.is_some()
+    }
+
     fn describe(&self) -> String {
         let Registry { url, service, .. } = &self.registry;
         format!("listening on a port of this host that {url} names for {service}")

@@ -7,7 +7,7 @@
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -97,12 +97,23 @@ pub(super) fn take_lock(plan: &KeeperPlan) -> io::Result<File> {
 
 fn try_lock(plan: &KeeperPlan) -> io::Result<Option<File>> {
     let path = plan.lock();
-    let lock = File::create(&path).map_err(at(&path))?;
+    // No link is followed, and nothing is emptied: the folder may be another one by now.
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+    let lock = options.open(&path).map_err(at(&path))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }
+}
+
+/// Whether a folder is ours and no other user writes into it, as the master asks of it too.
+fn is_private(folder: &Path) -> bool {
+    // SAFETY: it takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    std::fs::symlink_metadata(folder)
+        .is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o002 == 0)
 }
 
 impl Keeper {
@@ -122,6 +133,9 @@ impl Keeper {
         let ours = self.lock.metadata().ok().as_ref().map(Identity::of);
         if ours.is_some() && Identity::at(&self.plan.lock()) == ours {
             return true;
+        }
+        if !is_private(&self.plan.runtime) {
+            return false;
         }
         let regained = try_lock(&self.plan).ok().flatten();
         regained.map(|lock| self.lock = lock).is_some()

@@ -27,7 +27,7 @@ const EVENTS: u64 = 500;
 fn files(killed: bool) -> BTreeMap<&'static str, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).store;
-    store.mark(false, BOOT);
+    store.mark(Life::Lasts, BOOT);
     for sequence in 1..=EVENTS {
         store.submit(batch(sequence, Durability::Lazy));
         if sequence % 50 == 0 {

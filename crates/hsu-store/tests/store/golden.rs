@@ -38,6 +38,10 @@ fn what_a_later_minor_version_added_is_passed_over() {
     let opened = open(folder.path());
     assert_eq!(opened.recovered, None);
     assert_eq!(opened.store.load().unwrap().last_event, 12);
+    let events = vec![event(13)];
+    opened.store.submit(Batch { events, durability: Durability::Synced, ..Batch::default() });
+    assert!(opened.store.flush());
+    assert_eq!((opened.store.renewals(), sequences(&opened.store).len()), (0, 13));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use hsu_model::process::BootId;
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::time::WallTime;
 use hsu_model::worker::Departure;
-use hsu_store::{Batch, Change, Durability, Opened, Store, StoreError};
+use hsu_store::{Batch, Change, Durability, Life, Opened, Store, StoreError};
 
 mod damage;
 mod full;
@@ -88,7 +88,7 @@ fn what_is_durable_is_there_after_the_store_is_opened_again() {
     (1..=100).for_each(|sequence| {
         opened.store.submit(batch(sequence, Durability::Synced));
     });
-    let last = opened.store.mark(true, BOOT);
+    let last = opened.store.mark(Life::Ended, BOOT);
     opened.store.flush();
     assert_eq!(opened.store.durable(), last);
     opened.store.close().unwrap();
@@ -146,7 +146,7 @@ fn after_a_loss_of_power_the_next_run_is_beyond_everything_that_may_be_lost() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).store;
     // A life in another boot that did not end in order.
-    store.mark(false, BOOT);
+    store.mark(Life::Lasts, BOOT);
     store.submit(batch(1, Durability::Lazy));
     store.close().unwrap();
     let next_run = open(folder.path()).store.load().unwrap().next_run;

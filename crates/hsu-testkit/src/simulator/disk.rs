@@ -15,7 +15,7 @@ use hsu_model::event::{Actor, EventKind};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::worker::Departure;
-use hsu_store::{Batch, Change, Durability};
+use hsu_store::{Batch, Change, Durability, Life};
 
 /// Run numbers that are set aside together.
 const RUN_BLOCK: u64 = 16;
@@ -130,7 +130,7 @@ impl Disk {
             last_event: batch.events.last().map_or(0, |event| event.sequence),
             next_run,
             reserved: if needs_block { next_run + RUN_BLOCK } else { 0 },
-            life: batch.life.map(|(clean, _)| (clean, boot)),
+            life: batch.life.map(|(life, _)| (life == Life::Ended, boot)),
             exits: exits.collect(),
             commands: u32::try_from(commands).unwrap_or(0),
         };

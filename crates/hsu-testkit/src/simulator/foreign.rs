@@ -92,7 +92,8 @@ impl World {
                 |hold: &Hold| self.os.find(*hold).is_some_and(|process| process.program != FITTING);
             let strayed = held.filter(|(_, hold)| has_strayed(hold)).map(|(_, hold)| key(*hold));
             let (candidates, note) = (seen.clone(), String::new());
-            let sighting = Sighting { candidates, strayed: strayed.collect(), note };
+            let sighting =
+                Sighting { candidates, strayed: strayed.collect(), note, is_blind: false };
             hands.sightings.push_back((worker.clone(), sighting));
         }
     }

@@ -18,7 +18,7 @@ use hsu_model::event::{Actor, Event, EventKind};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::{BootId, ProcessKey};
 use hsu_model::time::{Now, Tick};
-use hsu_store::{Backlog, Batch, Bounds, Change, Durability};
+use hsu_store::{Backlog, Batch, Bounds, Change, Durability, Life};
 
 use super::hands::Hands;
 use super::museum::Bug;
@@ -130,7 +130,7 @@ impl Master {
             shown: Vec::new(),
             bug: None,
         };
-        let life = Some((false, BootId::default()));
+        let life = Some((Life::Lasts, BootId::default()));
         master.backlog.push(Batch { life, ..Batch::default() });
         master
     }

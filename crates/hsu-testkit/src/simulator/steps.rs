@@ -7,7 +7,7 @@ use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
 use hsu_model::process::BootId;
 use hsu_model::time::Tick;
-use hsu_store::Batch;
+use hsu_store::{Batch, Life};
 
 use super::hands::Hands;
 use super::keeper::{Keeper, claim, is_left_alone};
@@ -613,7 +613,8 @@ impl World {
             self.os.kill_tree(worker, kill.run, kill.whole, false);
         }
         master.outgoing.push(ToKeeper::Goodbye { mode });
-        let life = Some((mode == GoodbyeMode::Stop, BootId::default()));
+        let life = if mode == GoodbyeMode::Stop { Life::Ended } else { Life::Left };
+        let life = Some((life, BootId::default()));
         master.backlog.push(Batch { life, ..Batch::default() });
         self.flush_master();
         let Some(mut master) = self.master.take() else {
