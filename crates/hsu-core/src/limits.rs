@@ -317,7 +317,7 @@ impl Watch {
             severity,
             value: rule.kind.amount(level.value).to_string(),
             most: rule.kind.amount(rule.most).to_string(),
-            held: level.held || (rule.hold == Hold::Kernel && level.value <= rule.most),
+            held: severity == Severity::Critical && is_held(rule, level),
         };
         match finding {
             Finding::Near => self.tell(exceeded(Severity::Warning), out),
@@ -420,6 +420,13 @@ fn first(now: Tick, interval: Duration, run: RunId) -> Tick {
     let parts = u32::try_from(interval.as_nanos() / u128::from(QUARTER)).unwrap_or(u32::MAX).max(1);
     let part = u32::try_from(run.0 % u64::from(parts)).unwrap_or(0) + 1;
     grid(now.after(interval / parts * part), interval)
+}
+
+/// Whether it is the kernel that keeps a worker at its limit. What is measured between two
+/// looks can be a little beyond a rate that is held.
+fn is_held(rule: &Rule, level: Level) -> bool {
+    let most = if rule.kind.is_rate() { episode::far_beyond(rule) } else { rule.most };
+    level.held || (rule.hold == Hold::Kernel && level.value <= most)
 }
 
 /// What a reading says about a limit; nothing when the host does not tell, or not yet.

@@ -101,7 +101,7 @@ impl Episode {
             Phase::Over { since, slowed, is_vain, .. } => {
                 let is_slow = slowed.is_some_and(|at| now.since(at) < SLOWED_FOR);
                 if keeps_on || is_slow {
-                    let is_far = level.value > rule.most.saturating_add(rule.most / FAR);
+                    let is_far = level.value > far_beyond(rule);
                     if slowed.is_some() && !is_slow && is_far && !is_vain {
                         findings.extend([Finding::Vain]);
                         self.note_vain();
@@ -183,6 +183,11 @@ impl Episode {
             Phase::Calm | Phase::Warned | Phase::Rising { .. } => None,
         }
     }
+}
+
+/// From where on an amount is far beyond its limit.
+pub(super) fn far_beyond(rule: &Rule) -> u64 {
+    rule.most.saturating_add(rule.most / FAR)
 }
 
 /// So many percent below an amount.

@@ -330,6 +330,30 @@ fn a_worker_that_the_kernel_has_held_back_since_the_last_look_wants_more() {
 }
 
 #[test]
+fn what_the_kernel_keeps_at_its_limit_is_told_as_held_and_what_is_near_it_is_not() {
+    let held = |kind, hold, values: &[u64]| {
+        let mut watches = watch(&limits(vec![Rule { hold, ..rule(kind, 1000, &[]) }]));
+        let told: Vec<_> = (10..)
+            .step_by(10)
+            .zip(values)
+            .flat_map(|(second, value)| see(&mut watches, second, &[*value]).1)
+            .collect();
+        let Some(EventKind::LimitExceeded { severity, held, .. }) = told.last() else {
+            panic!("{told:?}")
+        };
+        (*severity, *held)
+    };
+    let (near, beyond) = (Severity::Warning, Severity::Critical);
+    // A rate of 1,000 is one core: ten seconds of it are 10,000 milliseconds.
+    assert_eq!(held(LimitKind::Cpu, Hold::Kernel, &[0, 10_040]), (beyond, true));
+    assert_eq!(held(LimitKind::Cpu, Hold::Kernel, &[0, 12_000]), (beyond, false));
+    assert_eq!(held(LimitKind::Cpu, Hold::Watch, &[0, 10_040]), (beyond, false));
+    assert_eq!(held(LimitKind::Cpu, Hold::Kernel, &[0, 9_000]), (near, false));
+    assert_eq!(held(LimitKind::Resident, Hold::Kernel, &[900]), (near, false));
+    assert_eq!(held(LimitKind::Resident, Hold::Kernel, &[1001]), (beyond, false));
+}
+
+#[test]
 fn what_is_near_beyond_and_within_its_limit_again_is_told_with_its_severity() {
     let mut watches =
         watch(&limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Throttle)])]));
