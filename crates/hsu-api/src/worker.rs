@@ -26,8 +26,9 @@ pub struct WorkerView {
     pub state: String,
     /// Whether it does its job.
     pub ready: bool,
-    /// Whether its process was started as something else (program, arguments, environment,
-    /// folder, user) than the configuration says now: a restart applies that.
+    /// Whether its process was started with other settings of its execution (such as program,
+    /// arguments, environment, user, limits of the system) than the configuration says now: a
+    /// restart applies them.
     #[serde(default)]
     pub outdated: bool,
     /// What its checks say: unknown, healthy, degraded, unhealthy; none without checks.

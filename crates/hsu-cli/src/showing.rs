@@ -226,8 +226,9 @@ pub(crate) fn describe(client: &Client, worker: &str, output: Output) -> Result<
 /// What is to be known of a worker that runs with earlier settings.
 fn outdated(worker: &str) -> String {
     format!(
-        "what runs was started before the command, the environment, the folder or the user was \
-         changed; `hsu-master-cli restart {worker}` applies that"
+        "what runs was started before the settings of its execution (such as the command, the \
+         environment, the user or a limit of the system) were changed; `hsu-master-cli restart \
+         {worker}` applies them"
     )
 }
 

@@ -359,8 +359,7 @@ impl Worker {
 
     /// Whether its process was started as something else than the configuration says now.
     pub(crate) fn is_outdated(&self) -> bool {
-        let now = self.fingerprint();
-        let differs = |was| now.is_some_and(|now| now != was);
+        let differs = |was| self.fingerprint().is_some_and(|now| now != was);
         matches!(self.state, State::Running(_)) && self.started_as.is_some_and(differs)
     }
 

@@ -136,9 +136,7 @@ impl ProcessHandle {
     }
 
     fn ask(&self) -> Told {
-        // Reaped between two looks of the kernel at it, it is gone without a word; from then
-        // on its status is there. Source: Linux fs/pidfs.c, pidfd_info().
-        self.ask_once().or_else(|_| self.ask_once()).unwrap_or(Told::Never)
+        told_by(|| self.ask_once())
     }
 
     fn ask_once(&self) -> io::Result<Told> {
@@ -160,6 +158,13 @@ impl AsFd for ProcessHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// What a question comes to that may meet the process being reaped: between two looks of the
+/// kernel at it, it is gone without a word, and from then on its status is there.
+// Source: Linux fs/pidfs.c, pidfd_info().
+fn told_by(mut ask: impl FnMut() -> io::Result<Told>) -> Told {
+    ask().or_else(|_| ask()).unwrap_or(Told::Never)
 }
 
 /// A status as wait(2) gives it.
@@ -215,4 +220,18 @@ fn first_ended() -> Option<u32> {
     // SAFETY: waitid has filled it in, or it is zero.
     let pid = unsafe { info.si_pid() };
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_reaped_during_a_question_is_asked_once_more() {
+        let gone = || Err(io::Error::from_raw_os_error(libc::ESRCH));
+        let told = Told::Exit(Exit::Code(42));
+        let mut answers = [gone(), Ok(told)].into_iter();
+        assert_eq!(told_by(|| answers.next().unwrap()), told);
+        assert_eq!(told_by(gone), Told::Never, "a kernel that does not tell");
+    }
 }
