@@ -261,19 +261,23 @@ impl<'s> Lines<'s> {
 /// A piece of the file as a message may quote it: short, and nothing that a terminal obeys.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 60;
-    let mut quoted = String::new();
-    for (at, character) in text.chars().enumerate() {
-        if at == MOST {
-            quoted.push_str("...");
-            break;
-        }
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => plain(text.get(..end).unwrap_or_default()) + "...",
+        None => plain(text),
+    }
+}
+
+/// A text with nothing in it that a terminal obeys.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for character in text.chars() {
         if is_plain(character) {
-            quoted.push(character);
+            plain.push(character);
         } else {
-            quoted.extend(character.escape_unicode());
+            plain.extend(character.escape_unicode());
         }
     }
-    quoted
+    plain
 }
 
 /// Whether a terminal shows this character as itself, in its place.

@@ -2,7 +2,7 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
-use crate::findings::{Findings, Place};
+use crate::findings::{Findings, Place, plain};
 use crate::source::Limits;
 
 /// Reports a complaint of the parser about `text`.
@@ -48,7 +48,8 @@ pub(super) fn report(error: &ScanError, text: &str, limits: &Limits, findings: &
         }
         _ => (error.info(), "check the indentation and the quotes around here"),
     };
-    findings.error("syntax", at, message).hint(hint);
+    // The parser quotes characters as they are.
+    findings.error("syntax", at, plain(&message)).hint(hint);
 }
 
 /// Where the tab is that the parser complains of: at `at`, or in the indentation of the

@@ -36,6 +36,7 @@ fn bytes_that_are_no_text_are_refused_with_their_offset() {
         bad(5, b"\xef\xbb\xbfa: \xff\n".to_vec(), "encoding", 1, "byte 0xFF at offset 6"),
         bad(6, "workers: []\na: \0\n", "control-character", 2, "a NUL byte at offset 15"),
         bad(6, control("stop_signal: \"T\\0\""), "control-character", 8, "NUL"),
+        bad(6, ";\u{82}?", "syntax", 1, "cannot begin with `\\u{82}`"),
         bad(6, "workers: []\na: \x1b[31m\n", "control-character", 2, "U+001B"),
     ];
     for (order, name) in [(Order::Little, "little endian"), (Order::Big, "big endian")] {
