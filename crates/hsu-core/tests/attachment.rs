@@ -25,6 +25,8 @@ use hsu_model::worker::{Metadata, Profile, Unit, WorkerSpec};
 
 #[path = "attachment/edges.rs"]
 mod edges;
+#[path = "attachment/ending.rs"]
+mod ending;
 #[path = "attachment/mending.rs"]
 mod mending;
 

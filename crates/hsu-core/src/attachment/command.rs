@@ -194,7 +194,9 @@ impl Watched {
         let signals = if by_manager { Signals::None } else { Signals::Terminate };
         self.begin_end(context, signals);
         if force {
-            self.kill_all(context);
+            let is_doomed =
+                |hold| matches!(hold, Hold::Ending(Ladder::Asked { .. } | Ladder::Unkillable));
+            self.kill(context, is_doomed);
         }
     }
 
@@ -220,12 +222,12 @@ impl Watched {
         }
     }
 
-    /// Kills every process that was asked to end.
-    fn kill_all(&mut self, context: &mut Context<'_>) {
+    /// Kills the processes on which the hold is such a one.
+    fn kill(&mut self, context: &mut Context<'_>, is_doomed: impl Fn(Hold) -> bool) {
         let report_at = context.now.tick.after(UNKILLABLE_AFTER);
         let mut killed = Vec::new();
         for (run, attached) in &mut self.attached {
-            if let Hold::Ending(Ladder::Asked { .. } | Ladder::Unkillable) = attached.hold {
+            if is_doomed(attached.hold) {
                 attached.hold = Hold::Ending(Ladder::Killed { report_at });
                 killed.push(*run);
             }
@@ -271,20 +273,19 @@ impl Watched {
         if self.next_step().is_none_or(|due| due > now) {
             return;
         }
-        let mut due = false;
         for attached in self.attached.values_mut() {
-            match attached.hold {
-                Hold::Ending(Ladder::Asked { kill_at }) if kill_at <= now => due = true,
-                Hold::Ending(Ladder::Killed { report_at }) if report_at <= now => {
-                    attached.hold = Hold::Ending(Ladder::Unkillable);
-                    self.reason = Reason::Unkillable;
-                }
-                Hold::Ending(_) | Hold::Asked(_) | Hold::Held => {}
+            if let Hold::Ending(Ladder::Killed { report_at }) = attached.hold
+                && report_at <= now
+            {
+                attached.hold = Hold::Ending(Ladder::Unkillable);
+                self.reason = Reason::Unkillable;
             }
         }
-        if due {
-            self.kill_all(context);
-        }
+        // Each has its own time, from when it was asked to end.
+        self.kill(
+            context,
+            |hold| matches!(hold, Hold::Ending(Ladder::Asked { kill_at }) if kill_at <= now),
+        );
         let over = self.pending.and_then(|pending| pending.until).is_some_and(|until| until <= now);
         if over {
             let reason = if self.mending == Mending::Looking {
