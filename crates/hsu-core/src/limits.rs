@@ -227,6 +227,9 @@ impl Watches {
         out: &mut Vec<Effect>,
     ) -> Option<Sentence> {
         let watch = self.runs.get_mut(&run)?;
+        // Nothing of somebody else's process is left to be ended, and whether another one
+        // follows is up to whoever starts it.
+        watch.is_over |= watch.owner == Owner::Others;
         // What outlives such a kill, and ends of something else, is not blamed for it.
         let kills = if ending::is_killed(toll.exit) { toll.kills } else { 0 };
         let killed = watch.count_kills(run, kills, out);

@@ -27,19 +27,6 @@ impl Watched {
         self.unit().map_or_else(Default::default, |unit| unit.restart.startup_grace)
     }
 
-    /// The same of one that has ended: whether another one follows is up to whoever starts it.
-    pub(crate) fn on_last_sentence(
-        &mut self,
-        context: &mut Context<'_>,
-        run: RunId,
-        sentence: Sentence,
-    ) {
-        match sentence {
-            Sentence::Restart(_) => {}
-            Sentence::Stop | Sentence::Kill => self.on_sentence(context, run, sentence),
-        }
-    }
-
     /// It exceeded a limit whose policy ends it: that is done where it is allowed, and
     /// else told. It stays watched, since it may go on.
     pub(crate) fn on_sentence(

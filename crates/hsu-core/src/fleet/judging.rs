@@ -84,11 +84,7 @@ impl Fleet {
         (run, toll): (RunId, Toll),
         out: &mut Vec<Effect>,
     ) {
-        if let Some(sentence) = self.watches.held_back(now.tick, run, toll, out)
-            && !self.with_watched_run(now, entropy, run, out, |watched, context| {
-                watched.on_last_sentence(context, run, sentence);
-            })
-        {
+        if let Some(sentence) = self.watches.held_back(now.tick, run, toll, out) {
             self.with_run(now, entropy, run, out, |worker, _| {
                 worker.blamed = Some((run, sentence));
             });

@@ -1,5 +1,6 @@
 //! Limits of processes that somebody else starts.
 
+use hsu_core::input::Toll;
 use hsu_model::limits::{
     Action, Alert, Brake, Hold as Held, LimitKind, Limits, Raise, Rule, Shares, Step,
 };
@@ -143,4 +144,45 @@ fn a_raised_limit_is_in_the_record_and_holds_for_the_next_master() {
     assert_eq!(raised, [("memory.max_rss", 150)]);
     let next = Scene::new(&[spec("web", restarted)], &[&record]);
     assert_eq!(next.fleet.limits_of(&id("web")).unwrap().rules[0].most, 150);
+}
+
+#[test]
+fn of_one_that_the_kernel_ended_at_its_limit_nothing_is_ended_and_nothing_raised() {
+    for action in
+        [Action::GracefulShutdown, Action::ImmediateKill, Action::Restart, Action::RestartAdjusted]
+    {
+        let mut scene = Scene::attached(|unit| {
+            limited(unit, action);
+            unit.rights.can_terminate = true;
+        });
+        let exit = Exit::Signal { number: 9, core: false };
+        let toll = Toll { kills: 1, refusals: 0, exit };
+        let effects = scene.step(Input::HeldBack { run: RunId(1), toll });
+        assert!(told(&effects, |kind| matches!(kind, EventKind::OomKilled { .. })), "{action:?}");
+        assert!(!told(&effects, |kind| matches!(kind, EventKind::LimitAction { .. })));
+        assert_eq!(signals(&effects), [], "{action:?}");
+        scene.exit(1, exit);
+        assert_eq!(scene.state(), WorkerState::Searching, "{action:?}");
+        assert_eq!(scene.record().raised, [], "{action:?}");
+    }
+}
+
+#[test]
+fn what_one_that_has_ended_exceeded_is_told_and_alerted() {
+    let toll = Toll { kills: 0, refusals: 1, exit: Exit::Code(1) };
+    for (action, acts) in [(Action::Alert, true), (Action::Log, true), (Action::Restart, false)] {
+        let mut scene = Scene::attached(|unit| {
+            limited(unit, action);
+            if let Some(limits) = &mut unit.limits {
+                let rule = &mut Arc::make_mut(limits).rules[0];
+                (rule.kind, rule.hold) = (LimitKind::Processes, Held::Kernel);
+            }
+        });
+        let effects = scene.step(Input::HeldBack { run: RunId(1), toll });
+        assert!(exceeded(&effects), "{action:?}");
+        let is_told = told(&effects, |kind| matches!(kind, EventKind::LimitAction { .. }));
+        assert_eq!(is_told, acts, "{action:?}");
+        let alerts = effects.iter().filter(|effect| matches!(effect, Effect::Alert { .. })).count();
+        assert_eq!(alerts, usize::from(action == Action::Alert));
+    }
 }
