@@ -367,6 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_that_is_written_by_the_time_it_is_answered_is_told_as_written() {
+        let mut gate = Gate::default();
+        gate.order_to_end(Ticket(1), Some(2));
+        gate.hurry();
+        assert!(matches!(told(&mut gate, done(1), 2), Answer::Done { .. }));
+    }
+
+    #[test]
     fn books_are_told_from_deeds() {
         assert!(Effect::Acknowledge { run: RunId(1) }.is_bookkeeping());
         assert!(Effect::Persist { workers: [].into() }.is_bookkeeping());

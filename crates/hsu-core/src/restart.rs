@@ -70,8 +70,8 @@ pub fn decide(
 #[must_use]
 pub fn in_effect(restart: &Restart, profile: Profile, cause: Cause) -> (f64, u32, Duration) {
     let (context, factor) = (context(restart, cause), factor(restart, profile, cause));
-    let steady = RestartContext { jitter: 0.0, ..*context };
-    (factor, limit(context.max_retries, factor), delay(&steady, factor, 0, 0))
+    // A random number of 0 takes nothing off.
+    (factor, limit(context.max_retries, factor), delay(context, factor, 0, 0))
 }
 
 fn is_restarted(restart: &Restart, exit: Exit) -> bool {

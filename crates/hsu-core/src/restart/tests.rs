@@ -118,3 +118,21 @@ fn a_rest_that_has_come_to_its_cap_stays_there() {
     let verdict = after_exit(&restart, Exit::Code(1), 3);
     assert!(matches!(verdict, Verdict::Retry { delay, .. } if delay == cap), "{verdict:?}");
 }
+
+#[test]
+fn what_is_shown_of_the_settings_is_what_the_first_failure_meets_without_its_jitter() {
+    let mut restart = restart(RestartPolicy::OnFailure);
+    restart.health_failures.jitter = 1.0;
+    restart.resource_violations.max_retries = 0;
+    for (cause, factor, limit) in [
+        (Cause::Exit, 3.0, 9),
+        (Cause::Health(Severity::Warning), 1.5, 4),
+        (Cause::Resource(Severity::Emergency), 6.0, 0),
+    ] {
+        let shown = in_effect(&restart, Profile::Batch, cause);
+        assert_eq!(shown, (factor, limit, Duration::from_secs(5).mul_f64(factor)), "{cause:?}");
+        let verdict = decide(&restart, Profile::Batch, Exit::Code(1), cause, 0, 0);
+        let met = Verdict::Retry { attempt: 1, limit, delay: shown.2 };
+        assert_eq!(verdict, met, "{cause:?}");
+    }
+}

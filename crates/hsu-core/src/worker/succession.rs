@@ -65,28 +65,20 @@ fn judge(main: Option<ProcessKey>, named: Named) -> Judged {
 }
 
 impl Worker {
-    /// The process of a run names another one.
+    /// The process of the run that is not over names another one.
     pub(super) fn on_named(&mut self, context: &mut Context<'_>, run: RunId, named: Named) {
         let judged = match &self.state {
-            State::Running(running) if running.run == run => judge(Some(running.process), named),
-            State::Stopping(stopping) if stopping.run == run => {
-                match judge(Some(stopping.process), named) {
-                    // It would be killed with the rest, whatever it is.
-                    Judged::Follow(_) => Judged::Refused(Refused::Ending),
-                    judged @ (Judged::Same | Judged::Refused(_)) => judged,
-                }
-            }
+            State::Running(running) => judge(Some(running.process), named),
+            State::Stopping(stopping) => match judge(Some(stopping.process), named) {
+                // It would be killed with the rest, whatever it is.
+                Judged::Follow(_) => Judged::Refused(Refused::Ending),
+                judged @ (Judged::Same | Judged::Refused(_)) => judged,
+            },
             // The process that was started has ended while there was no master.
-            State::Unsettled { run: unsettled, .. }
-                if *unsettled == run && self.accounted != Some(run) =>
-            {
-                judge(None, named)
-            }
+            State::Unsettled { .. } if self.accounted != Some(run) => judge(None, named),
             // Stale.
             State::Registered
             | State::Starting { .. }
-            | State::Running(_)
-            | State::Stopping(_)
             | State::Clearing { .. }
             | State::Stopped
             | State::BackingOff { .. }

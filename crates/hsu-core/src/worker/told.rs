@@ -91,21 +91,20 @@ impl Worker {
         Some(ToldStatus { phase: told.phase, text: told.text.clone() })
     }
 
-    /// The process of a run says something.
+    /// The process of the run that is not over says something.
     pub(crate) fn on_told(&mut self, context: &mut Context<'_>, run: RunId, said: Said) {
         if let Said::MainProcess(named) = said {
             return self.on_named(context, run, named);
         }
         let longer = match (&mut self.state, &said) {
-            (State::Running(running), _) if running.run == run => None,
-            (State::Stopping(stopping), Said::NeedsLonger(span)) if stopping.run == run => {
+            (State::Running(_), _) => None,
+            (State::Stopping(stopping), Said::NeedsLonger(span)) => {
                 Some((&mut stopping.ladder, *span))
             }
             // Stale, or of no consequence for a worker that ends.
             (
                 State::Registered
                 | State::Starting { .. }
-                | State::Running(_)
                 | State::Stopping(_)
                 | State::Clearing { .. }
                 | State::Stopped
