@@ -28,7 +28,7 @@ pub enum Held {
     Forget(WorkerId),
 }
 
-/// An order that only ends something, until it is answered or durable.
+/// An order that only ends something, until it is answered.
 #[derive(Debug)]
 struct ToEnd {
     /// Its batch; none when it changed nothing.
@@ -57,7 +57,7 @@ impl Gate {
         }
     }
 
-    /// The order behind this wish only ends something ([`Gate::hurry`]); none is the number of
+    /// The order behind this wish only ends something ([`Gate::hurry_orders`]); none is the number of
     /// one that changed nothing.
     pub fn order_to_end(&mut self, ticket: Ticket, number: Option<u64>) {
         self.to_end.insert(ticket, ToEnd { number, is_hurried: false });
@@ -65,7 +65,7 @@ impl Gate {
 
     /// The disk takes nothing: orders that only end something wait no longer for it. What of
     /// them was held is to be done now.
-    pub fn hurry(&mut self) -> Vec<Effect> {
+    pub fn hurry_orders(&mut self) -> Vec<Effect> {
         let mut numbers = BTreeSet::new();
         for order in self.to_end.values_mut() {
             order.is_hurried = true;
@@ -147,19 +147,16 @@ impl Gate {
     /// about once more: a later wish may hold it.
     pub fn release(&mut self, durable: u64) -> Vec<Held> {
         self.wishes.retain(|_, number| *number > durable);
-        self.to_end.retain(|_, order| order.number.is_some_and(|number| number > durable));
         let count = self.held.iter().take_while(|(number, _)| *number <= durable).count();
         self.held.drain(..count).map(|(_, held)| held).collect()
     }
 
-    /// Takes out the signals and kills that wait: a master that ends and stops its workers
-    /// wants them whatever becomes of the wish, and a disk that takes nothing must not keep
-    /// a worker alive whose kill is counted as done.
+    /// A master that ends and stops its workers wants everything ended, whatever becomes of
+    /// the wish, and a disk that takes nothing must not keep a worker alive whose kill is
+    /// counted as done. What of that was held is to be done now.
     #[must_use]
-    pub fn release_ends(&mut self) -> Vec<Effect> {
-        take_held(&mut self.held, |_, effect| {
-            matches!(effect, Effect::Signal { .. } | Effect::KillTree { .. })
-        })
+    pub fn hurry_ends(&mut self) -> Vec<Effect> {
+        take_held(&mut self.held, |_, effect| effect.is_end())
     }
 
     /// The batch that is waited for first.
@@ -307,8 +304,8 @@ mod tests {
         let kill = Effect::KillTree { worker: web.clone(), run: RunId(1), whole: true };
         gate.acknowledge_after(1, RunId(1));
         gate.wish(web, 2, [kill.clone(), spawn("web", 2)]);
-        assert_eq!(gate.release_ends(), [kill]);
-        assert_eq!(gate.release_ends(), []);
+        assert_eq!(gate.hurry_ends(), [kill]);
+        assert_eq!(gate.hurry_ends(), []);
         let rest = [Held::Acknowledge(RunId(1)), Held::Effect(spawn("web", 2))];
         assert_eq!(gate.release(2), rest);
     }
@@ -335,7 +332,11 @@ mod tests {
         gate.wish(web, 2, [kill.clone()]);
         gate.order_to_end(Ticket(2), Some(2));
         assert_eq!(gate.awaits(&done(2), 0), Some(2), "the disk may take it");
-        assert_eq!(gate.hurry(), [kill], "whoever is restarted runs until it can be started");
+        assert_eq!(
+            gate.hurry_orders(),
+            [kill],
+            "whoever is restarted runs until it can be started"
+        );
         assert_eq!(gate.awaits(&done(2), 0), None);
         assert_eq!(gate.awaits(&done(1), 0), Some(2));
         assert_eq!(gate.awaits(&spawn("web", 3), 0), Some(2));
@@ -349,7 +350,7 @@ mod tests {
         let web = WorkerId::new("web").unwrap();
         gate.order_to_end(Ticket(1), Some(3));
         gate.wish(web, 3, [done(1), done(2)]);
-        assert_eq!(gate.hurry(), [done(1)]);
+        assert_eq!(gate.hurry_orders(), [done(1)]);
         assert!(matches!(told(&mut gate, done(1), 2), Answer::Unwritten { .. }));
     }
 
@@ -359,7 +360,7 @@ mod tests {
         gate.wish(WorkerId::new("web").unwrap(), 2, []);
         gate.order_to_end(Ticket(1), Some(2));
         gate.order_to_end(Ticket(2), None);
-        gate.hurry();
+        gate.hurry_orders();
         assert!(matches!(told(&mut gate, done(2), 0), Answer::Done { .. }), "nothing to write");
         gate.release(2);
         assert_eq!(gate.awaits(&done(1), 2), None);
@@ -367,10 +368,32 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_that_is_written_waits_for_no_wish_of_others_when_the_disk_takes_nothing_by_then() {
+        let mut gate = Gate::default();
+        gate.order_to_end(Ticket(1), Some(2));
+        assert_eq!(gate.release(2), []);
+        gate.wish(WorkerId::new("web").unwrap(), 3, []);
+        assert_eq!(gate.hurry_orders(), []);
+        assert_eq!(gate.awaits(&done(1), 2), None);
+        assert!(matches!(told(&mut gate, done(1), 2), Answer::Done { .. }));
+        assert_eq!(gate.awaits(&done(1), 2), Some(3), "it was answered");
+    }
+
+    #[test]
+    fn what_an_order_ends_by_a_manager_waits_for_the_disk_no_longer_than_a_kill() {
+        let mut gate = Gate::default();
+        let web = WorkerId::new("web").unwrap();
+        let ask = |verb| Effect::Service { worker: web.clone(), verb };
+        gate.wish(web.clone(), 1, [ask(ServiceVerb::Start), ask(ServiceVerb::Stop)]);
+        assert_eq!(gate.hurry_ends(), [ask(ServiceVerb::Stop)]);
+        assert_eq!(gate.release(1), [Held::Effect(ask(ServiceVerb::Start))]);
+    }
+
+    #[test]
     fn a_stop_that_is_written_by_the_time_it_is_answered_is_told_as_written() {
         let mut gate = Gate::default();
         gate.order_to_end(Ticket(1), Some(2));
-        gate.hurry();
+        gate.hurry_orders();
         assert!(matches!(told(&mut gate, done(1), 2), Answer::Done { .. }));
     }
 

@@ -77,7 +77,7 @@ impl Body {
 
     /// The disk takes nothing: what only ends something is done all the same.
     pub(super) fn hurry_orders(&mut self, now: Now) {
-        for effect in self.gate.hurry() {
+        for effect in self.gate.hurry_orders() {
             self.perform(now, effect);
         }
     }
@@ -85,7 +85,7 @@ impl Body {
     /// A master that stops its workers waits with no signal and no kill for the disk.
     pub(super) fn hurry_ends(&mut self, now: Now) {
         if self.stopping == Some(ShutdownMode::StopWorkers) {
-            for end in self.gate.release_ends() {
+            for end in self.gate.hurry_ends() {
                 self.perform(now, end);
             }
         }

@@ -183,7 +183,7 @@ impl Master {
     /// When the disk takes nothing, what only ends something is done all the same.
     fn hurry_orders(&mut self, now: Now) {
         if self.backlog.health().is_some() {
-            for effect in self.gate.hurry() {
+            for effect in self.gate.hurry_orders() {
                 self.perform(now, effect);
             }
         }
@@ -192,7 +192,7 @@ impl Master {
     /// A master that stops its workers waits with no signal and no kill for the disk.
     pub(crate) fn hurry_ends(&mut self, now: Now) {
         if self.stopping == Some(ShutdownMode::StopWorkers) {
-            for end in self.gate.release_ends() {
+            for end in self.gate.hurry_ends() {
                 self.perform(now, end);
             }
         }
