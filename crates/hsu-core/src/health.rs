@@ -14,13 +14,15 @@ use hsu_model::event::EventKind;
 use hsu_model::health::{
     Check, CheckStatus, Condition, Duty, Finding, Health, HealthStatus, Source, Verdict,
 };
-use hsu_model::id::RunId;
+use hsu_model::id::{RunId, WorkerId};
 use hsu_model::restart::StartRate;
 use hsu_model::severity::Severity;
 use hsu_model::time::{Now, Tick};
 
+use crate::effect::Effect;
 use crate::rate::Limiter;
 use crate::scatter::scatter;
+use crate::worker::Context;
 
 mod expression;
 mod judge;
@@ -151,9 +153,17 @@ impl Monitor {
         self.watches.iter().filter_map(Watch::due).min()
     }
 
+    /// Asks for the looks at a worker's run that are due.
+    pub(crate) fn look(&mut self, worker: &WorkerId, run: RunId, context: &mut Context<'_>) {
+        for Question { check, sequence } in self.due(context.now.tick, context.looks) {
+            let worker = worker.clone();
+            context.out.push(Effect::Check { worker, run, check, sequence });
+        }
+    }
+
     /// The questions that are due. One that gets no turn at present is put off until it
     /// has one.
-    pub(crate) fn due(&mut self, now: Tick, limiter: &mut Limiter) -> Vec<Question> {
+    fn due(&mut self, now: Tick, limiter: &mut Limiter) -> Vec<Question> {
         let mut questions = Vec::new();
         for (check, watch) in self.watches.iter_mut().enumerate() {
             if watch.is_due(now, limiter) {

@@ -8,7 +8,6 @@ use hsu_model::id::RunId;
 use hsu_model::time::Tick;
 
 use super::{Hold, Watched};
-use crate::effect::Effect;
 use crate::health::Answer;
 use crate::reason::Reason;
 use crate::restart::Cause;
@@ -43,16 +42,8 @@ impl Watched {
 
     /// Asks for the looks that are due.
     pub(super) fn look(&mut self, context: &mut Context<'_>) {
-        let Some((run, _)) = self.subject() else {
-            return;
-        };
-        let now = context.now.tick;
-        if self.monitor.deadline(run).is_none_or(|due| due > now) {
-            return;
-        }
-        for question in self.monitor.due(now, context.looks) {
-            let (worker, sequence) = (self.id().clone(), question.sequence);
-            context.out.push(Effect::Check { worker, run, check: question.check, sequence });
+        if let Some((run, _)) = self.subject() {
+            self.monitor.look(&self.spec.id, run, context);
         }
     }
 

@@ -5,7 +5,6 @@ use hsu_model::restart::RestartPolicy;
 use hsu_model::time::Tick;
 
 use super::{Context, State, Worker};
-use crate::effect::Effect;
 use crate::health::Answer;
 use crate::reason::Reason;
 use crate::restart::Cause;
@@ -30,16 +29,8 @@ impl Worker {
 
     /// Asks for the looks that are due.
     pub(super) fn look(&mut self, context: &mut Context<'_>) {
-        let State::Running(running) = &self.state else {
-            return;
-        };
-        let run = running.run;
-        if self.monitor.deadline(run).is_none_or(|due| due > context.now.tick) {
-            return;
-        }
-        for question in self.monitor.due(context.now.tick, context.looks) {
-            let (worker, sequence) = (self.id().clone(), question.sequence);
-            context.out.push(Effect::Check { worker, run, check: question.check, sequence });
+        if let State::Running(running) = &self.state {
+            self.monitor.look(&self.spec.id, running.run, context);
         }
     }
 
