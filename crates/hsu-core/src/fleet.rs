@@ -14,18 +14,16 @@ use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::StartRate;
-use hsu_model::status::WorkerStatus;
 use hsu_model::time::{Now, Tick, WallTime};
 use hsu_model::worker::{Departure, WorkerSpec};
 
-use crate::answer::{Answer, Refusal};
 use crate::attachment::Watched;
 use crate::effect::Effect;
 use crate::health::{self, Question};
-use crate::input::{Command, Input, ShutdownMode, Ticket};
+use crate::input::{Input, ShutdownMode};
 use crate::limits::{Limited, Watches};
 use crate::rate::Limiter;
-use crate::record::{Resume, Transition, WorkerRecord};
+use crate::record::{Resume, WorkerRecord};
 use crate::restart::Cause;
 use crate::scatter::scatter;
 use crate::worker::{Context, Phase, Worker};
@@ -34,6 +32,7 @@ mod check;
 mod ending;
 mod glance;
 mod judging;
+mod ordering;
 mod watching;
 
 use ending::{Ending, Haste};
@@ -349,82 +348,6 @@ impl Fleet {
         first.into_iter().chain(force).chain(look).min()
     }
 
-    /// The first run number that was never used.
-    #[must_use]
-    pub fn next_run(&self) -> u64 {
-        self.next_run
-    }
-
-    /// Every worker, by id.
-    pub fn statuses(&self) -> impl Iterator<Item = WorkerStatus> + '_ {
-        let own = self.workers.values().map(Worker::status);
-        own.chain(self.watched.values().map(Watched::status))
-    }
-
-    /// One worker.
-    #[must_use]
-    pub fn status(&self, id: &WorkerId) -> Option<WorkerStatus> {
-        let watched = self.watched.get(id).map(Watched::status);
-        watched.or_else(|| self.workers.get(id).map(Worker::status))
-    }
-
-    /// Whether the process of a worker was started as something else than it is to be now: a
-    /// restart applies that.
-    #[must_use]
-    pub fn is_outdated(&self, id: &WorkerId) -> bool {
-        self.workers.get(id).is_some_and(Worker::is_outdated)
-    }
-
-    /// Where one worker is, without words.
-    #[must_use]
-    pub fn glance(&self, id: &WorkerId) -> Option<Glance> {
-        self.workers.get(id).map(Worker::glance)
-    }
-
-    /// Where every worker is, by id, without words.
-    pub fn glances(&self) -> impl Iterator<Item = (&WorkerId, Glance)> + '_ {
-        self.workers.iter().map(|(id, worker)| (id, worker.glance()))
-    }
-
-    /// Whether everything that an earlier life left is known.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// The latest changes of state of one worker, oldest first.
-    #[must_use]
-    pub fn history(&self, id: &WorkerId) -> Vec<Transition> {
-        match self.watched.get(id) {
-            Some(watched) => watched.transitions().collect(),
-            None => self.workers.get(id).map(|w| w.transitions().collect()).unwrap_or_default(),
-        }
-    }
-
-    /// Everything durable about one worker; none when it was removed.
-    #[must_use]
-    pub fn export(&self, id: &WorkerId) -> Option<WorkerRecord> {
-        let watched = self.watched.get(id).map(Watched::export);
-        let mut record = watched.or_else(|| self.workers.get(id).map(Worker::export))?;
-        if let Some(limits) = self.spec(id).and_then(|spec| spec.limits()) {
-            record.raised = self.watches.keep(id, limits);
-        }
-        Some(record)
-    }
-
-    /// What a worker is to be.
-    #[must_use]
-    pub fn spec(&self, id: &WorkerId) -> Option<&Arc<WorkerSpec>> {
-        let watched = self.watched.get(id).map(|watched| &watched.spec);
-        watched.or_else(|| self.workers.get(id).map(|worker| &worker.spec))
-    }
-
-    /// The worker of a run that is not over.
-    #[must_use]
-    pub fn worker_of(&self, run: RunId) -> Option<&WorkerId> {
-        self.runs.get(&run).or_else(|| self.watched_runs.get(&run))
-    }
-
     /// A run number that the keeper knows is never given again, even when the record
     /// that it was given once was lost.
     fn see_run(&mut self, run: RunId) {
@@ -550,62 +473,6 @@ impl Fleet {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one input, taken apart")]
-    fn command(
-        &mut self,
-        now: Now,
-        entropy: u64,
-        ticket: Ticket,
-        actor: Actor,
-        id: WorkerId,
-        command: Command,
-        out: &mut Vec<Effect>,
-    ) {
-        let refuse = |refusal, out: &mut Vec<Effect>| {
-            out.push(Effect::Reply { ticket, answer: Answer::Refused(refusal) });
-        };
-        if self.command_watched(now, entropy, (ticket, actor.clone(), &id), command, out) {
-            return;
-        }
-        let Some(worker) = self.workers.get(&id) else {
-            return refuse(Refusal::Unknown { worker: id }, out);
-        };
-        let refused = match self.phase() {
-            Phase::Settling | Phase::Serving => false,
-            Phase::Stopping | Phase::Killing => command.starts(),
-            // Nobody would be left to see it done.
-            Phase::Leaving => command.starts() || command.stops(),
-        };
-        if refused {
-            return refuse(Refusal::ShuttingDown, out);
-        }
-        if command == Command::Remove {
-            if !self.settled {
-                let state = worker.visible();
-                let hint = "the master is still learning what runs; try again in a moment";
-                return refuse(Refusal::Conflict { state, operation: "remove", hint }, out);
-            }
-            if worker.run().is_some() {
-                let state = worker.visible();
-                let hint = "`stop` it first";
-                return refuse(Refusal::Conflict { state, operation: "remove", hint }, out);
-            }
-            return self.remove(ticket, actor, id, out);
-        }
-        let from = out.len();
-        self.with(now, entropy, &id, actor, out, |w, c| w.on_command(c, ticket, command));
-        self.lower_limits(&id, (ticket, command), from, out);
-    }
-
-    fn remove(&mut self, ticket: Ticket, actor: Actor, id: WorkerId, out: &mut Vec<Effect>) {
-        let Some(worker) = self.take_out(&id) else {
-            return;
-        };
-        tell_removal(&id, &actor, out);
-        out.push(Effect::Persist { workers: alloc::vec![id] });
-        out.push(Effect::Reply { ticket, answer: worker.done("removed") });
-    }
-
     fn wake(&mut self, now: Now, entropy: u64, out: &mut Vec<Effect>) {
         let is_due = |due: &&(Tick, WorkerId)| due.0 <= now.tick;
         let due: Vec<_> =
@@ -624,13 +491,5 @@ impl Fleet {
             self.tell_force(out);
             self.force(now, entropy, out);
         }
-    }
-}
-
-/// That an operator asked for it, and that the worker is forgotten.
-fn tell_removal(id: &WorkerId, actor: &Actor, out: &mut Vec<Effect>) {
-    let verb = Command::Remove.verb().into();
-    for kind in [EventKind::Commanded { verb }, EventKind::Removed] {
-        out.push(Effect::Event { worker: Some(id.clone()), actor: actor.clone(), kind });
     }
 }

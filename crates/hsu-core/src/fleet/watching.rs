@@ -14,6 +14,7 @@ use hsu_model::process::ProcessKey;
 use hsu_model::time::Now;
 use hsu_model::worker::WorkerSpec;
 
+use super::ordering::tell_removal;
 use super::{Fleet, scatter};
 use crate::answer::{Answer, Refusal};
 use crate::attachment::Watched;
@@ -258,7 +259,7 @@ impl Fleet {
         }
         self.let_go.insert(id.clone());
         out.push(Effect::Search { worker: id.clone(), wanted: false });
-        super::tell_removal(id, &actor, out);
+        tell_removal(id, &actor, out);
         out.push(Effect::Persist { workers: alloc::vec![id.clone()] });
         out.push(Effect::Reply { ticket, answer: watched.done("removed") });
     }
