@@ -16,6 +16,7 @@ use hsu_core::record::{Resume, WorkerRecord};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::notify::{Bond, Named, Said};
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::RestartPolicy;
 use hsu_model::status::{Desired, WorkerState, WorkerStatus};
@@ -460,4 +461,22 @@ fn at_a_glance_each_worker_shows_where_it_is() {
     let bench = Bench::resumed(Some(&record));
     assert!(bench.fleet.glance(&id("web")).expect("a known worker").unsettled);
     assert!(!bench.fleet.is_settled());
+}
+
+#[test]
+fn the_other_process_of_a_run_counts_until_its_end_is_accounted() {
+    let record = WorkerRecord {
+        state: WorkerState::Stopping,
+        run: Some(RunId(3)),
+        accounted: Some(RunId(2)),
+        ..Bench::record()
+    };
+    let mut bench = Bench::resumed(Some(&record));
+    let named = Named { pid: 7, process: Some(process(9)), bond: Some(Bond::Cgroup) };
+    let name = || Input::Told { run: RunId(3), said: Said::MainProcess(named) };
+    let (worker, run, process) = (id("web"), RunId(3), process(9));
+    assert_eq!(bench.step(name()), [Effect::Follow { worker, run, process }]);
+    bench.exited(3, ONE);
+    assert_eq!(bench.state(), WorkerState::Stopping, "what it left behind is not cleared");
+    assert_eq!(bench.step(name()), []);
 }

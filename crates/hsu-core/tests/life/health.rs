@@ -145,6 +145,19 @@ fn a_run_that_is_ready_for_long_enough_is_forgiven() {
 }
 
 #[test]
+fn a_run_that_becomes_ready_late_is_forgiven_after_another_such_time() {
+    let mut policy = restart(RestartPolicy::Always);
+    (policy.startup_grace, policy.reset_after) =
+        (Duration::from_secs(600), Duration::from_secs(30));
+    let mut world = World::of(checked(policy));
+    world.exit("a", Exit::Code(1));
+    answer_all(&mut world, Duration::from_secs(40), false);
+    assert_eq!((world.state("a"), world.status("a").attempts), (WorkerState::Running, 1));
+    answer_all(&mut world, Duration::from_secs(30), true);
+    assert_eq!((world.starts(), world.status("a").attempts), (2, 0));
+}
+
+#[test]
 fn nobody_looks_at_a_worker_that_is_stopped_and_an_answer_about_it_changes_nothing() {
     let mut world = World::of(checked(at_once(RestartPolicy::Always)));
     world.advance(Duration::from_secs(1));
