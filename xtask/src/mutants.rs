@@ -20,8 +20,8 @@ const PAGE: &str = "docs/reference/mutants.md";
 const TOOL: Tool = Tool { name: "mutants", package: "cargo-mutants", version: "27.1.0" };
 /// Each mutant is built once and run for a second: what an optimiser takes never comes back.
 const QUICK_BUILD: &str = "--config=profile.dev.package.hsu-core.opt-level=0";
-/// Random schedules for each mutant: a second of them.
-const SCHEDULES: &str = "192";
+/// Random schedules for each mutant that the other tests let live: half a second of them.
+const SCHEDULES: &str = "1000";
 
 /// Which mutants are tried.
 #[derive(Debug, clap::Args)]

@@ -397,10 +397,10 @@ fn ten_thousand_checks_that_are_due_at_once_are_spread() {
     };
     assert_eq!(asked(&mut monitors, &mut limiter, due), 100);
     let mut total = 100;
-    for millisecond in 1..=5000_u64 {
-        let now = due.after(Duration::from_millis(millisecond));
+    for step in 1..=500_u64 {
+        let now = due.after(Duration::from_millis(10 * step));
         let count = asked(&mut monitors, &mut limiter, now);
-        assert!(count <= 3, "{count} looks in one millisecond");
+        assert!(count <= 21, "{count} looks in ten milliseconds");
         total += count;
     }
     assert_eq!(total, 10_000);
