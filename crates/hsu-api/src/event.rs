@@ -126,6 +126,7 @@ fn kind(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::MainProcess { .. }
         | EventKind::MainProcessRefused { .. }
         | EventKind::Killed { .. }
+        | EventKind::LeftBehind { .. }
         | EventKind::Survived { .. }
         | EventKind::Breaker { .. }
         | EventKind::Commanded { .. }
@@ -240,6 +241,11 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::Killed { run } => {
             ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
         }
+        EventKind::LeftBehind { run, count } => (
+            "left_behind",
+            format!("run {run} ended and left {count} of its processes behind: they were ended"),
+            json!({"run": run.0, "count": count}),
+        ),
         EventKind::Survived { run, count } => (
             "survived",
             format!("{count} processes of run {run} survived their kill"),
@@ -358,6 +364,7 @@ fn limits(kind: &EventKind) -> (&'static str, String, Value) {
         | EventKind::RestartRefused { .. }
         | EventKind::Signalled { .. }
         | EventKind::Killed { .. }
+        | EventKind::LeftBehind { .. }
         | EventKind::Survived { .. }
         | EventKind::Breaker { .. }
         | EventKind::Commanded { .. }

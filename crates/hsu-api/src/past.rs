@@ -263,7 +263,7 @@ fn causes_of(event: &EventView) -> &'static [&'static str] {
         ("spawned" | "spawn_failed", _) => &["state_changed"],
         ("signalled", _) => &["commanded", "state_changed"],
         ("killed", _) => &["signalled", "commanded"],
-        ("survived", _) => &["killed", "exited"],
+        ("survived" | "left_behind", _) => &["killed", "exited"],
         ("exited", _) => &["killed", "signalled"],
         ("restart_scheduled" | "restart_refused", _) => &["exited", "spawn_failed"],
         ("breaker", _) => &["commanded", "exited", "spawned"],

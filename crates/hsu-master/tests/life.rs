@@ -35,6 +35,22 @@ fn a_killed_worker_is_started_again_and_its_exit_is_known() {
 }
 
 #[test]
+fn a_program_that_goes_into_the_background_is_told_what_became_of_it() {
+    let sandbox = Sandbox::new().unwrap();
+    let daemon = shell("daemon", "setsid sleep 1000 & sleep 0.2; exit 0").restart("never");
+    let mut fleet = FleetBuilder::new(&sandbox).worker(daemon).start().unwrap();
+    fleet.wait_for("daemon", "stopped", SOON).unwrap();
+    eventually("what it left behind is told", SOON, || {
+        let why = fleet.tell(&["why", "daemon"]).map_err(|error| error.to_string())?;
+        let is_told = why.contains("left 1 of its processes behind")
+            && why.contains("needs its foreground option");
+        if is_told { Ok(()) } else { Err(why) }
+    })
+    .unwrap();
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn a_missing_program_fails_its_worker_and_no_other() {
     let sandbox = Sandbox::new().unwrap();
     let mut fleet = FleetBuilder::new(&sandbox)

@@ -163,6 +163,13 @@ pub enum EventKind {
         /// Which run.
         run: RunId,
     },
+    /// A worker ended by itself and left processes behind, which were ended.
+    LeftBehind {
+        /// By which run.
+        run: RunId,
+        /// How many.
+        count: u32,
+    },
     /// Processes of a worker survived their kill.
     Survived {
         /// Which run.

@@ -70,6 +70,8 @@ pub(crate) enum Report {
         run: RunId,
         /// What is left of it.
         survivors: Vec<u32>,
+        /// What it had left behind when it ended by itself, and was killed.
+        left_behind: usize,
     },
     /// From now on one look tells whether anything is left of a run.
     Contained(Enclosure),
@@ -210,10 +212,12 @@ impl Work {
         let kills = std::mem::take(&mut self.kills);
         if !kills.is_empty() {
             let left = kills.iter().zip(self.trees.kill(&kills));
-            let killed = left.map(|(kill, (run, survivors))| Report::Killed {
+            let killed = left.map(|(kill, fate)| Report::Killed {
                 worker: kill.worker.clone(),
-                run,
-                survivors,
+                run: fate.run,
+                survivors: fate.survivors,
+                // A kill of everything is the end of a stop, which began with all of them.
+                left_behind: if kill.whole { 0 } else { fate.killed },
             });
             self.report(killed);
         }

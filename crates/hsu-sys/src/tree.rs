@@ -58,6 +58,17 @@ pub struct Kill {
     pub is_enclosed: bool,
 }
 
+/// What became of one run that was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// The run.
+    pub run: RunId,
+    /// Processes of it that were killed, besides its first one.
+    pub killed: usize,
+    /// What is left of it.
+    pub survivors: Vec<u32>,
+}
+
 /// How long processes are searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Search {
@@ -148,12 +159,12 @@ impl Trees {
         Vec::new()
     }
 
-    /// Kills everything that belongs to these runs; what is left of each, in their order.
+    /// Kills everything that belongs to these runs; what became of each, in their order.
     ///
     /// Takes a second and a half at most, and the looks at the processes; usually the time
     /// that the kernel needs.
-    pub fn kill(&mut self, kills: &[Kill]) -> Vec<(RunId, Vec<u32>)> {
-        let killed = self.kill_enclosed(kills);
+    pub fn kill(&mut self, kills: &[Kill]) -> Vec<Fate> {
+        let mut killed = self.kill_enclosed(kills);
         // One that the kernel does not let go has left its cgroup and is there all the same.
         let held: BTreeSet<RunId> =
             killed.iter().filter(|(key, _)| lives(**key)).map(|(_, run)| *run).collect();
@@ -169,15 +180,25 @@ impl Trees {
             open.push(kill);
         }
         let left =
-            if open.is_empty() { Found::new() } else { self.kill_open(&open, search, killed) };
-        kills.iter().map(|kill| (kill.run, self.finish(kill, &left))).collect()
+            if open.is_empty() { Found::new() } else { self.kill_open(&open, search, &mut killed) };
+        let others = |kill: &Kill| {
+            let is_other =
+                |of: &(&ProcessKey, &RunId)| *of.1 == kill.run && Some(*of.0) != kill.process;
+            killed.iter().filter(is_other).count()
+        };
+        let fate = |kill: &Kill| Fate {
+            run: kill.run,
+            killed: others(kill),
+            survivors: self.finish(kill, &left),
+        };
+        kills.iter().map(fate).collect()
     }
 
     /// Kills what a look at the cgroups could not tell to be gone.
-    fn kill_open(&mut self, kills: &[Kill], search: Search, mut killed: Killed) -> Found {
+    fn kill_open(&mut self, kills: &[Kill], search: Search, killed: &mut Killed) -> Found {
         // The first look comes before the first kill: orphans that have cleared
         // their environment are known by their parents only.
-        let mut left = self.find(kills, &killed);
+        let mut left = self.find(kills, killed);
         for kill in kills.iter().filter(|kill| kill.whole) {
             self.cgroups.kill(&kill.worker);
         }
@@ -188,7 +209,7 @@ impl Trees {
         let misses = |family: &Family| search == Search::UntilSettled && !family.is_settled();
         while (!left.is_empty() || misses(&self.family)) && begin.elapsed() < PATIENCE {
             round += 1;
-            if round <= ROUNDS_BEFORE_HOLDING || !hold(&left, &killed) {
+            if round <= ROUNDS_BEFORE_HOLDING || !hold(&left, killed) {
                 let before = killed.len();
                 for (run, member) in each(&left) {
                     kill_exactly(member.key);
@@ -198,7 +219,7 @@ impl Trees {
                 rest = if is_all_old { (rest * 2).min(LONGEST_REST) } else { SHORTEST_REST };
                 std::thread::sleep(rest);
             }
-            left = self.find(kills, &killed);
+            left = self.find(kills, killed);
         }
         left
     }

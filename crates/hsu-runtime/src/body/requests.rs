@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hsu_core::answer::{Answer, Begun, Refusal};
 use hsu_core::input::{Input, Ticket};
 use hsu_discovery::Told;
+use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
 use tokio::sync::oneshot;
 
@@ -74,7 +75,11 @@ impl Body {
         }
         while let Some(report) = self.chores.report() {
             match report {
-                Report::Killed { worker, run, survivors: pids } => {
+                Report::Killed { worker, run, survivors: pids, left_behind } => {
+                    if let Ok(count @ 1..) = u32::try_from(left_behind) {
+                        let kind = EventKind::LeftBehind { run, count };
+                        self.record(now, Some(worker.clone()), Actor::Master, kind);
+                    }
                     self.step(now, Input::Survivors { worker: worker.clone(), run, pids });
                     self.on_kill_reported(now, &worker, run);
                 }

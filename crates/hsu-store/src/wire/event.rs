@@ -104,6 +104,10 @@ enum KindText {
     Killed {
         run: u64,
     },
+    LeftBehind {
+        run: u64,
+        count: u32,
+    },
     Survived {
         run: u64,
         count: u32,
@@ -222,6 +226,7 @@ fn kind_text(kind: &EventKind) -> KindText {
             KindText::MainProcessRefused { run: run.0, pid, reason }
         }
         EventKind::Killed { run } => KindText::Killed { run: run.0 },
+        EventKind::LeftBehind { run, count } => KindText::LeftBehind { run: run.0, count },
         EventKind::Survived { run, count } => KindText::Survived { run: run.0, count },
         EventKind::Breaker { to } => KindText::Breaker { to: to.as_str().to_owned() },
         EventKind::CheckChanged { run, check, to, reason } => {
@@ -312,6 +317,7 @@ fn event_kind(text: KindText) -> Option<EventKind> {
             EventKind::MainProcessRefused { run: RunId(run), pid, reason }
         }
         KindText::Killed { run } => EventKind::Killed { run: RunId(run) },
+        KindText::LeftBehind { run, count } => EventKind::LeftBehind { run: RunId(run), count },
         KindText::Survived { run, count } => EventKind::Survived { run: RunId(run), count },
         KindText::Breaker { to } => EventKind::Breaker { to: breaker_state(&to)? },
         KindText::CheckChanged { run, check, to, reason } => {

@@ -91,6 +91,7 @@ fn every_kind_of_event_is_read_back_as_it_was_written() {
         EventKind::MainProcess { run, pid: 9 },
         EventKind::MainProcessRefused { run, pid: 9, reason: text() },
         EventKind::Killed { run },
+        EventKind::LeftBehind { run, count: 2 },
         EventKind::Survived { run, count: 2 },
         EventKind::Breaker { to: BreakerState::HalfOpen },
         EventKind::CheckChanged { run, check: text(), to: Verdict::Failing, reason: text() },

@@ -66,7 +66,7 @@ fn a_marked_process_in_its_own_session_is_killed_and_no_other() {
     let (ours, other) = (start(IDLE, "918273645", None), start(IDLE, "918273646", None));
     let mut guard = Guard(vec![ours, other]);
     let left = trees("t1").kill(&[kill_of(918_273_645, None)]);
-    assert_eq!(left, [(RunId(918_273_645), vec![])]);
+    assert_eq!(left, [Fate { run: RunId(918_273_645), killed: 1, survivors: vec![] }]);
     assert!(guard.0[0].try_wait().unwrap().is_some());
     assert!(guard.0[1].try_wait().unwrap().is_none());
 }
@@ -80,7 +80,7 @@ fn a_child_that_cleared_its_environment_and_left_its_session_is_killed_with_its_
     let all = members(&mut trees, 918_273_650, parent);
     assert!(all.len() >= 2, "{all:?}");
     let left = trees.kill(&[kill_of(918_273_650, Some(parent))]);
-    assert_eq!(left[0].1, Vec::<u32>::new());
+    assert_eq!(left[0].survivors, Vec::<u32>::new());
     assert_eq!(all.into_iter().find(lives), None);
 }
 
@@ -107,7 +107,9 @@ fn of_a_contained_run_the_group_tells_what_is_left() {
     guard.0[0].kill().unwrap();
     guard.0[0].wait().unwrap();
     let ended = Kill { whole: false, is_enclosed: true, ..kill_of(run, None) };
-    assert_eq!(trees.kill(&[ended]), [(RunId(run), vec![])]);
+    let left_behind = all.len() - 1;
+    let fate = Fate { run: RunId(run), killed: left_behind, survivors: vec![] };
+    assert_eq!(trees.kill(&[ended]), [fate], "what the first one left behind is counted");
     assert_eq!(all.into_iter().find(lives), None);
     assert!(enclosure.is_empty() && enclosure.of_next(RunId(run + 1)).is_empty());
     trees.kill(&[kill_of(run, None)]);
@@ -159,7 +161,7 @@ fn a_tree_that_multiplies_as_it_is_killed_is_ended() {
                   again 200; again 200; again 200; echo x; exec sleep 1000";
     let guard = Guard(vec![start(script, "918273680", Some("t5"))]);
     let left = trees("t5").kill(&[kill_of(918_273_680, None)]);
-    assert_eq!(left[0].1, Vec::<u32>::new());
+    assert_eq!(left[0].survivors, Vec::<u32>::new());
     drop(guard);
 }
 
