@@ -228,6 +228,16 @@ fn words(kind: &EventKind) -> (&'static str, String, Value) {
     ("told", format!("run {run} says: {phase}"), json!({"run": run.0, "phase": phase}))
 }
 
+fn left_behind(run: RunId, count: u32) -> (&'static str, String, Value) {
+    let text = format!("run {run} ended and left {count} of its processes behind: they were ended");
+    ("left_behind", text, json!({"run": run.0, "count": count}))
+}
+
+fn survived(run: RunId, count: u32) -> (&'static str, String, Value) {
+    let text = format!("{count} processes of run {run} survived their kill");
+    ("survived", text, json!({"run": run.0, "count": count}))
+}
+
 fn operations(kind: &EventKind) -> (&'static str, String, Value) {
     match kind {
         EventKind::Signalled { run, signal } => {
@@ -241,16 +251,8 @@ fn operations(kind: &EventKind) -> (&'static str, String, Value) {
         EventKind::Killed { run } => {
             ("killed", format!("run {run} killed with its whole tree"), json!({"run": run.0}))
         }
-        EventKind::LeftBehind { run, count } => (
-            "left_behind",
-            format!("run {run} ended and left {count} of its processes behind: they were ended"),
-            json!({"run": run.0, "count": count}),
-        ),
-        EventKind::Survived { run, count } => (
-            "survived",
-            format!("{count} processes of run {run} survived their kill"),
-            json!({"run": run.0, "count": count}),
-        ),
+        EventKind::LeftBehind { run, count } => left_behind(*run, *count),
+        EventKind::Survived { run, count } => survived(*run, *count),
         EventKind::Breaker { to } => {
             ("breaker", format!("breaker {}", to.as_str()), json!({"to": to.as_str()}))
         }
