@@ -45,18 +45,22 @@ pub(crate) fn of_a_kill(
 
 /// What the latest ended run had left behind, and what to do when that was the point of it.
 pub(crate) fn of_leftovers(events: &[EventView], exit: Option<&ExitView>) -> Option<String> {
-    let run = exit?.run?;
+    let exit = exit?;
+    let run = exit.run?;
     let is_its_own = |event: &&EventView| {
         event.kind == "left_behind"
             && event.fields.get("run").and_then(serde_json::Value::as_u64) == Some(run)
     };
     let left = events.iter().rev().find(is_its_own)?;
     let count = left.fields.get("count").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    Some(format!(
-        "its main process ended and left {count} of its processes behind, which were ended with it; a \
-         program that goes into the background needs its foreground option, `MAINPID=` \
-         (`control.notify`) or `type: unmanaged`"
-    ))
+    let told = format!(
+        "its main process ended and left {count} of its processes behind, which were ended with it"
+    );
+    // One that was killed or failed had no such plan.
+    let is_a_daemon = exit.code == Some(0);
+    let hint = "; a program that goes into the background needs its foreground option, `MAINPID=` \
+                (`control.notify`) or `type: unmanaged`";
+    Some(if is_a_daemon { told + hint } else { told })
 }
 
 /// Why a worker that this master has not started stays away: an order outlives a master.
