@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hsu_model::discovery::Hint;
+use hsu_model::execution::Fingerprint;
 use hsu_model::id::RunId;
 use hsu_model::status::{Desired, LastExit, WorkerState};
 use hsu_model::time::{Tick, WallTime};
@@ -50,9 +51,8 @@ pub struct WorkerRecord {
     pub departure: Departure,
     /// Of a worker that somebody else starts: the processes that are watched.
     pub attached: Option<Vec<Hint>>,
-    /// What its latest run was started as ([`hsu_model::execution::Execution::fingerprint`]);
-    /// none is not known.
-    pub started_as: Option<u64>,
+    /// What its latest run was started as; none is not known.
+    pub started_as: Option<Fingerprint>,
     /// The latest run that said that it is ready.
     pub ready_run: Option<RunId>,
     /// The limits that are higher than they are declared, because it was restarted for them.

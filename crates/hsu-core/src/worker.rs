@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use hsu_model::event::{Actor, EventKind};
-use hsu_model::execution::Stop;
+use hsu_model::execution::{Fingerprint, Stop};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::process::ProcessKey;
 use hsu_model::restart::Restart;
@@ -193,7 +193,7 @@ pub(crate) struct Worker {
     /// What the present run tells of itself; none when nobody listens.
     pub(crate) told: Option<told::Told>,
     /// What the latest run was started as; none is not known.
-    pub(crate) started_as: Option<u64>,
+    pub(crate) started_as: Option<Fingerprint>,
     /// The latest run that said that it is ready.
     pub(crate) ready_run: Option<RunId>,
     /// A run that the kernel ended for want of memory, and what follows.
@@ -350,7 +350,7 @@ impl Worker {
     }
 
     /// What it is started as from now on.
-    pub(crate) fn fingerprint(&self) -> Option<u64> {
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         match &self.spec.unit {
             Unit::Managed(managed) => Some(managed.execution.fingerprint()),
             Unit::Unmanaged(_) | Unit::Departed(_) | _ => None,
@@ -359,7 +359,7 @@ impl Worker {
 
     /// Whether its process was started as something else than the configuration says now.
     pub(crate) fn is_outdated(&self) -> bool {
-        let differs = |was| self.fingerprint().is_some_and(|now| now != was);
+        let differs = |was| self.fingerprint().is_some_and(|now| now.differs_from(was));
         matches!(self.state, State::Running(_)) && self.started_as.is_some_and(differs)
     }
 

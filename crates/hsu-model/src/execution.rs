@@ -32,19 +32,36 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// A number that tells two of them apart, the same for every master on this host.
+    /// What tells it apart from another one.
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let mut fingerprint = Fingerprint(0xcbf2_9ce4_8422_2325);
-        self.hash(&mut fingerprint);
-        fingerprint.finish()
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        self.hash(&mut digest);
+        Fingerprint(Fingerprint::SHAPE << 56 | digest.finish() >> 8)
+    }
+}
+
+/// A number that tells two [`Execution`]s apart, the same for every master on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Which build's way to digest an [`Execution`] it is; the golden test below fails when
+    /// the way has changed and this has not.
+    const SHAPE: u64 = 1;
+
+    /// Whether it is known to be another one; numbers of builds that digest another way are not
+    /// compared.
+    #[must_use]
+    pub const fn differs_from(self, other: Self) -> bool {
+        self.0 >> 56 == other.0 >> 56 && self.0 != other.0
     }
 }
 
 /// FNV-1a: no secret is needed, only that two masters come to the same.
-struct Fingerprint(u64);
+struct Digest(u64);
 
-impl Hasher for Fingerprint {
+impl Hasher for Digest {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -136,5 +153,61 @@ impl Stop {
 impl Default for Stop {
     fn default() -> Self {
         Self { signal: Self::DEFAULT_SIGNAL, graceful_timeout: Self::DEFAULT_TIMEOUT }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn execution() -> Execution {
+        Execution {
+            program: "/usr/bin/server".into(),
+            args: vec!["--port".into(), "80".into()],
+            environment: vec![("HOME".into(), "/srv".into())],
+            working_directory: WorkingDirectory::At("/srv".into()),
+            user: Some("www".into()),
+            group: None,
+            umask: Some(0o027),
+            nice: Some(-5),
+            rlimits: vec![ResourceLimit { resource: Resource::OpenFiles, soft: 10, hard: 20 }],
+            make_executable: true,
+        }
+    }
+
+    /// A master compares with what another build has written: whoever changes what is digested
+    /// raises [`Fingerprint::SHAPE`], and this number.
+    #[test]
+    fn every_build_of_a_shape_comes_to_the_same_fingerprint() {
+        assert_eq!(execution().fingerprint(), Fingerprint(0x0137_57db_e378_8665));
+    }
+
+    #[test]
+    fn whatever_changes_is_told_apart_and_another_shape_is_not_compared() {
+        let of = |change: fn(&mut Execution)| {
+            let mut changed = execution();
+            change(&mut changed);
+            changed.fingerprint()
+        };
+        let was = execution().fingerprint();
+        assert!(!was.differs_from(execution().fingerprint()));
+        let changes: [fn(&mut Execution); 10] = [
+            |it| it.program.push('d'),
+            |it| it.args.push("--other".into()),
+            |it| it.environment.clear(),
+            |it| it.working_directory = WorkingDirectory::OfProgram,
+            |it| it.user = None,
+            |it| it.group = Some("www".into()),
+            |it| it.umask = None,
+            |it| it.nice = Some(5),
+            |it| it.rlimits[0].soft = 11,
+            |it| it.make_executable = false,
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            assert!(was.differs_from(of(change)), "change {index}");
+        }
+        assert!(!was.differs_from(Fingerprint(0x7f << 56)));
     }
 }

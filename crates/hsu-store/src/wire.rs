@@ -4,7 +4,7 @@
 use hsu_core::breaker::Breaker;
 use hsu_core::record::{Raised, Transition, WorkerRecord};
 use hsu_model::discovery::{Hint, ProgramId};
-use hsu_model::execution::Stop;
+use hsu_model::execution::{Fingerprint, Stop};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
 use hsu_model::process::ProcessKey;
@@ -51,9 +51,10 @@ struct Record {
     /// Of a worker that somebody else starts: the processes that are watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attached: Option<Vec<HintText>>,
-    /// What its latest run was started as.
+    /// A run, and what it was started as: a build that does not know this keeps it as it is,
+    /// while it starts other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    started_as: Option<u64>,
+    run_started_as: Option<(u64, u64)>,
     /// The latest run that said that it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ready_run: Option<u64>,
@@ -188,7 +189,7 @@ pub(crate) fn encode_record(record: &WorkerRecord) -> String {
         stop: Some((departure.stop.signal, nanoseconds(departure.stop.graceful_timeout))),
         pid_file: departure.pid_file.clone(),
         attached: record.attached.as_ref().map(|hints| hints.iter().map(hint_text).collect()),
-        started_as: record.started_as,
+        run_started_as: record.run.zip(record.started_as).map(|(run, print)| (run.0, print.0)),
         ready_run: record.ready_run.map(|run| run.0),
         raised: record.raised.iter().map(raised_text).collect(),
     };
@@ -275,7 +276,10 @@ pub(crate) fn decode_record(text: &str) -> Option<WorkerRecord> {
             pid_file: record.pid_file,
         },
         attached: record.attached.map(|hints| hints.into_iter().map(hint).collect()),
-        started_as: record.started_as,
+        started_as: record
+            .run_started_as
+            .filter(|(run, _)| Some(*run) == record.run)
+            .map(|(_, print)| Fingerprint(print)),
         ready_run: record.ready_run.map(RunId),
         raised: record.raised.into_iter().map(raised).collect(),
     })
@@ -332,7 +336,8 @@ fn full_record() -> WorkerRecord {
     let raised = Raised { limit: String::new(), paths: Vec::new(), most: 0 };
     WorkerRecord {
         attached: Some(Vec::new()),
-        started_as: Some(0),
+        started_as: Some(Fingerprint(0)),
+        run: Some(RunId(0)),
         ready_run: Some(RunId(0)),
         counts_as_restart: true,
         raised: vec![raised],

@@ -41,7 +41,7 @@ fn record() -> WorkerRecord {
             process: ProcessKey { pid: 4711, started_at: 12 },
             program: ProgramId { device: 3, inode: 4 },
         }]),
-        started_as: Some(17),
+        started_as: Some(Fingerprint(17)),
         ready_run: Some(RunId(9)),
         raised: vec![Raised {
             limit: "storage.directories".to_owned(),
@@ -50,6 +50,17 @@ fn record() -> WorkerRecord {
         }],
         ..removed_record()
     }
+}
+
+#[test]
+fn what_an_older_build_kept_without_knowing_it_counts_for_its_own_run_alone() {
+    let mut record = record();
+    record.run = Some(RunId(9));
+    let kept = encode_record(&record);
+    assert_eq!(decode_record(&kept).unwrap().started_as, Some(Fingerprint(17)));
+    let mut later: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    later["run"] = 10.into();
+    assert_eq!(decode_record(&later.to_string()).unwrap().started_as, None);
 }
 
 #[test]
