@@ -52,9 +52,16 @@ pub struct LoadOptions {
     /// Look for programs and folders, and warn when they are missing. For `validate`;
     /// a start does without, since a missing program fails its own worker.
     pub check_files: bool,
+    /// Looks for users and groups, to warn of those that are missing. For `validate` alone: a
+    /// data base of users may be slow to answer.
+    pub missing_account: Option<MissingAccount>,
     /// How large and how deep a file may be.
     pub limits: Limits,
 }
+
+/// Says why this host has no such user (the first name) or group (the second), in words; none
+/// when it has them.
+pub type MissingAccount = fn(Option<&str>, Option<&str>) -> Option<String>;
 
 /// The answer of [`load`].
 #[derive(Debug)]

@@ -336,3 +336,33 @@ fn a_bare_program_is_looked_for_where_its_worker_will_look() {
     assert_eq!(warnings("{PATH: \"/usr/bin:/opt/web\"}"), 0);
     assert_eq!(warnings("[PATH=/usr/bin]"), 1);
 }
+
+#[test]
+fn a_user_and_a_group_that_the_host_does_not_have_are_warned_of_where_they_are_written() {
+    let file = |user: &str, group: &str| {
+        format!(
+            "workers:\n- id: web\n  type: managed\n  unit:\n    managed:\n      control:\n        \
+             execution: {{executable_path: /bin/true, user: {user}, group: {group}}}\n"
+        )
+    };
+    let options = LoadOptions {
+        missing_account: Some(|user, group| {
+            let missing = |name: &&str| *name == "stranger";
+            user.filter(missing)
+                .map(|_| "no such user".to_owned())
+                .or_else(|| group.filter(missing).map(|_| "no such group".to_owned()))
+        }),
+        ..LoadOptions::default()
+    };
+    let warnings = |user: &str, group: &str| -> Vec<String> {
+        let here = Surroundings::of_this_process();
+        let loaded = hsu_config::load(&source(&file(user, group)), &here, &options);
+        assert!(loaded.fleet.is_some(), "it may be there when the worker starts");
+        let warnings = loaded.diagnostics.warnings();
+        warnings.map(|warning| format!("{}: {}", warning.code, warning.message)).collect()
+    };
+    assert_eq!(warnings("www", "www"), [""; 0]);
+    assert_eq!(warnings("stranger", "www"), ["missing-account: no such user"]);
+    assert_eq!(warnings("www", "stranger"), ["missing-account: no such group"]);
+    assert_eq!(warnings("stranger", "stranger").len(), 2);
+}

@@ -11,7 +11,12 @@ use crate::exit::Exit;
 /// Prints what was found; [`Exit::Invalid`] when there are errors.
 pub(crate) fn validate(file: &Path, output: Output, enable_log: bool) -> anyhow::Result<Exit> {
     let here = Surroundings::of_this_process();
-    let options = LoadOptions { enable_log, check_files: true, ..LoadOptions::default() };
+    let options = LoadOptions {
+        enable_log,
+        check_files: true,
+        missing_account: Some(hsu_sys::users::missing),
+        ..LoadOptions::default()
+    };
     let verdict = hsu_config::validate(file, stdin().lock(), &here, &options);
     let mut out = stdout().lock();
     match (output, verdict.readability()) {

@@ -56,6 +56,12 @@ pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Identit
     os::resolve(user, group).map(Some)
 }
 
+/// Why this host has no such user or group, in words; none when it has both.
+#[must_use]
+pub fn missing(user: Option<&str>, group: Option<&str>) -> Option<String> {
+    resolve(user, group).err().map(|error| error.to_string())
+}
+
 /// The user that this process acts as; 0 is root, and where there are no users.
 #[must_use]
 pub fn effective() -> u32 {

@@ -243,3 +243,21 @@ fn without_a_home_a_configuration_tells_what_it_lacks() {
     assert_eq!(code, 2, "{out}");
     assert!(out.contains("`HOME` is not set") && out.contains("hint: "), "{out}");
 }
+
+#[test]
+fn validate_warns_of_a_user_and_a_group_that_this_host_does_not_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("hsu.yaml");
+    let worker = "workers:\n- id: web\n  type: managed\n  unit:\n    managed:\n      control:\n        \
+                  execution: {executable_path: /bin/true, user: nobody-here, group: none-here}\n";
+    std::fs::write(&config, worker).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_hsu-master-cli"));
+    let output = program.env("HOME", "/").arg("validate").arg(&config).output().unwrap();
+    let (code, out, _) = said(&output);
+    assert_eq!(code, 0, "{out}");
+    for expected in
+        ["no user \"nobody-here\"", "no group \"none-here\"", "the worker fails without it"]
+    {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+}

@@ -4,6 +4,7 @@ use hsu_model::execution::{Execution, ResourceLimit, WorkingDirectory};
 
 use super::Context;
 use super::worker::required;
+use crate::MissingAccount;
 use crate::findings::{At, Place};
 use crate::schema::execution::{Environment, Execution as Raw};
 use crate::schema::flat::FlatControl;
@@ -58,6 +59,9 @@ pub(super) fn resolve(program: Option<&Program<'_>>, context: &mut Context<'_>) 
     };
     if context.options.check_files {
         look_for_files(program, context);
+    }
+    if let Some(missing) = context.options.missing_account {
+        look_for_accounts(program, missing, context);
     }
     let more = program.more;
     let directory = program.working_directory.map(|directory| {
@@ -159,5 +163,16 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
     }
 }
 
-/// What becomes of a worker whose program or folder is missing.
+/// Warns of a user and a group that a start would not find.
+fn look_for_accounts(program: &Program<'_>, missing: MissingAccount, context: &mut Context<'_>) {
+    let user = program.more.and_then(|more| more.user.as_deref());
+    let group = program.more.and_then(|more| more.group.as_deref());
+    let user = user.and_then(|user| Some((user.place, missing(Some(&user.value.0), None)?)));
+    let group = group.and_then(|group| Some((group.place, missing(None, Some(&group.value.0))?)));
+    for (place, what) in user.into_iter().chain(group) {
+        context.findings.warning("missing-account", place, what).hint(WITHOUT);
+    }
+}
+
+/// What becomes of a worker whose program, folder, user or group is missing.
 const WITHOUT: &str = "the worker fails without it, and is started by `start` once it is there";
