@@ -129,7 +129,7 @@ pub(crate) enum Verb {
     Diff(Diff),
     /// Play a journal that `events --export` wrote, up to a moment; needs no master.
     Replay(Replay),
-    /// Wait until workers are in a state.
+    /// Wait until workers are in a state, and for the master when none is there yet.
     Wait(Wait),
     /// Check a configuration file; needs no master.
     Validate {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser as _;
 
@@ -83,7 +84,11 @@ fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Verb::Events(wanted) => records::events(&client()?, wanted),
         Verb::Capabilities { output } => showing::capabilities(&client()?, *output),
         Verb::Version { output } => showing::version(client, *output),
-        Verb::Wait(wanted) => ordering::wait(&client()?, wanted),
+        Verb::Wait(wanted) => {
+            let begun = Instant::now();
+            let socket = socket::await_master(arguments, wanted.timeout)?;
+            ordering::wait(&Client::new(socket), wanted, begun)
+        }
         Verb::Start(which) => ordering::command(&client()?, which, "start", false),
         Verb::Stop(ending) => ordering::command(&client()?, &ending.which, "stop", ending.force),
         Verb::Restart(ending) => {

@@ -85,9 +85,8 @@ pub(crate) fn signal(
     each(&workers, output, |worker| order.give(client, worker), print_answer)
 }
 
-/// Waits until workers are in a state.
-pub(crate) fn wait(client: &Client, wanted: &Wait) -> Result<Exit, Failure> {
-    let begun = Instant::now();
+/// Waits until workers are in a state, for as long as it is wanted since `begun`.
+pub(crate) fn wait(client: &Client, wanted: &Wait, begun: Instant) -> Result<Exit, Failure> {
     let ask = |worker: &String| -> Result<WorkerView, Failure> {
         let mut handover = Handover::default();
         loop {

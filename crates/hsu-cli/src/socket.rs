@@ -7,7 +7,7 @@
 
 use std::io::{self, Write as _, stderr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hsu_config::{LoadOptions, Surroundings};
 use hsu_sys::local::{LocalStream, own_uid, owner};
@@ -20,6 +20,8 @@ use crate::handover::Return;
 const VARIABLE: &str = "HSU_SOCKET";
 /// How long a place may take to take a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks for a master that is to come.
+const REST: Duration = Duration::from_millis(50);
 
 /// The socket that was named, or the first one in the usual places.
 pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {
@@ -41,6 +43,26 @@ pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {
                 if tried.iter().any(is_deserted) && lost.may_come() => {}
             outcome => return outcome,
         }
+    }
+}
+
+/// As [`find`], and waits until a master takes connections there; after `patience` it is the
+/// asking that tells what is wrong.
+pub(crate) fn await_master(arguments: &Arguments, patience: Duration) -> Result<PathBuf, Failure> {
+    let begun = Instant::now();
+    loop {
+        let found = find(arguments);
+        let is_to_come = match &found {
+            Ok(socket) => {
+                matches!(knock(socket), Err(Obstacle::Nothing | Obstacle::Deserted))
+            }
+            Err(Failure::NoSocket { tried }) => !tried.iter().any(|(_, why)| why.is_refusal()),
+            Err(_) => false,
+        };
+        if !is_to_come || begun.elapsed() >= patience {
+            return found;
+        }
+        std::thread::sleep(REST.min(patience));
     }
 }
 

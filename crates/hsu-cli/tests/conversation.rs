@@ -385,6 +385,26 @@ fn a_wait_ends_when_the_state_is_reached() {
 }
 
 #[test]
+fn a_wait_waits_for_the_master_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("later.sock");
+    let words = |timeout| ["wait", "web", "--for", "running", "--timeout", timeout];
+    let (code, _, err) = said(&client(&socket, &words("0")).output().unwrap());
+    assert_eq!(code, 5, "zero looks once: {err}");
+    let (code, _, err) = said(&client(&socket, &words("0.1")).output().unwrap());
+    assert_eq!(code, 5, "none came: {err}");
+    let mut child = client(&socket, &words("30")).stdout(Stdio::piped()).spawn().unwrap();
+    for _ in 0..20 {
+        assert!(child.try_wait().unwrap().is_none(), "it does not wait");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let served = Fake::new(vec![running("web")]).serve();
+    std::os::unix::fs::symlink(served.socket(), &socket).unwrap();
+    let (code, text, _) = said(&child.wait_with_output().unwrap());
+    assert_eq!((code, text.as_str()), (0, "web is running\n"));
+}
+
+#[test]
 fn nobody_is_told_about_processes_that_are_not_known_yet() {
     let fake = Fake::new(vec![stopped("web")]);
     fake.opened.send_replace(false);
