@@ -4,6 +4,12 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// What a person who starts it by hand is told.
+const USAGE: &str =
+    "started by hsu-master, never by hand: hsu-keeper keep|pump --runtime DIR --spools DIR";
+
+const VERSION: &str = concat!("hsu-keeper ", env!("CARGO_PKG_VERSION"));
+
 fn main() -> ExitCode {
     // A role that is in doubt ends at once; the others start it again.
     std::panic::set_hook(Box::new(|panic| {
@@ -15,9 +21,9 @@ fn main() -> ExitCode {
     let result = match role.as_ref().and_then(|role| role.to_str()) {
         Some("keep") => hsu_keeper::keeper_main(arguments),
         Some("pump") => hsu_keeper::pump_main(arguments),
-        _ => Err(std::io::Error::other(
-            "started by hsu-master, never by hand: hsu-keeper keep|pump --runtime DIR --spools DIR",
-        )),
+        Some("-h" | "--help") => say(&format!("{VERSION}: {USAGE}")),
+        Some("-V" | "--version") => say(VERSION),
+        _ => Err(std::io::Error::other(USAGE)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,4 +35,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn say(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
 }

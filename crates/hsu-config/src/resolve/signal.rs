@@ -98,6 +98,12 @@ pub(crate) fn number(signal: &Signal, os: Os) -> Option<i32> {
     found.map(|(_, number)| *number).or_else(real_time)
 }
 
+/// Whether it holds a program or lets it go on, whatever the program has for it.
+pub(crate) fn asks_for_no_end(number: i32, os: Os) -> bool {
+    let is = |name: &str| self::number(&Signal::Name(name.to_owned()), os) == Some(number);
+    ["STOP", "TSTP", "TTIN", "TTOU"].into_iter().any(is)
+}
+
 /// `RTMIN`, `RTMIN+3`, `RTMAX-1`.
 fn real_time(name: &str) -> Option<i32> {
     let (first, last) = REAL_TIME;

@@ -447,6 +447,18 @@ fn stop(control: Option<&Control>, context: &mut Context<'_>) -> Stop {
             .error("value", written.place, "this system has no such signal")
             .hint("write a name such as `TERM`, `INT`, `QUIT` or `HUP`, or a number");
     }
+    if let (Some(written), Some(number)) = (written, number)
+        && signal::asks_for_no_end(number, os)
+    {
+        context
+            .findings
+            .warning(
+                "no-end",
+                written.place,
+                "this signal holds a program, and does not ask it to end",
+            )
+            .hint("a worker that does not catch it is killed after the whole `graceful_timeout`");
+    }
     let default = Stop::DEFAULT_TIMEOUT;
     Stop {
         signal: number.unwrap_or(Stop::DEFAULT_SIGNAL),

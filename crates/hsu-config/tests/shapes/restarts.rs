@@ -51,6 +51,10 @@ fn policies() -> Vec<Shape> {
     ] {
         all.push(built(At::Control, text, |f| debug(managed(f).stop.signal), means));
     }
+    for (text, means) in [("stop_signal: STOP", "19"), ("stop_signal: 20", "20")] {
+        let warns = &["does not ask it to end"];
+        all.push(older(At::Control, text, |f| debug(managed(f).stop.signal), means, warns));
+    }
     all
 }
 

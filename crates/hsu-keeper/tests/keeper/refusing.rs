@@ -210,3 +210,23 @@ fn a_full_table_refuses_another_start_and_takes_one_when_there_is_room() {
         master.started(5001);
     });
 }
+
+#[test]
+fn whoever_starts_it_by_hand_is_told_what_it_is() {
+    let said = |word: Option<&str>| {
+        let program = env!("CARGO_BIN_EXE_hsu-keeper");
+        let output = std::process::Command::new(program).args(word).output().unwrap();
+        let words = [output.stdout, output.stderr].map(|words| String::from_utf8(words).unwrap());
+        (output.status.code(), words)
+    };
+    let (code, [out, err]) = said(Some("--help"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("started by hsu-master, never by hand"), "{out}");
+    let (code, [out, _]) = said(Some("--version"));
+    assert_eq!((code, out.trim()), (Some(0), concat!("hsu-keeper ", env!("CARGO_PKG_VERSION"))));
+    for word in [None, Some("dance")] {
+        let (code, [out, err]) = said(word);
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        assert!(err.contains("never by hand"), "{err}");
+    }
+}
