@@ -24,6 +24,7 @@ use hsu_model::worker::{Departure, Unit, WorkerSpec};
 use crate::answer::{Answer, Refusal};
 use crate::breaker::Breaker;
 use crate::effect::Effect;
+use crate::fleet::Grip;
 use crate::health::Monitor;
 use crate::input::{Command, Ticket};
 use crate::reason::Reason;
@@ -196,10 +197,14 @@ impl Watched {
         self.attached.iter().map(|(run, attached)| (*run, attached.process))
     }
 
-    /// The same, and whether the process of each is held.
-    pub(crate) fn all_runs(&self) -> impl Iterator<Item = (RunId, ProcessKey, bool)> + '_ {
-        let is_held = |attached: &Attached| !matches!(attached.hold, Hold::Asked(_));
-        self.attached.iter().map(move |(run, a)| (*run, a.process, is_held(a)))
+    /// The same, and how far the hold on each has come.
+    pub(crate) fn all_runs(&self) -> impl Iterator<Item = (RunId, ProcessKey, Grip)> + '_ {
+        let grip = |attached: &Attached| match attached.hold {
+            Hold::Asked(_) => Grip::Asked,
+            Hold::Held => Grip::Held,
+            Hold::Ending(_) => Grip::Ending,
+        };
+        self.attached.iter().map(move |(run, a)| (*run, a.process, grip(a)))
     }
 
     fn held(&self) -> impl Iterator<Item = (RunId, &Attached)> {

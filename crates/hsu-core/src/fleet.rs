@@ -38,7 +38,7 @@ mod watching;
 use ending::{Ending, Haste};
 
 pub use check::Broken;
-pub use glance::{Glance, Sight};
+pub use glance::{Glance, Grip, Sight};
 
 /// What the whole fleet is declared to be.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::effect::{Effect, Scope, ServiceVerb};
-use hsu_core::fleet::{Fleet, Settings};
+use hsu_core::fleet::{Fleet, Grip, Settings};
 use hsu_core::input::{Command, Input, ShutdownMode, Ticket};
 use hsu_core::record::{Resume, WorkerRecord};
 use hsu_model::discovery::{

@@ -18,6 +18,7 @@ mod keeper;
 mod link;
 mod master;
 mod model;
+mod motif;
 mod museum;
 mod nature;
 mod os;

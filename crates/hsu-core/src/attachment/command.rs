@@ -7,7 +7,7 @@ use hsu_model::discovery::{Manager, Rights};
 use hsu_model::event::EventKind;
 use hsu_model::execution::Stop;
 use hsu_model::id::RunId;
-use hsu_model::status::Desired;
+use hsu_model::status::{Desired, WorkerState};
 
 use super::mending::Mending;
 use super::{Hold, Pending, Watched};
@@ -146,9 +146,10 @@ impl Watched {
     /// None means that the answer comes later.
     fn start_wanted(&mut self, context: &mut Context<'_>) -> Option<Answer> {
         self.desired = Desired::Running;
-        if self.is_attached() {
+        if self.attached.values().any(|attached| attached.hold == Hold::Held) {
             return Some(self.done("its process runs and is watched"));
         }
+        // One that is being ended is waited for: it may be all that there is.
         let may = self.rights().is_some_and(|rights| rights.can_restart);
         // A search that begins looks at once anyhow.
         if self.searching {
@@ -158,10 +159,18 @@ impl Watched {
             self.mending = Mending::Looking;
             return None;
         }
-        Some(Answer::Done {
-            state: hsu_model::status::WorkerState::Searching,
-            message: "its process is looked for; starting it is up to somebody else".into(),
-        })
+        let (state, message) = if self.is_attached() {
+            (
+                WorkerState::Stopping,
+                "its process is being ended; starting another is up to somebody else",
+            )
+        } else {
+            (
+                WorkerState::Searching,
+                "its process is looked for; starting it is up to somebody else",
+            )
+        };
+        Some(Answer::Done { state, message: message.into() })
     }
 
     fn stop_wanted(&mut self, context: &mut Context<'_>, force: bool) -> Option<Answer> {
@@ -290,7 +299,11 @@ impl Watched {
         if over {
             let reason = if self.mending == Mending::Looking {
                 self.mending = Mending::Idle;
-                "nobody could look whether it runs already"
+                if self.is_attached() {
+                    "its process did not end although it was killed"
+                } else {
+                    "nobody could look whether it runs already"
+                }
             } else if self.pending.is_some_and(|pending| pending.command.starts()) {
                 "its manager has done what it was asked for, and no process of it was found"
             } else {

@@ -7,6 +7,7 @@ use hsu_model::time::Tick;
 
 use super::command::MAY_NOT_END;
 use super::{Hold, Watched};
+use crate::answer::{Answer, Refusal};
 use crate::limits::Sentence;
 use crate::reason::Reason;
 use crate::restart::Cause;
@@ -51,6 +52,12 @@ impl Watched {
             let reason = alloc::format!("{reason}, and it is not ended: {MAY_NOT_END}");
             return self.tell(context, EventKind::RestartRefused { reason });
         }
+        if self.pending.is_some_and(|pending| pending.command.starts()) {
+            // Whoever wants it to run is not told that it was stopped, as if that were it.
+            let reason = alloc::format!("{}, and its policy ends it", Reason::OverLimit);
+            self.resolve(context, Answer::Refused(Refusal::Failed { reason }));
+        }
+        self.give_up_mending(None);
         self.desired = Desired::Stopped;
         self.reason = Reason::OverLimit;
         self.end_all(context, force);

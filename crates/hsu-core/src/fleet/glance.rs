@@ -54,8 +54,19 @@ pub struct Sight {
     pub state: WorkerState,
     /// Whether its process shall be watched.
     pub wanted: bool,
-    /// The runs that are not over, and whether the process of each is held.
-    pub runs: Vec<(RunId, ProcessKey, bool)>,
+    /// The runs that are not over, and how far the hold on the process of each has come.
+    pub runs: Vec<(RunId, ProcessKey, Grip)>,
+}
+
+/// How far the hold on a process of somebody else has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grip {
+    /// It is asked for.
+    Asked,
+    /// The process is held, and shall go on.
+    Held,
+    /// It is held, and shall end.
+    Ending,
 }
 
 impl Fleet {

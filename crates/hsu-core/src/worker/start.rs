@@ -309,6 +309,13 @@ impl Worker {
         if rests && !self.is_wanted() {
             self.forget_failures(context);
             self.enter(context, State::Stopped, Reason::Unwanted);
+        } else if self.state == State::Tripped
+            && self.breaker == (Breaker::Open { trial_at: None })
+            && let Some(rest) = self.restart().and_then(|restart| restart.breaker.half_open_after)
+        {
+            // It was opened when there was no trial, or the last master has put it off.
+            self.breaker = Breaker::Open { trial_at: Some(context.now.tick.after(rest)) };
+            self.persist(context);
         }
     }
 }

@@ -79,11 +79,11 @@ fn at_a_glance_a_process_that_is_asked_for_is_not_held_and_has_no_age() {
     let mut scene = Scene::searching(|_| {});
     scene.sighted("web", sight(&[7]));
     let runs = |scene: &Scene| scene.fleet.sight(&id("web")).map(|sight| sight.runs);
-    assert_eq!(runs(&scene), Some(vec![(RunId(1), key(7), false)]));
+    assert_eq!(runs(&scene), Some(vec![(RunId(1), key(7), Grip::Asked)]));
     assert_eq!((scene.fleet.started_at(&id("web")), scene.status().started_at), (None, None));
     let started = (Tick(3), WallTime(4));
     scene.step(Input::Attached { run: RunId(1), started });
-    assert_eq!(runs(&scene), Some(vec![(RunId(1), key(7), true)]));
+    assert_eq!(runs(&scene), Some(vec![(RunId(1), key(7), Grip::Held)]));
     assert_eq!(scene.fleet.started_at(&id("web")), Some(started));
     assert_eq!(scene.status().started_at, Some(started));
 }

@@ -116,6 +116,22 @@ fn one_that_may_be_ended_is_asked_to_or_killed_and_not_looked_for_again() {
 }
 
 #[test]
+fn a_restart_under_way_that_a_limit_overtakes_is_not_answered_as_done() {
+    let mut scene = Scene::attached(|unit| {
+        limited(unit, Action::ImmediateKill);
+        unit.rights.can_terminate = true;
+        unit.rights.can_restart = true;
+        unit.rights.manager = Manager::Command(vec!["restart".to_owned()]);
+    });
+    scene.wake_after(20);
+    assert_eq!(answer(&scene.ask(Command::Restart { force: false })), None);
+    let effects = uses(&mut scene, 200);
+    assert!(refusal(&effects).contains("its policy ends it"), "{effects:?}");
+    let effects = scene.exit(1, Exit::Signal { number: 9, core: false });
+    assert_eq!(answer(&effects), None, "{effects:?}");
+}
+
+#[test]
 fn a_restart_that_is_refused_leaves_a_raised_limit_as_it_is() {
     let mut scene = Scene::attached(|unit| limited(unit, Action::RestartAdjusted));
     scene.wake_after(20);

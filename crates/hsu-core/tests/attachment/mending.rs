@@ -311,3 +311,46 @@ fn the_next_master_judges_what_it_takes_over_anew() {
     next.look(2, true);
     assert!(next.status().ready);
 }
+
+#[test]
+fn a_start_while_its_process_is_being_ended_waits_for_the_end_and_starts_another() {
+    let mut scene = attached(|unit| {
+        unit.rights.can_restart = true;
+        unit.rights.can_terminate = true;
+        unit.rights.manager = Manager::Command(vec!["restart".to_owned()]);
+    });
+    scene.ask(Command::Stop { force: false });
+    let effects = scene.ask(Command::Start);
+    assert_eq!(answers_to(&effects, 2), None, "{effects:?}");
+    // It is still there, and nobody is asked to start another beside it.
+    assert!(!serves(&scene.sighted("web", sight(&[7])), ServiceVerb::Start));
+    let effects = scene.exit(1, Exit::Code(0));
+    assert!(effects.contains(&Effect::Search { worker: id("web"), wanted: true }));
+    assert!(serves(&scene.sighted("web", sight(&[])), ServiceVerb::Start));
+    scene.serviced();
+    scene.take(8, 2);
+    assert_eq!((scene.state(), scene.status().process), (WorkerState::Running, Some(key(8))));
+}
+
+#[test]
+fn a_start_while_its_process_is_being_ended_does_not_say_that_it_runs() {
+    let mut scene = attached(|unit| unit.rights.can_terminate = true);
+    scene.ask(Command::Stop { force: false });
+    let effects = scene.ask(Command::Start);
+    let Some(Answer::Done { state, message }) = answers_to(&effects, 2) else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(*state, WorkerState::Stopping);
+    assert_eq!(message, "its process is being ended; starting another is up to somebody else");
+}
+
+fn answers_to(effects: &[Effect], number: u64) -> Option<&Answer> {
+    effects.iter().find_map(|effect| {
+        let Effect::Reply { ticket, answer } = effect else { return None };
+        (*ticket == Ticket(number)).then_some(answer)
+    })
+}
+
+fn serves(effects: &[Effect], wanted: ServiceVerb) -> bool {
+    effects.contains(&Effect::Service { worker: id("web"), verb: wanted })
+}

@@ -114,6 +114,18 @@ fn an_open_breaker_and_its_trial_survive_the_master() {
 }
 
 #[test]
+fn a_breaker_that_was_opened_without_a_trial_gets_the_one_that_is_configured_since() {
+    let mut world = tripped(RestartPolicy::Always, None);
+    world.configure(vec![fragile("web", RestartPolicy::Always, Some(300))]);
+    world.crash(Loss::Orders);
+    assert_eq!(seen(&world), (WorkerState::Tripped, BreakerState::Open));
+    world.advance(seconds(299));
+    assert_eq!(world.starts(), 2);
+    world.advance(seconds(1));
+    assert_eq!(seen(&world), (WorkerState::Running, BreakerState::HalfOpen));
+}
+
+#[test]
 fn a_trial_that_a_lost_master_began_is_adopted_as_a_trial() {
     let mut world = World::new(
         settings(),

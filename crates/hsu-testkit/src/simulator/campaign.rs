@@ -13,9 +13,10 @@ use rustix::time::{ClockId, clock_gettime};
 use super::chance::Chance;
 use super::coverage::Coverage;
 use super::judge::Finding;
+use super::motif::compose;
 use super::museum::Bug;
 use super::nature::{Features, Nature};
-use super::schedule::{Action, action};
+use super::schedule::Action;
 use super::trace::Trace;
 use super::world::{SPIN, World};
 
@@ -67,7 +68,7 @@ fn make(seed: u64) -> (Chance, Nature, Vec<Action>) {
     let mut chance = Chance::of(seed);
     let nature = Nature::of(&mut chance);
     let mut of_actions = Chance::of(seed ^ 0x5eed);
-    let actions = (0..nature.length).map(|_| action(&mut of_actions, &nature)).collect();
+    let actions = compose(&mut of_actions, &nature);
     (chance, nature, actions)
 }
 

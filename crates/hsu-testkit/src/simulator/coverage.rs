@@ -232,7 +232,7 @@ fn name(row: usize, input: usize, fault: usize) -> String {
 /// docs/reference/simulation.md, and [`Coverage::misjudged`] says where one is wrong.
 fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> {
     let of_watched = ["sighted", "attached", "attach failed", "serviced"];
-    let of_own = ["spawned", "spawn failed", "adopted", "pending", "survivors", "out of memory"];
+    let of_own = ["spawned", "spawn failed", "adopted", "pending", "survivors"];
     let input = INPUTS[input];
     if row >= OWN {
         return match (WATCHED.get(row - OWN), input) {
@@ -242,8 +242,11 @@ fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> 
             }
             (
                 Some(WorkerState::Registered | WorkerState::Searching | WorkerState::Stopped),
-                "checked" | "used",
+                "checked" | "used" | "out of memory",
             ) => Some("no process is held: an answer is about a run that is nobody's any more"),
+            (Some(WorkerState::Searching), "told" | "health failed" | "limit exceeded") => {
+                Some("no process is held, and a hold is answered in the turn that asks for it")
+            }
             _ => None,
         };
     }

@@ -176,6 +176,9 @@ impl World {
         let seen = self.os.exit_of_gone(hold).filter(|_| self.nature.tells_others);
         let exit = seen.unwrap_or(Exit::Unknown(UnknownExit::NotOurChild));
         self.judge.expect_exit(run, self.os.exit_of_gone(hold));
+        if self.nature.is_limited(self.index(&worker)) {
+            self.tell_kills(run, exit);
+        }
         self.tell(Input::Exited { worker, run, exit, at: now.tick, wall: now.wall });
         self.settle();
     }

@@ -145,13 +145,15 @@ pub(crate) struct Judge {
     pub(crate) keepers_lost: u32,
     pub(crate) masters_lost: u32,
     pub(crate) power_lost: u32,
+    /// Whether a keeper was told that nobody would ask any more how a run had ended.
+    pub(crate) exits_forgotten: bool,
     /// The step is one that the master has seen before.
     pub(crate) is_repeated: bool,
     /// Whether this world has looks, limits, words or processes of others.
     has_outside: bool,
     charts: Vec<Chart>,
-    /// Processes of others whose use is being looked at.
-    measured: Vec<RunId>,
+    /// What processes of others that are held have used.
+    accounts: Vec<(RunId, limits::Account)>,
     /// The workers that somebody else starts, before a step.
     sights: Vec<(usize, Sight)>,
     /// How the process of somebody else that has just ended did so, where it is known.
@@ -188,10 +190,11 @@ impl Judge {
             keepers_lost: 0,
             masters_lost: 0,
             power_lost: 0,
+            exits_forgotten: false,
             is_repeated: false,
             has_outside: nature.features != Features::default(),
             charts: vec![Chart::default(); count],
-            measured: Vec::new(),
+            accounts: Vec::new(),
             sights: Vec::new(),
             expected: None,
             quiet_from: None,
@@ -244,6 +247,13 @@ impl Judge {
         (settings, again): (hsu_core::fleet::Settings, &Fleet),
     ) {
         self.configure(specs);
+        for (id, _) in records.iter().filter(|(_, record)| record.removed) {
+            let place = self.index(id);
+            if resume == Resume::Continue {
+                // An operator removed it: this master has none of it, whatever is configured.
+                self.specs[place] = None;
+            }
+        }
         if resume == Resume::Fresh {
             // To start a master anew is a wish for all of its workers.
             for wish in &mut self.wishes {
@@ -271,7 +281,7 @@ impl Judge {
         self.ended = None;
         self.all_stopped = false;
         self.charts.fill(Chart::default());
-        self.measured.clear();
+        self.accounts.clear();
         self.glance(&master.fleet);
     }
 
@@ -489,6 +499,7 @@ impl Judge {
                 id: &self.ids[place],
                 spec: self.specs[place].as_deref(),
                 before,
+                is_blamed: self.charts[place].account.has_ended,
                 after: self.after[place],
                 input,
                 effects,

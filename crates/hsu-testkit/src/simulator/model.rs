@@ -20,9 +20,6 @@ use hsu_model::worker::WorkerSpec;
 
 use super::nature::restart_of;
 
-/// How the kernel ends what uses too much memory.
-const KILLED: Exit = Exit::Signal { number: 9, core: false };
-
 /// Some states, any of which is right: a bit for each.
 type Any = u16;
 
@@ -52,6 +49,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) id: &'a WorkerId,
     pub(crate) spec: Option<&'a WorkerSpec>,
     pub(crate) before: Glance,
+    /// Whether its run was to be ended for a limit.
+    pub(crate) is_blamed: bool,
     pub(crate) after: Option<Glance>,
     pub(crate) input: &'a Input,
     pub(crate) effects: &'a [Effect],
@@ -226,8 +225,8 @@ impl Model {
             return if is_current && before.unsettled { unchanged } else { any(&[ends]) };
         }
         let Some(restart) = seen.spec.and_then(restart_of) else { return unchanged };
-        // The kernel may have killed it for want of memory, and its limit decides.
-        let limited = seen.spec.is_some_and(|spec| spec.limits().is_some()) && exit == KILLED;
+        // What the kernel has killed or refused may have ended it, and its limit decides.
+        let limited = seen.is_blamed && is_current;
         let decided = self.decided(seen, exit, restart, is_current);
         if limited { decided | any(&[S::Stopping]) | self.tried() } else { decided }
     }
@@ -276,7 +275,11 @@ impl Model {
             }
             S::Registered if wanted => any(&[self.begun()]),
             // What rests when the master ends goes on resting for the next one.
-            S::BackingOff | S::Tripped if !wanted && self.ending.is_none() => any(&[S::Stopped]),
+            S::BackingOff | S::Tripped
+                if !(before.desired == Desired::Running && before.enabled) =>
+            {
+                any(&[S::Stopped])
+            }
             other => any(&[other]),
         }
     }

@@ -5,6 +5,7 @@ use hsu_core::input::{Input, Toll};
 use hsu_model::exit::Exit;
 use hsu_model::health::Finding;
 use hsu_model::id::{RunId, WorkerId};
+use hsu_model::limits::LimitKind;
 use hsu_model::notify::{Named, Said};
 use hsu_model::process::ProcessKey;
 use hsu_model::usage::{Reading, Totals, Usage};
@@ -87,8 +88,8 @@ pub(crate) struct Outside {
     uses: Vec<[Eats; 2]>,
     /// How often anybody was measured.
     measured: usize,
-    /// How often the kernel has killed for want of memory, by run.
-    kills: Vec<(RunId, u64)>,
+    /// What the kernel has done to runs.
+    held_back: Vec<(RunId, HeldBack)>,
     /// Whether every worker says what it must say, unasked.
     pub(crate) speaks: bool,
 }
@@ -101,9 +102,27 @@ impl Outside {
         self.speaks = true;
     }
 
-    fn kills(&self, run: RunId) -> u64 {
-        self.kills.iter().find(|(of, _)| *of == run).map_or(0, |(_, kills)| *kills)
+    fn held_back(&self, run: RunId) -> HeldBack {
+        self.held_back.iter().find(|(of, _)| *of == run).map(|(_, what)| *what).unwrap_or_default()
     }
+
+    fn hold_back(&mut self, run: RunId) -> &mut HeldBack {
+        let known = self.held_back.iter().position(|(of, _)| *of == run);
+        let place = known.unwrap_or(self.held_back.len());
+        if known.is_none() {
+            self.held_back.push((run, HeldBack::default()));
+        }
+        &mut self.held_back[place].1
+    }
+}
+
+/// What the kernel has done to a run within its limits, so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct HeldBack {
+    /// Processes that it killed for want of memory.
+    kills: u64,
+    /// Processes that it refused.
+    refusals: u64,
 }
 
 fn at<T: Copy + Default>(list: &mut Vec<T>, place: usize) -> &mut T {
@@ -134,29 +153,50 @@ impl World {
 
     /// The kernel kills a process of a run for want of memory: what it started, or itself.
     pub(crate) fn starve(&mut self, which: usize) {
-        let victims: Vec<_> = self
+        let victims: Vec<_> = self.limited().collect();
+        let Some((hold, run)) = victims.get(which % victims.len().max(1)).copied() else {
+            return;
+        };
+        self.happen(Fault::Greedy);
+        self.outside.hold_back(run).kills += 1;
+        self.os.end(hold, Exit::Signal { number: SIGKILL, core: false });
+    }
+
+    /// The kernel refuses a run another process; one that is told to end does so of it.
+    pub(crate) fn refuse(&mut self, which: usize, ends: bool) {
+        let victims: Vec<_> = self.limited().collect();
+        let Some((hold, run)) = victims.get(which % victims.len().max(1)).copied() else {
+            return;
+        };
+        self.happen(Fault::Greedy);
+        self.outside.hold_back(run).refusals += 1;
+        if ends {
+            self.os.end(hold, Exit::Code(1));
+        }
+    }
+
+    /// Every process of a run that the kernel holds to limits, ours or somebody else's.
+    fn limited(&self) -> impl Iterator<Item = (Hold, RunId)> + '_ {
+        let attached = self.master.as_ref().map(|master| &master.hands.attached);
+        let of_others = attached.into_iter().flatten().filter_map(|(run, (worker, hold))| {
+            let is_alive = self.os.find(*hold).is_some_and(super::os::Process::is_alive);
+            (is_alive && self.nature.is_limited(self.index(worker))).then_some((*hold, *run))
+        });
+        let ours = self
             .os
             .processes
             .iter()
             .filter(|process| process.is_alive() && process.birth.is_none())
             .filter_map(|process| Some((process.hold, process.run()?, process.worker)))
             .filter(|(_, _, worker)| self.nature.is_limited(*worker))
-            .collect();
-        let Some((hold, run, _)) = victims.get(which % victims.len().max(1)).copied() else {
-            return;
-        };
-        self.happen(Fault::Greedy);
-        match self.outside.kills.iter_mut().find(|(of, _)| *of == run) {
-            Some((_, kills)) => *kills += 1,
-            None => self.outside.kills.push((run, 1)),
-        }
-        self.os.end(hold, Exit::Signal { number: SIGKILL, core: false });
+            .map(|(hold, run, _)| (hold, run));
+        ours.chain(of_others)
     }
 
     /// A process of a worker with limits has ended: what the kernel did to it is told first.
     pub(crate) fn tell_kills(&mut self, run: RunId, exit: Exit) {
-        let toll = Toll { kills: self.outside.kills(run), refusals: 0, exit };
-        self.tell(Input::HeldBack { run, toll });
+        let HeldBack { kills, refusals } = self.outside.held_back(run);
+        self.tell(Input::HeldBack { run, toll: Toll { kills, refusals, exit } });
     }
 
     /// A look is over.
@@ -190,16 +230,16 @@ impl World {
         let lives = self.os.live(place).any(|(of, _)| of == run) || self.lives_elsewhere(run);
         self.outside.measured += 1;
         let look = self.outside.measured;
-        let readings = limits
-            .rules
-            .iter()
-            .zip(uses)
-            .map(|(_, eats)| Reading { value: eats.amount(look), held: 0 });
+        let HeldBack { kills, refusals } = self.outside.held_back(run);
+        let readings = limits.rules.iter().zip(uses).map(|(rule, eats)| Reading {
+            value: eats.amount(look),
+            held: if rule.kind == LimitKind::Processes { refusals } else { 0 },
+        });
         let usage = Usage {
             at: self.now,
             totals: Totals::default(),
             readings: readings.collect(),
-            oom_kills: self.outside.kills(run),
+            oom_kills: kills,
         };
         self.tell(Input::Used { run, usage: lives.then_some(usage) });
         self.settle();

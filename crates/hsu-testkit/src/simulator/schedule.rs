@@ -3,6 +3,7 @@
 //! An action names what it is about by a number that is taken modulo whatever is there, so
 //! that any part of a schedule is a schedule: a failure can be cut down to what it needs.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use hsu_core::input::{Command, Input, Severity, ShutdownMode};
@@ -41,6 +42,8 @@ pub(crate) enum Action {
     Progress(u8),
     /// Steps are taken, the first possible ones.
     Rush(u8),
+    /// The first possible step of this kind is taken.
+    Take(Step),
     /// Time passes, in milliseconds.
     Pass(u32),
     /// The next deadline comes, whatever it is.
@@ -59,6 +62,8 @@ pub(crate) enum Action {
     Eat(u8, u8, Eats),
     /// The kernel kills a process for want of memory.
     Starve(u8),
+    /// The kernel refuses a run another process, and it may end of that.
+    Refuse(u8, bool),
     /// A limit cannot be enforced.
     Balk(u8),
     /// A worker says something of itself.
@@ -133,7 +138,7 @@ pub(crate) fn source(input: &Input) -> &'static str {
         Input::Followed { .. } => "crates/hsu-core/tests/life",
         Input::Checked { .. } => "Step::LookEnds",
         Input::Used { .. } => "Step::MasterMeasures",
-        Input::HeldBack { .. } => "Action::Starve",
+        Input::HeldBack { .. } => "Action::Starve, Action::Refuse",
         Input::LimitFailed { .. } => "Action::Balk",
         Input::Wake => "Step::MasterWakes",
         Input::Shutdown { .. } => "Action::Shutdown",
@@ -141,7 +146,7 @@ pub(crate) fn source(input: &Input) -> &'static str {
     }
 }
 
-const COMMANDS: [Command; 14] = [
+pub(crate) const COMMANDS: [Command; 14] = [
     Command::Start,
     Command::Start,
     Command::Start,
@@ -212,9 +217,10 @@ fn outside(
             Some(Action::Ail(which, if is_sick { chance.pick(&ails) } else { Ail::Well }))
         }
         1 if features.limits && nature.faults.has(Fault::Greedy) => Some(match less % 16 {
-            0 => Action::Balk(which),
-            1 | 2 => Action::Starve(which),
-            3..7 => Action::Eat(which, less & 1, Eats::Hovering),
+            0 | 1 => Action::Balk(which),
+            2 | 3 => Action::Starve(which),
+            4 | 5 => Action::Refuse(which, chance.one_in(2)),
+            6 | 7 => Action::Eat(which, less & 1, Eats::Hovering),
             _ => {
                 let amount = chance.pick(&[0, 1, 2, 2, 3, 3, 4]);
                 Action::Eat(which, less & 1, Eats::Steadily(amount))
@@ -289,6 +295,13 @@ impl World {
                 }
             }
             Action::Rush(count) => self.rush(usize::from(count), steps),
+            Action::Take(step) => {
+                self.possible(steps);
+                let is_it = |of: &&Step| discriminant(*of) == discriminant(&step);
+                if let Some(step) = steps.iter().find(is_it).copied() {
+                    self.take(step);
+                }
+            }
             Action::Pass(milliseconds) => self.pass(milliseconds),
             Action::Leap => self.leap(),
             Action::Live(count) => {
@@ -310,6 +323,7 @@ impl World {
                 self.eat(usize::from(which), usize::from(resource), eats);
             }
             Action::Starve(which) => self.starve(usize::from(which)),
+            Action::Refuse(which, ends) => self.refuse(usize::from(which), ends),
             Action::Balk(which) => self.balk(usize::from(which)),
             Action::Say(which, word) => self.say(which, word),
             Action::Befall(which, fortune) => self.befall(usize::from(which), fortune),
@@ -435,7 +449,18 @@ impl World {
             return;
         }
         self.happen(Fault::Repeat);
-        let again = self.heard[which % self.heard.len()].clone();
+        // Half of the time an answer about a start, which come seldom.
+        let is_rare = |heard: &&Input| {
+            use Input::{Adopted, Pending, SpawnFailed, Spawned};
+            matches!(heard, Pending { .. } | SpawnFailed { .. } | Spawned { .. } | Adopted { .. })
+        };
+        let rare = self.heard.iter().filter(is_rare).count();
+        let again = if which % 2 == 1 && rare > 0 {
+            self.heard.iter().filter(is_rare).nth(which / 2 % rare)
+        } else {
+            self.heard.get(which / 2 % self.heard.len())
+        };
+        let Some(again) = again.cloned() else { return };
         // What a kill left and what is used is told once, by nobody who repeats himself.
         if !matches!(again, Input::Survivors { .. } | Input::Used { .. }) {
             self.judge.is_repeated = true;
@@ -502,11 +527,15 @@ impl World {
             Action::Thaw => self.thaw(),
             Action::Power(kept) => self.lose_power(usize::from(kept)),
             Action::Fill(full) => {
-                self.happen(Fault::DiskFull);
+                if full {
+                    self.happen(Fault::DiskFull);
+                }
                 self.disk.is_full = full;
             }
             Action::Slow(slow) => {
-                self.happen(Fault::SlowDisk);
+                if slow {
+                    self.happen(Fault::SlowDisk);
+                }
                 self.disk.is_slow = slow;
             }
             Action::BadSync => {
@@ -517,14 +546,7 @@ impl World {
                 self.happen(Fault::Rot);
                 self.rot = Some(which);
             }
-            Action::Starts(outcome) => {
-                match outcome {
-                    Outcome::NoRoom => self.happen(Fault::Scarce),
-                    Outcome::NoProgram => self.happen(Fault::NoProgram),
-                    Outcome::Runs => {}
-                }
-                self.outcome = outcome;
-            }
+            Action::Starts(outcome) => self.end_starts(outcome),
             Action::Behave { escapes, stubborn, stuck } => {
                 let fault = match (stuck, stubborn) {
                     (true, _) => Fault::Stuck,
@@ -539,6 +561,7 @@ impl World {
             Action::Configure(which) => self.configure(usize::from(which)),
             Action::Progress(_)
             | Action::Rush(_)
+            | Action::Take(_)
             | Action::Pass(_)
             | Action::Leap
             | Action::Live(_)
@@ -548,6 +571,7 @@ impl World {
             | Action::Ail(..)
             | Action::Eat(..)
             | Action::Starve(_)
+            | Action::Refuse(..)
             | Action::Balk(_)
             | Action::Say(..)
             | Action::Befall(..)
@@ -557,6 +581,15 @@ impl World {
             | Action::Force
             | Action::Launch => {}
         }
+    }
+
+    fn end_starts(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::NoRoom => self.happen(Fault::Scarce),
+            Outcome::NoProgram => self.happen(Fault::NoProgram),
+            Outcome::Runs => {}
+        }
+        self.outcome = outcome;
     }
 
     fn jump(&mut self, seconds: i32) {

@@ -306,6 +306,9 @@ impl World {
                 keeper.start_at = None;
                 if mode == GoodbyeMode::Stop {
                     keeper.is_ending = true;
+                    let is_exit =
+                        |(_, told): (usize, FromKeeper)| matches!(told, FromKeeper::Exited { .. });
+                    self.judge.exits_forgotten |= keeper.table.inventory().any(is_exit);
                     keeper.table.forget_ended();
                 }
             }

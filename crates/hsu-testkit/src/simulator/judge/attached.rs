@@ -1,7 +1,7 @@
 //! What must hold of workers that somebody else starts.
 
 use hsu_core::effect::{Effect, ServiceVerb};
-use hsu_core::fleet::Fleet;
+use hsu_core::fleet::{Fleet, Grip};
 use hsu_model::discovery::Matches;
 use hsu_model::event::{Event, EventKind};
 use hsu_model::exit::Exit;
@@ -117,10 +117,14 @@ impl Judge {
             .filter(|process| process.what == What::Foreign && process.program == FITTING)
             .map(|process| process.hold.pid)
             .collect();
-        let mut held: Vec<_> =
-            sight.runs.iter().filter(|(.., held)| *held).map(|(_, key, _)| key.pid).collect();
+        let mut held: Vec<_> = sight
+            .runs
+            .iter()
+            .filter(|(.., grip)| *grip != Grip::Asked)
+            .map(|(_, key, _)| key.pid)
+            .collect();
         held.sort_unstable();
-        let is_asked = sight.runs.iter().any(|(.., held)| !held);
+        let is_asked = sight.runs.iter().any(|(.., grip)| *grip == Grip::Asked);
         let mut sorted = fitting.clone();
         sorted.sort_unstable();
         let is_right = match (sight.wanted && self.ending.is_none(), fitting.len()) {

@@ -105,7 +105,8 @@ impl Judge {
         };
         let command = asked.command;
         let ended = *state == WorkerState::Stopped && !message.starts_with("started");
-        if starts(command) && ended || stops(command) && *state == WorkerState::Running {
+        let runs = message.contains("runs and") && *state != WorkerState::Running;
+        if starts(command) && (ended || runs) || stops(command) && *state == WorkerState::Running {
             self.object("L3", || format!("{command:?} is answered: {message}"));
         }
     }
@@ -236,7 +237,8 @@ impl Judge {
                 }
             }
             Exit::Unknown(_) => {
-                if self.keepers_lost == 0 && self.power_lost == 0 && !self.is_lost {
+                let may_be = self.keepers_lost > 0 || self.power_lost > 0 || self.exits_forgotten;
+                if !may_be && !self.is_lost {
                     self.object("I22", || format!("the exit of {run} is not known: {exit:?}"));
                 }
             }

@@ -36,6 +36,8 @@ struct Count {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chart {
     pub(super) run: Option<RunId>,
+    /// Whether we have started it.
+    pub(super) is_ours: bool,
     pub(super) started: Tick,
     counts: Vec<Count>,
     latest: u64,
@@ -92,11 +94,11 @@ impl Judge {
             Input::Used { run, usage } => {
                 self.i18_used(now, *run, usage.as_ref(), effects);
             }
-            Input::HeldBack { run, toll } => self.i18_held_back(*run, toll.kills, effects),
+            Input::HeldBack { run, toll } => self.i18_held_back(now, *run, *toll, effects),
             _ => {}
         }
         self.begin_charts(now, input);
-        self.begin_charts_of_others(now, fleet);
+        self.begin_charts_of_others(now, input, fleet);
         for effect in effects {
             match effect {
                 Effect::Check { run, check, sequence, .. } => {
@@ -141,6 +143,8 @@ impl Judge {
             let waits = notify.ready && !notify.startup_timeout.is_zero();
             let watchdog = notify.watchdog;
             self.charts[place] = Chart {
+                is_ours: true,
+                account: Account::begin(started),
                 ready_by: waits.then(|| now.after(notify.startup_timeout)),
                 alive_by: (!watchdog.is_zero()).then(|| (watchdog, now.after(watchdog))),
                 ..Chart::begin(after.run, started, &spec.health)

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use hsu_core::effect::Effect;
 use hsu_core::fleet::Fleet;
+use hsu_core::input::Toll;
 use hsu_model::event::EventKind;
 use hsu_model::id::RunId;
-use hsu_model::limits::{Action, LimitKind, Limits, Rule};
+use hsu_model::limits::{Action, Hold, LimitKind, Limits, Rule};
+use hsu_model::severity::Severity;
 use hsu_model::status::WorkerState;
 use hsu_model::time::Tick;
 use hsu_model::usage::Usage;
+use hsu_model::worker::{Unit, WorkerSpec};
 
 use super::Judge;
 use crate::simulator::nature::restart_of;
@@ -33,10 +36,14 @@ struct Violation {
 /// What one run has used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
-    limits: Option<Arc<Limits>>,
-    is_measured: bool,
+    /// When it began.
+    pub(super) started: Tick,
+    pub(super) limits: Option<Arc<Limits>>,
+    pub(super) is_measured: bool,
     violations: Vec<Violation>,
+    /// What it was told of the kernel: processes that it killed, and that it refused.
     kills: u64,
+    refusals: u64,
     /// An action that ends the run was taken.
     pub(super) has_ended: bool,
 }
@@ -92,6 +99,16 @@ fn taken(effects: &[Effect], of: LimitKind) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether an effect tells that a limit is exceeded.
+fn exceeds(effect: &Effect, of: LimitKind) -> bool {
+    match effect {
+        Effect::Event { kind: EventKind::LimitExceeded { limit, severity, .. }, .. } => {
+            limit == of.as_str() && *severity == Severity::Critical
+        }
+        _ => false,
+    }
+}
+
 /// Whether the end of a violation is told.
 fn eased(effects: &[Effect], of: LimitKind) -> bool {
     effects.iter().any(|effect| match effect {
@@ -100,10 +117,70 @@ fn eased(effects: &[Effect], of: LimitKind) -> bool {
     })
 }
 
+/// A look at what a run uses, and what was done about it.
+struct Look<'a> {
+    now: Tick,
+    /// Until when nothing restarts it.
+    grace: Tick,
+    usage: &'a Usage,
+    effects: &'a [Effect],
+}
+
+impl Account {
+    /// Nothing was told of this run yet.
+    pub(super) fn begin(started: Tick) -> Self {
+        Self { started, ..Self::default() }
+    }
+
+    /// What follows from a look, and what is wrong with what was done.
+    fn look(
+        &mut self,
+        run: RunId,
+        declared: &Limits,
+        limits: &Limits,
+        look: &Look<'_>,
+        mut ends: bool,
+    ) -> Option<String> {
+        let Look { now, grace, usage, effects } = *look;
+        self.violations.resize(limits.rules.len(), Violation::default());
+        let mut wrong = None;
+        let is_killed = usage.oom_kills > self.kills;
+        self.kills = self.kills.max(usage.oom_kills);
+        for (place, (rule, present)) in declared.rules.iter().zip(&limits.rules).enumerate() {
+            let Some(reading) = usage.readings.get(place) else { continue };
+            let held = reading.held > self.refusals;
+            if rule.kind == LimitKind::Processes {
+                self.refusals = reading.held;
+            }
+            let Some(amount) = reading.value else { continue };
+            let most = present.critical;
+            let calm = most - most * u64::from(declared.hysteresis) / 100;
+            // What the kernel has refused would have been beyond the limit.
+            let level = if held { amount.max(most + 1) } else { amount };
+            let mut due = self.violations[place].steps(rule, (most, calm), now, grace, level);
+            due.retain(|action| !action.ends_the_run() || !std::mem::replace(&mut ends, true));
+            let mut told: Vec<_> = taken(effects, rule.kind).collect();
+            if is_killed && rule.kind == LimitKind::Resident {
+                // The end that follows from a kill is told last.
+                told.truncate(due.len());
+            }
+            let is_eased = self.violations[place].is_eased;
+            if eased(effects, rule.kind) != is_eased {
+                wrong = Some(format!("{run} at {amount}: the violation is over: {is_eased}"));
+            }
+            let due: Vec<_> = due.into_iter().map(Action::as_str).collect();
+            if told != due {
+                wrong = Some(format!("{run} at {amount}: due is {due:?}, done is {told:?}"));
+            }
+        }
+        wrong
+    }
+}
+
 impl Judge {
     /// One look is under way at a time.
     pub(super) fn i18_measure(&mut self, run: RunId, limits: &Arc<Limits>, fleet: &Fleet) {
-        if self.i18_measure_of_others(run, fleet) {
+        if self.i18_measure_of_others(run, limits, fleet) {
             return;
         }
         let Some(chart) = self.charts.iter_mut().find(|chart| chart.run == Some(run)) else {
@@ -122,93 +199,124 @@ impl Judge {
         usage: Option<&Usage>,
         effects: &[Effect],
     ) {
-        if self.is_use_of_others(run) {
-            return;
-        }
-        let Some(worker) = self.running(run) else {
+        let of_others = self.is_use_of_others(run);
+        let Some(worker) = of_others.or_else(|| self.running(run)) else {
             if !effects.is_empty() {
                 self.object("I18", || format!("{run} does not run, and is judged: {effects:?}"));
             }
             return;
         };
         let Some(spec) = self.specs[worker].clone() else { return };
-        let grace = restart_of(&spec).map_or(Duration::ZERO, |restart| restart.startup_grace);
-        let grace = self.charts[worker].started.after(grace);
-        let account = &mut self.charts[worker].account;
+        let Some(mut account) = self.take_account(run) else { return };
         account.is_measured = false;
-        let (Some(usage), Some(limits)) = (usage, account.limits.clone()) else { return };
+        let (Some(usage), Some(limits)) = (usage, account.limits.clone()) else {
+            return self.put_account(run, account);
+        };
         // How high a limit is may have been raised; all else is as it is declared.
-        let Some(declared) = spec.limits() else { return };
+        let Some(declared) = spec.limits() else { return self.put_account(run, account) };
         if self.ending.is_some() {
-            // Nothing follows at the end.
+            // Nothing follows at the end, but it is told once all the same.
             account.violations.clear();
-            account.has_ended = true;
-            return;
+            self.put_account(run, account);
+            return self.i18_one_end(run, effects);
         }
-        account.violations.resize(limits.rules.len(), Violation::default());
-        let mut ends = account.has_ended;
-        let mut wrong = None;
-        let is_killed = usage.oom_kills > account.kills;
-        account.kills = account.kills.max(usage.oom_kills);
-        for (place, (rule, present)) in declared.rules.iter().zip(&limits.rules).enumerate() {
-            let Some(amount) = usage.readings.get(place).and_then(|reading| reading.value) else {
-                continue;
-            };
-            let most = present.critical;
-            let calm = most - most * u64::from(declared.hysteresis) / 100;
-            let mut due = account.violations[place].steps(rule, (most, calm), now, grace, amount);
-            due.retain(|action| !action.ends_the_run() || !std::mem::replace(&mut ends, true));
-            let mut told: Vec<_> = taken(effects, rule.kind).collect();
-            if is_killed && rule.kind == LimitKind::Resident {
-                // The end that follows from a kill is told last.
-                told.truncate(due.len());
-            }
-            let is_eased = account.violations[place].is_eased;
-            if eased(effects, rule.kind) != is_eased {
-                wrong = Some(format!("{run} at {amount}: the violation is over: {is_eased}"));
-            }
-            let due: Vec<_> = due.into_iter().map(Action::as_str).collect();
-            if told != due {
-                wrong = Some(format!("{run} at {amount}: due is {due:?}, done is {told:?}"));
-            }
-        }
+        let restart = match &spec.unit {
+            Unit::Unmanaged(unit) => Some(&unit.restart),
+            _ => restart_of(&spec),
+        };
+        let grace = restart.map_or(Duration::ZERO, |restart| restart.startup_grace);
+        let grace = account.started.after(grace);
+        // What is somebody else's may go on, and is ended again by the next step.
+        let ends = account.has_ended && of_others.is_none();
+        let look = Look { now, grace, usage, effects };
+        let wrong = account.look(run, declared, &limits, &look, ends);
+        self.put_account(run, account);
         if let Some(what) = wrong {
             self.object("I18", || what);
         }
-        self.i18_one_end(worker, run, effects);
+        self.i18_one_end(run, effects);
         let after = self.after[worker].map(|after| after.state);
         let (ended, stops) =
             (self.charts[worker].account.has_ended, after != Some(WorkerState::Running));
-        if ended != stops {
+        if ended != stops && of_others.is_none() {
             self.object("I18", || format!("{run} must end: {ended}, and is {after:?}"));
         }
     }
 
-    /// A kill by the kernel is told once, and brings about what ends the run.
-    pub(super) fn i18_held_back(&mut self, run: RunId, kills: u64, effects: &[Effect]) {
-        let known = self.running(run).map(|worker| (worker, self.charts[worker].account.kills));
-        let Some((worker, before)) = known else {
-            if !effects.is_empty() {
+    /// What the kernel has done to a run is told once, and brings about what ends it.
+    pub(super) fn i18_held_back(&mut self, now: Tick, run: RunId, toll: Toll, effects: &[Effect]) {
+        let worker = self.was_present(run).or_else(|| self.running(run));
+        let account = worker.and_then(|_| self.take_account(run));
+        let (Some(worker), Some(mut account)) = (worker, account) else {
+            // One that is being ended, or of which nothing is known, is blamed for nothing.
+            let is_known = self.watched_account(run).is_some();
+            if !effects.is_empty() && !is_known {
                 self.object("I18", || format!("{run} does not run, and was killed: {effects:?}"));
             }
             return;
         };
-        if kills <= before && !effects.is_empty() {
+        let is_killed = toll.kills > account.kills;
+        let told = effects.iter().any(|effect| {
+            matches!(effect, Effect::Event { kind: EventKind::OomKilled { .. }, .. })
+        });
+        if told && !is_killed {
+            let kills = toll.kills;
             self.object("I18", || format!("{kills} kills of {run} are told twice: {effects:?}"));
         }
-        self.charts[worker].account.kills = kills.max(before);
-        self.i18_one_end(worker, run, effects);
+        account.kills = account.kills.max(toll.kills);
+        let spec = self.specs[worker].clone();
+        let declared = spec.as_deref().and_then(WorkerSpec::limits);
+        let rules = declared.into_iter().flat_map(|limits| &limits.rules).enumerate();
+        for (place, rule) in rules.filter(|(_, rule)| rule.kind == LimitKind::Processes) {
+            let is_refused = rule.hold == Hold::Kernel && toll.refusals > account.refusals;
+            let is_over = account.violations.get(place).is_some_and(|v| v.is_told);
+            let exceeded = effects.iter().any(|effect| exceeds(effect, rule.kind));
+            let at_once = rule.spike_tolerance.is_zero() || !toll.exit.is_success();
+            if is_refused && !is_over && at_once && !exceeded
+                || exceeded && (!is_refused || is_over)
+            {
+                let (held, before) = (toll.refusals, account.refusals);
+                self.object("I18", || {
+                    format!("{held} refusals of {run}, {before} known; told: {exceeded}, {now:?}")
+                });
+            }
+        }
+        self.put_account(run, account);
+        self.i18_one_end(run, effects);
     }
 
-    /// What ends a run is done once.
-    fn i18_one_end(&mut self, worker: usize, run: RunId, effects: &[Effect]) {
+    /// What ends a run is done once; of what is somebody else's, once at a time.
+    fn i18_one_end(&mut self, run: RunId, effects: &[Effect]) {
         let ends = effects.iter().filter(|effect| ends_a_run(effect)).count();
-        let ended = &mut self.charts[worker].account.has_ended;
-        let before = *ended;
-        *ended |= ends > 0;
+        let of_others = self.watched_account(run).is_some();
+        let Some(mut account) = self.take_account(run) else { return };
+        let before = account.has_ended && !of_others;
+        account.has_ended |= ends > 0;
+        self.put_account(run, account);
         if ends + usize::from(before) > 1 {
             self.object("I18", || format!("{run} is ended {ends} times, ended before: {before}"));
         }
+    }
+
+    fn take_account(&mut self, run: RunId) -> Option<Account> {
+        if let Some(chart) = self.charts.iter_mut().find(|c| c.run == Some(run) && c.is_ours) {
+            return Some(std::mem::take(&mut chart.account));
+        }
+        let place = self.watched_account(run)?;
+        Some(std::mem::take(&mut self.accounts[place].1))
+    }
+
+    fn put_account(&mut self, run: RunId, account: Account) {
+        if let Some(chart) = self.charts.iter_mut().find(|c| c.run == Some(run) && c.is_ours) {
+            chart.account = account;
+        } else if let Some(place) = self.watched_account(run) {
+            self.accounts[place].1 = account;
+        }
+    }
+
+    /// The place of the account of a process of somebody else.
+    pub(super) fn watched_account(&self, run: RunId) -> Option<usize> {
+        self.accounts.iter().position(|(of, _)| *of == run)
     }
 }
 

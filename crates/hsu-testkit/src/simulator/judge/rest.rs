@@ -82,8 +82,7 @@ impl Judge {
                 let has_trial =
                     restart_of(spec).is_some_and(|r| r.breaker.half_open_after.is_some());
                 let waits = matches!(glance.breaker, Breaker::Open { trial_at: Some(_) });
-                let may_have_none = self.masters_lost > 0 || self.is_lost || !has_trial;
-                wanted && !waits && may_have_none || ends
+                wanted && !waits && !has_trial || ends
             }
         };
         if !is_right {

@@ -3,6 +3,7 @@
 use hsu_core::answer::{Answer, Refusal};
 use hsu_core::breaker::Breaker;
 use hsu_core::effect::Effect;
+use hsu_core::fleet::Grip;
 use hsu_core::input::{Input, ShutdownMode, Ticket};
 use hsu_model::event::EventKind;
 use hsu_model::id::{RunId, WorkerId};
@@ -238,7 +239,8 @@ impl Judge {
             before.run == Some(run) && before.state == WorkerState::Running
         };
         let watched = self.sights.iter().flat_map(|(_, sight)| &sight.runs);
-        let is_watched = watched.into_iter().any(|(of, _, held)| *of == run && *held);
+        let is_watched =
+            watched.into_iter().any(|(of, _, grip)| *of == run && *grip != Grip::Asked);
         let is_present = is_watched || self.before.iter().flatten().any(runs);
         if (!is_present || self.ending.is_some()) && !effects.is_empty() {
             self.object(invariant, || format!("{run} does not run, and {now:?}: {effects:?}"));

@@ -91,7 +91,7 @@ pub(crate) fn limits(chance: &mut Chance) -> Arc<Limits> {
         most: MOST,
         warning: 80,
         critical: MOST,
-        hold: Hold::Watch,
+        hold: if *kind == LimitKind::Processes { Hold::Kernel } else { Hold::Watch },
         brake: Brake::Hold,
         spike_tolerance: seconds(chance.pick(&[0, 0, 15])),
         ladder: ladder(chance),
