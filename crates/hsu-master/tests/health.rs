@@ -69,6 +69,47 @@ fn a_web_server_that_turns_bad_is_restarted_and_why_tells_its_status() {
 }
 
 #[test]
+fn a_port_that_a_stranger_answers_at_is_not_the_workers_where_that_is_asked_for() {
+    let sandbox = Sandbox::new().unwrap();
+    let program = hsu_testkit::binaries::binary("hsu-dummy").unwrap();
+    let (taken, own) = (free_port().unwrap().to_string(), free_port().unwrap().to_string());
+    let mut door = sandbox.command(&program).args(["--health-port", &taken]).spawn().unwrap();
+    let check = |port: &str, answered_by: &str| {
+        let url = format!("http://127.0.0.1:{port}/");
+        let http = json!({"url": url, "answered_by": answered_by});
+        json!({"readiness": [{"type": "http", "http": http, "run_options": options(1)}]})
+    };
+    let sleeper = |id, answered_by| {
+        worker(id, "/bin/sleep", &["1000"]).managed("health", check(&taken, answered_by))
+    };
+    let proper = dummy("proper", &["--health-port", &own]).managed("health", check(&own, "worker"));
+    let mut fleet = FleetBuilder::new(&sandbox)
+        .worker(sleeper("robbed", "worker"))
+        .worker(sleeper("fooled", "anybody"))
+        .worker(proper)
+        .start()
+        .unwrap();
+    for name in ["fooled", "proper"] {
+        fleet.wait_until(name, "ready", SOON, |view| view.is_ready()).unwrap();
+    }
+    let robbed = fleet
+        .wait_until("robbed", "told who answers", SOON, |view| {
+            view.field("health") == &json!("degraded")
+        })
+        .unwrap();
+    assert!(!robbed.is_ready(), "row 114");
+    let why = fleet.tell(&["why", "robbed"]).unwrap();
+    let says = format!("127.0.0.1:{taken} is answered by PID ");
+    assert!(why.contains("no process of this worker"), "row 114: {why}");
+    let pid = why.split(&says).nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let stranger = sandbox.process(pid.parse().unwrap()).unwrap().unwrap();
+    assert_eq!(stranger.name(), "hsu-dummy", "row 114: {why}");
+    stranger.signal(rustix::process::Signal::KILL).unwrap();
+    door.wait().unwrap();
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
 fn a_worker_is_ready_when_its_port_opens_and_no_sooner() {
     let sandbox = Sandbox::new().unwrap();
     let port = free_port().unwrap();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::look::{Looked, MOST_BODY, Seen, Tools, Trouble, trouble};
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 mod mongodb;
 mod mysql;
@@ -30,17 +31,17 @@ impl Answered {
     }
 }
 
-pub(crate) async fn look(tools: &Tools, wanted: &Database) -> Looked {
+pub(crate) async fn look(tools: &Tools, wanted: &Database, subject: &Subject) -> Looked {
     let login = match &wanted.login {
         Some(login) => Some((login, password(login)?)),
         None => None,
     };
     let login = login.as_ref().map(|(login, password)| (*login, password.as_str()));
     let answered = match wanted.engine {
-        Engine::Postgres => postgres::look(tools, wanted, login).await,
-        Engine::Mysql => mysql::look(tools, wanted, login).await,
-        Engine::Redis => redis::look(tools, wanted, login).await,
-        Engine::Mongodb => mongodb::look(tools, wanted, login).await,
+        Engine::Postgres => postgres::look(tools, wanted, subject, login).await,
+        Engine::Mysql => mysql::look(tools, wanted, subject, login).await,
+        Engine::Redis => redis::look(tools, wanted, subject, login).await,
+        Engine::Mongodb => mongodb::look(tools, wanted, subject, login).await,
     }?;
     let Some(value) = answered.value else {
         return Ok(Seen::note(answered.note));

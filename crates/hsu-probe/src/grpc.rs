@@ -11,6 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE, USER_AG
 use http::{Method, Request, Uri, Version};
 
 use crate::look::{Looked, MOST_BODY, Seen, Tools, Trouble};
+use crate::prober::Subject;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const AGENT: &str = concat!("hsu-master/", env!("CARGO_PKG_VERSION"));
@@ -19,8 +20,8 @@ const MOST_HEADS: u32 = 16 << 10;
 /// What the other side may send before we take it.
 const WINDOW: u32 = 64 << 10;
 
-pub(crate) async fn look(tools: &Tools, wanted: &Grpc) -> Looked {
-    let connection = tools.network.connect(&wanted.endpoint, &[b"h2"]).await?;
+pub(crate) async fn look(tools: &Tools, wanted: &Grpc, subject: &Subject) -> Looked {
+    let connection = tools.network.connect(&wanted.endpoint, &[b"h2"], subject).await?;
     let peer = connection.peer.clone();
     let complain = |error: h2::Error| Trouble::Bad(format!("{peer}: {error}"));
     let mut builder = Builder::new();

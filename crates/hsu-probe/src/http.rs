@@ -12,22 +12,23 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use crate::look::{Looked, MOST_BODY, Seen, Tools, Trouble};
+use crate::prober::Subject;
 
 /// What heads of an answer may take.
 const MOST_HEADS: usize = 64 << 10;
 const AGENT: &str = concat!("hsu-master/", env!("CARGO_PKG_VERSION"));
 
 /// Asks, and follows as many redirects to the same host as allowed.
-pub(crate) async fn look(tools: &Tools, wanted: &Http) -> Looked {
+pub(crate) async fn look(tools: &Tools, wanted: &Http, subject: &Subject) -> Looked {
     let mut path = wanted.path.clone();
     for _ in 0..wanted.redirects {
-        let answer = ask(tools, wanted, &path).await?;
+        let answer = ask(tools, wanted, subject, &path).await?;
         match redirect(wanted, &answer) {
             Some(next) => path = next?,
             None => return judge(tools, wanted, answer),
         }
     }
-    let answer = ask(tools, wanted, &path).await?;
+    let answer = ask(tools, wanted, subject, &path).await?;
     judge(tools, wanted, answer)
 }
 
@@ -38,8 +39,13 @@ struct Answer {
     body: Vec<u8>,
 }
 
-async fn ask(tools: &Tools, wanted: &Http, path: &str) -> Result<Answer, Trouble> {
-    let connection = tools.network.connect(&wanted.endpoint, &[b"http/1.1"]).await?;
+async fn ask(
+    tools: &Tools,
+    wanted: &Http,
+    subject: &Subject,
+    path: &str,
+) -> Result<Answer, Trouble> {
+    let connection = tools.network.connect(&wanted.endpoint, &[b"http/1.1"], subject).await?;
     let peer = connection.peer.clone();
     let request = request(wanted, path)?;
     let handshake =

@@ -7,6 +7,7 @@
 //! follows is `hsu-core`'s; what may be looked at is `hsu_model::health::probe`.
 
 mod address;
+mod answerer;
 mod connection;
 mod database;
 mod exec;
@@ -27,4 +28,4 @@ mod steps;
 mod tls;
 mod usage;
 
-pub use prober::{Options, Order, Prober, Report, Subject, Surroundings};
+pub use prober::{Lineage, Options, Order, Prober, Report, Subject, Surroundings};

@@ -79,18 +79,18 @@ pub(crate) async fn look(
     deadline: Instant,
 ) -> Looked {
     match probe {
-        Probe::Http(wanted) => http::look(tools, wanted).await,
-        Probe::Grpc(wanted) => grpc::look(tools, wanted).await,
+        Probe::Http(wanted) => http::look(tools, wanted, subject).await,
+        Probe::Grpc(wanted) => grpc::look(tools, wanted, subject).await,
         Probe::Tcp(endpoint) => tools
             .network
-            .connect(endpoint, &[])
+            .connect(endpoint, &[], subject)
             .await
             .map(|connection| Seen::note(format!("connected to {}", connection.peer))),
         Probe::Exec(wanted) => exec::look(tools, wanted, subject, deadline).await,
         Probe::Process => process::look(subject),
         Probe::File(wanted) => file::look(tools, wanted).await,
-        Probe::Database(wanted) => database::look(tools, wanted).await,
-        Probe::Protocol(wanted) => protocol::look(tools, wanted).await,
+        Probe::Database(wanted) => database::look(tools, wanted, subject).await,
+        Probe::Protocol(wanted) => protocol::look(tools, wanted, subject).await,
         Probe::Log(wanted) => log::look(tools, wanted, subject).await,
         Probe::Usage(used) => usage::look(*used, subject),
         Probe::Steps(taken) => steps::take(tools, taken, subject, deadline).await,

@@ -7,14 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use hsu_model::health::probe::{Endpoint, Place, Reach, Tls};
-use hsu_sys::local::connect_async;
+use hsu_model::discovery::Protocol;
+use hsu_model::health::probe::{Answerer, Endpoint, Place, Reach, Tls};
+use hsu_sys::local::{connect_async, listener_of};
 use tokio::net::TcpStream;
 
 use crate::address::refusal;
+use crate::answerer::{Answerers, Here};
 use crate::connection::{Connection, Plain};
 use crate::look::{Trouble, trouble};
 use crate::names::Names;
+use crate::prober::Subject;
 use crate::tls::Tlses;
 
 /// Addresses of one name that are tried.
@@ -27,20 +30,23 @@ const EACH: Duration = Duration::from_secs(2);
 pub(crate) struct Network {
     names: Names,
     pub(crate) tls: Tlses,
+    pub(crate) answerers: Answerers,
 }
 
 impl Network {
     pub(crate) fn new() -> Self {
-        Self { names: Names::of_the_host(), tls: Tlses::default() }
+        Self { names: Names::of_the_host(), tls: Tlses::default(), answerers: Answerers::new() }
     }
 
-    /// Connects, protected when the endpoint says so; `protocols` are offered by ALPN.
+    /// Connects to whoever may answer, protected when the endpoint says so; `protocols` are
+    /// offered by ALPN.
     pub(crate) async fn connect(
         &self,
         endpoint: &Endpoint,
         protocols: &[&[u8]],
+        subject: &Subject,
     ) -> Result<Connection, Trouble> {
-        let (plain, peer) = self.connect_plain(&endpoint.place).await?;
+        let (plain, peer) = self.connect_plain(endpoint, subject).await?;
         match &endpoint.tls {
             None => Ok(Connection::plain(plain, peer)),
             Some(tls) => self.protect_with(plain, peer, endpoint, tls, protocols).await,
@@ -74,8 +80,22 @@ impl Network {
         Ok(Connection::tls(stream, peer))
     }
 
-    /// Connects in the open.
-    pub(crate) async fn connect_plain(&self, place: &Place) -> Result<(Plain, String), Trouble> {
+    /// Connects in the open, and says nothing before it is known who answers, where that
+    /// matters.
+    pub(crate) async fn connect_plain(
+        &self,
+        endpoint: &Endpoint,
+        subject: &Subject,
+    ) -> Result<(Plain, String), Trouble> {
+        let (plain, peer) = self.reach(&endpoint.place).await?;
+        if endpoint.answerer != Answerer::Anybody {
+            let here = here(&plain, &peer).map_err(|error| trouble(&peer, &error))?;
+            self.answerers.judge(&endpoint.answerer, here, subject).await?;
+        }
+        Ok((plain, peer))
+    }
+
+    async fn reach(&self, place: &Place) -> Result<(Plain, String), Trouble> {
         match place {
             Place::Port { host, port, reach } => self.connect_port(host, *port, *reach).await,
             Place::Socket(path) => {
@@ -155,4 +175,19 @@ impl Network {
             Err(error) => Err(Trouble::Bad(format!("cannot resolve {bare}: {error}"))),
         }
     }
+}
+
+/// What is known of the other end.
+fn here(plain: &Plain, path: &str) -> std::io::Result<Here> {
+    Ok(match plain {
+        Plain::Tcp(stream) => Here::Port {
+            over: Protocol::Tcp,
+            address: stream.peer_addr()?,
+            own: stream.local_addr()?,
+        },
+        Plain::Local(stream) => {
+            let (maker, user) = listener_of(stream)?;
+            Here::Path { path: path.to_owned(), maker, user }
+        }
+    })
 }

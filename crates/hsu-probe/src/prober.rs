@@ -64,6 +64,17 @@ pub struct Surroundings {
     pub identity: Option<Identity>,
 }
 
+/// By what the processes of a run are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// What its master is called in the environment of its workers.
+    pub master: String,
+    /// The parent of every orphan; 0 when it has none of the run.
+    pub keeper: u32,
+    /// The cgroup in which the run is as a whole, when there is one.
+    pub folder: Option<PathBuf>,
+}
+
 /// The turn at its check, and at running a program when it runs one.
 pub(crate) type Lease = (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>);
 
@@ -80,6 +91,8 @@ pub struct Subject {
     pub started: WallTime,
     /// Where its programs run, or why that is not known; none when no program is run.
     pub surroundings: Option<Arc<Result<Surroundings, String>>>,
+    /// By what its processes are known; none when nothing asks who answers.
+    pub lineage: Option<Lineage>,
     /// Kept until everything that was begun for the look is gone.
     pub(crate) lease: Option<Arc<Lease>>,
 }
@@ -93,7 +106,7 @@ impl Subject {
         process: Option<ProcessKey>,
         started: WallTime,
     ) -> Self {
-        Self { worker, run, process, started, surroundings: None, lease: None }
+        Self { worker, run, process, started, surroundings: None, lineage: None, lease: None }
     }
 }
 

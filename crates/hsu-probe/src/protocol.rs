@@ -2,20 +2,23 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hsu_model::discovery::Protocol as Carrier;
 use hsu_model::health::probe::{Exchange, Place, Protocol, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 
+use crate::answerer::Here;
 use crate::look::{Looked, MOST_BODY, Seen, Tools, Trouble, trouble};
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 /// The largest datagram.
 const DATAGRAM: usize = 64 << 10;
 
-pub(crate) async fn look(tools: &Tools, wanted: &Protocol) -> Looked {
+pub(crate) async fn look(tools: &Tools, wanted: &Protocol, subject: &Subject) -> Looked {
     match wanted.transport {
         Transport::Stream => {
-            let mut stream = tools.network.connect(&wanted.endpoint, &[]).await?;
+            let mut stream = tools.network.connect(&wanted.endpoint, &[], subject).await?;
             let peer = stream.peer.clone();
             let mut last = Vec::new();
             for exchange in &wanted.exchanges {
@@ -25,7 +28,7 @@ pub(crate) async fn look(tools: &Tools, wanted: &Protocol) -> Looked {
             }
             Ok(Seen { text: last.clone(), ..Seen::note(format!("{peer} said {}", shown(&last))) })
         }
-        Transport::Datagram => datagrams(tools, wanted).await,
+        Transport::Datagram => datagrams(tools, wanted, subject).await,
     }
 }
 
@@ -62,7 +65,7 @@ async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn datagrams(tools: &Tools, wanted: &Protocol) -> Looked {
+async fn datagrams(tools: &Tools, wanted: &Protocol, subject: &Subject) -> Looked {
     let Place::Port { host, port, reach } = &wanted.endpoint.place else {
         return Err(Trouble::Unable("datagrams go to a port only".to_owned()));
     };
@@ -78,6 +81,9 @@ async fn datagrams(tools: &Tools, wanted: &Protocol) -> Looked {
     let socket = UdpSocket::bind((any, 0)).await.map_err(|error| trouble("a socket", &error))?;
     // Only this address is heard from now on.
     socket.connect(address).await.map_err(|error| trouble(&peer, &error))?;
+    let own = socket.local_addr().map_err(|error| trouble(&peer, &error))?;
+    let here = Here::Port { over: Carrier::Udp, address: *address, own };
+    tools.network.answerers.judge(&wanted.endpoint.answerer, here, subject).await?;
     let mut last = Vec::new();
     let mut block = vec![0; DATAGRAM];
     for exchange in &wanted.exchanges {

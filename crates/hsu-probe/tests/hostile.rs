@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use hsu_model::health::Finding;
 use hsu_model::health::probe::{
-    Database, Endpoint, Engine, Exchange, Grpc, GrpcQuestion, Http, Pattern, Place, Probe,
-    Protocol, Reach, Tls, Transport,
+    Answerer, Database, Endpoint, Engine, Exchange, Grpc, GrpcQuestion, Http, Pattern, Place,
+    Probe, Protocol, Reach, Tls, Transport,
 };
 use hsu_model::socket::{ListenAddress, ListeningSocket, SocketKind, SocketOwner};
 use hsu_probe::Order;
 
+#[path = "hostile/answering.rs"]
+mod answering;
 #[path = "hostile/authority.rs"]
 mod authority;
 #[path = "hostile/certificates.rs"]
@@ -33,7 +35,7 @@ use taking::{
 
 fn http(port: u16) -> Http {
     Http {
-        endpoint: Endpoint { place: place(port), tls: None },
+        endpoint: Endpoint { place: place(port), tls: None, answerer: Answerer::Anybody },
         host: format!("127.0.0.1:{port}"),
         path: "/".to_owned(),
         method: "GET".to_owned(),
@@ -229,7 +231,7 @@ fn link_local_addresses_are_refused_in_every_spelling_and_nothing_is_sent_there(
         ["169.254.169.254", "2852039166", "0xa9fea9fe", "::ffff:169.254.169.254", "fe80::1"];
     let probes = hosts.map(|host| {
         let place = Place::Port { host: host.to_owned(), port: 80, reach: Reach::Usual };
-        Probe::Tcp(Endpoint { place, tls: None })
+        Probe::Tcp(Endpoint { place, tls: None, answerer: Answerer::Anybody })
     });
     for (host, finding) in hosts.iter().zip(look(probes.into())) {
         let is_told = matches!(&finding, Finding::Failed { why }
@@ -247,7 +249,7 @@ fn nobody_there_and_a_name_that_does_not_exist_are_failures_with_their_reason() 
     let named =
         Place::Port { host: "no.such.host.invalid".to_owned(), port: 1, reach: Reach::Usual };
     let socket = Place::Socket("/nonexistent/socket".to_owned());
-    let tcp = |place| Probe::Tcp(Endpoint { place, tls: None });
+    let tcp = |place| Probe::Tcp(Endpoint { place, tls: None, answerer: Answerer::Anybody });
     let findings = look(vec![tcp(place(closed)), tcp(named), tcp(socket)]);
     for finding in &findings {
         assert!(matches!(finding, Finding::Failed { .. }), "{findings:?}");
@@ -260,7 +262,9 @@ fn a_server_without_tls_or_that_hangs_in_the_handshake_fails_a_protected_look() 
     let plain = serve(|c| say(c, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     let hangs = serve(|mut c| while matches!(c.read(&mut [0; 64]), Ok(1..)) {});
     let tls = Some(Tls { trust: hsu_model::health::probe::Trust::Anybody, ..Tls::default() });
-    let probe = |port| Probe::Tcp(Endpoint { place: place(port), tls: tls.clone() });
+    let probe = |port| {
+        Probe::Tcp(Endpoint { place: place(port), tls: tls.clone(), answerer: Answerer::Anybody })
+    };
     let findings = look_each(vec![(SOON, probe(plain)), (TIMEOUT, probe(hangs))]);
     assert!(matches!(&findings[0], Finding::Failed { why } if why.contains("TLS")), "{findings:?}");
     assert!(
@@ -276,11 +280,11 @@ fn a_server_of_another_kind_is_no_database_and_no_grpc_server() {
         while matches!(c.read(&mut [0; 64]), Ok(1..)) {}
     });
     let database = |engine| {
-        let endpoint = Endpoint { place: place(greets), tls: None };
+        let endpoint = Endpoint { place: place(greets), tls: None, answerer: Answerer::Anybody };
         Probe::Database(Database { engine, endpoint, login: None, query: None, expect: None })
     };
     let grpc = Probe::Grpc(Grpc {
-        endpoint: Endpoint { place: place(greets), tls: None },
+        endpoint: Endpoint { place: place(greets), tls: None, answerer: Answerer::Anybody },
         authority: "localhost".to_owned(),
         question: GrpcQuestion::Health(String::new()),
         headers: Vec::new(),
@@ -305,7 +309,10 @@ fn a_conversation_is_heard_to_its_expected_word_and_no_endless_one_is() {
         expect: Some(Pattern(expect.to_owned())),
     };
     let probe = |port, exchanges| {
-        let (endpoint, transport) = (Endpoint { place: place(port), tls: None }, Transport::Stream);
+        let (endpoint, transport) = (
+            Endpoint { place: place(port), tls: None, answerer: Answerer::Anybody },
+            Transport::Stream,
+        );
         Probe::Protocol(Protocol { endpoint, transport, exchanges })
     };
     let polite = vec![turn("", "^220"), turn("QUIT\r\n", "^221")];
@@ -361,7 +368,11 @@ fn a_port_whose_backlog_is_full_is_not_there_in_time() {
         waiting.push(client);
         assert!(waiting.len() < 100, "it is never full");
     }
-    let probe = Probe::Tcp(Endpoint { place: place(address.port()), tls: None });
+    let probe = Probe::Tcp(Endpoint {
+        place: place(address.port()),
+        tls: None,
+        answerer: Answerer::Anybody,
+    });
     let finding = look(vec![probe]).remove(0);
     assert!(
         matches!(&finding, Finding::Failed { why } if why.contains("no answer")),

@@ -77,6 +77,10 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
             "run programs for checks and alerts",
             "exec and script checks, killed whole at their end",
         ),
+        Capability::of_linux(
+            "tell who answers a check",
+            "`answered_by`: what listens on this host is known by its socket",
+        ),
         Capability::new(
             "ask databases",
             true,

@@ -8,5 +8,6 @@ mod os;
 mod os;
 
 pub use os::{
-    AsyncListener, AsyncStream, LocalListener, LocalStream, connect_async, own_uid, owner,
+    AsyncListener, AsyncStream, LocalListener, LocalStream, connect_async, listener_of, own_uid,
+    owner,
 };

@@ -97,24 +97,24 @@ fn kinds_of_checks() -> Vec<Shape> {
     let mut all = more_kinds();
     all.extend([
         seen(
-            "health_check: { http: { url: \"https://h:8443/x?y\", method: post, body: hi, expected_status: [200, 301-308], expected_body: ok, follow_redirects: 2, allow_link_local: true, tls: { ca_file: /ca, server_name: n, cert_file: /c, key_file: k } } }",
-            r#"Http(Http { endpoint: Endpoint { place: Port { host: "h", port: 8443, reach: Anywhere }, tls: Some(Tls { authority: Some("/ca"), server_name: Some("n"), client: Some(("/c", "/srv/k")), trust: Proven }) }, host: "h:8443", path: "/x?y", method: "POST", headers: [], body: Some("hi"), statuses: [(200, 200), (301, 308)], expect: Some(Pattern("ok")), redirects: 2 })"#,
+            "health_check: { http: { url: \"https://h:8443/x?y\", method: post, body: hi, expected_status: [200, 301-308], expected_body: ok, follow_redirects: 2, allow_link_local: true, answered_by: worker, tls: { ca_file: /ca, server_name: n, cert_file: /c, key_file: k } } }",
+            r#"Http(Http { endpoint: Endpoint { place: Port { host: "h", port: 8443, reach: Anywhere }, tls: Some(Tls { authority: Some("/ca"), server_name: Some("n"), client: Some(("/c", "/srv/k")), trust: Proven }), answerer: Worker }, host: "h:8443", path: "/x?y", method: "POST", headers: [], body: Some("hi"), statuses: [(200, 200), (301, 308)], expect: Some(Pattern("ok")), redirects: 2 })"#,
         ),
         seen(
             "health_check: { http: { url: \"http://[::1]:80\", unix_socket: run.sock } }",
-            r#"Http(Http { endpoint: Endpoint { place: Socket("/srv/run.sock"), tls: None }, host: "[::1]:80", path: "/", method: "GET", headers: [], body: None, statuses: [(200, 299)], expect: None, redirects: 0 })"#,
+            r#"Http(Http { endpoint: Endpoint { place: Socket("/srv/run.sock"), tls: None, answerer: Anybody }, host: "[::1]:80", path: "/", method: "GET", headers: [], body: None, statuses: [(200, 299)], expect: None, redirects: 0 })"#,
         ),
         seen(
-            "health_check: { type: grpc, grpc: { address: \"h:1\", service: S, method: M, headers: { a: b }, tls: { insecure: true }, allow_link_local: false } }",
-            r#"Grpc(Grpc { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Usual }, tls: Some(Tls { authority: None, server_name: None, client: None, trust: Anybody }) }, authority: "h:1", question: Call("/S/M"), headers: [("a", "b")] })"#,
+            "health_check: { type: grpc, grpc: { address: \"h:1\", service: S, method: M, headers: { a: b }, tls: { insecure: true }, allow_link_local: false, answered_by: { user: www } } }",
+            r#"Grpc(Grpc { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Usual }, tls: Some(Tls { authority: None, server_name: None, client: None, trust: Anybody }), answerer: User("www") }, authority: "h:1", question: Call("/S/M"), headers: [("a", "b")] })"#,
         ),
         seen(
             "health_check: { type: grpc, grpc: { address: \"h:1\", service: web, unix_socket: /s } }",
-            r#"Grpc(Grpc { endpoint: Endpoint { place: Socket("/s"), tls: None }, authority: "h:1", question: Health("web"), headers: [] })"#,
+            r#"Grpc(Grpc { endpoint: Endpoint { place: Socket("/s"), tls: None, answerer: Anybody }, authority: "h:1", question: Health("web"), headers: [] })"#,
         ),
         seen(
-            "health_check: { type: tcp, tcp: { unix_socket: /s } }",
-            r#"Tcp(Endpoint { place: Socket("/s"), tls: None })"#,
+            "health_check: { type: tcp, tcp: { unix_socket: /s, answered_by: anybody } }",
+            r#"Tcp(Endpoint { place: Socket("/s"), tls: None, answerer: Anybody })"#,
         ),
         seen(
             "health_check: { type: exec, exec: { command: /bin/true, args: [-x], environment: { A: b }, working_directory: w, expected_exit_codes: [0, 2], expected_output: fine } }",
@@ -142,20 +142,20 @@ fn more_kinds() -> Vec<Shape> {
     let mut all = judged_kinds();
     all.extend([
         seen(
-            "health_check: { type: database, database: { engine: mariadb, address: db, port: 1, user: u, password: p, database: d, query: SELECT 2, expected_result: \"2\", tls: {}, allow_link_local: true } }",
-            r#"Database(Database { engine: Mysql, endpoint: Endpoint { place: Port { host: "db", port: 1, reach: Anywhere }, tls: Some(Tls { authority: None, server_name: None, client: None, trust: Proven }) }, login: Some(Login { user: "u", .. }), query: Some("SELECT 2"), expect: Some(Pattern("2")) })"#,
+            "health_check: { type: database, database: { engine: mariadb, address: db, port: 1, user: u, password: p, database: d, query: SELECT 2, expected_result: \"2\", tls: {}, allow_link_local: true, answered_by: worker } }",
+            r#"Database(Database { engine: Mysql, endpoint: Endpoint { place: Port { host: "db", port: 1, reach: Anywhere }, tls: Some(Tls { authority: None, server_name: None, client: None, trust: Proven }), answerer: Worker }, login: Some(Login { user: "u", .. }), query: Some("SELECT 2"), expect: Some(Pattern("2")) })"#,
         ),
         seen(
             "health_check: { type: database, database: { engine: redis, password_file: /p, unix_socket: /s } }",
-            r#"Database(Database { engine: Redis, endpoint: Endpoint { place: Socket("/s"), tls: None }, login: Some(Login { user: "", .. }), query: None, expect: None })"#,
+            r#"Database(Database { engine: Redis, endpoint: Endpoint { place: Socket("/s"), tls: None, answerer: Anybody }, login: Some(Login { user: "", .. }), query: None, expect: None })"#,
         ),
         seen(
-            "health_check: { type: protocol, protocol: { transport: udp, address: h, port: 1, allow_link_local: true, exchange: [{ send: hi, expect: ok }] } }",
-            r#"Protocol(Protocol { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Anywhere }, tls: None }, transport: Datagram, exchanges: [Exchange { send: [104, 105], expect: Some(Pattern("ok")) }] })"#,
+            "health_check: { type: protocol, protocol: { transport: udp, address: h, port: 1, allow_link_local: true, answered_by: worker, exchange: [{ send: hi, expect: ok }] } }",
+            r#"Protocol(Protocol { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Anywhere }, tls: None, answerer: Worker }, transport: Datagram, exchanges: [Exchange { send: [104, 105], expect: Some(Pattern("ok")) }] })"#,
         ),
         seen(
             "health_check: { type: protocol, protocol: { unix_socket: /s, tls: {}, exchange: [{ expect: ok }] } }",
-            r#"Protocol(Protocol { endpoint: Endpoint { place: Socket("/s"), tls: Some(Tls { authority: None, server_name: None, client: None, trust: Proven }) }, transport: Stream, exchanges: [Exchange { send: [], expect: Some(Pattern("ok")) }] })"#,
+            r#"Protocol(Protocol { endpoint: Endpoint { place: Socket("/s"), tls: Some(Tls { authority: None, server_name: None, client: None, trust: Proven }), answerer: Anybody }, transport: Stream, exchanges: [Exchange { send: [], expect: Some(Pattern("ok")) }] })"#,
         ),
         Shape {
             warns: &["the output that the check `log` reads is not collected"],
@@ -188,12 +188,12 @@ fn judged_kinds() -> Vec<Shape> {
             r#"Probed { probe: Steps([Step { name: "read", probe: Process, when: Always, captures: [Capture { name: "value", from: Text(Pattern("[0-9]+")) }], weight: Decides }]), judgement: Some(Judgement { measure: Value, statistic: Rate, window: 300s, samples: 3, at_least: Some(10.0), at_most: None }), shared_for: 0ns }"#,
         ),
         seen(
-            "health_check: { type: template, template: { service: memcached, address: h, port: 1, allow_link_local: true } }",
-            r#"Protocol(Protocol { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Anywhere }, tls: None }, transport: Stream, exchanges: [Exchange { send: [118, 101, 114, 115, 105, 111, 110, 13, 10], expect: Some(Pattern("^VERSION ")) }] })"#,
+            "health_check: { type: template, template: { service: memcached, address: h, port: 1, allow_link_local: true, answered_by: { user: memcache } } }",
+            r#"Protocol(Protocol { endpoint: Endpoint { place: Port { host: "h", port: 1, reach: Anywhere }, tls: None, answerer: User("memcache") }, transport: Stream, exchanges: [Exchange { send: [118, 101, 114, 115, 105, 111, 110, 13, 10], expect: Some(Pattern("^VERSION ")) }] })"#,
         ),
         seen(
             "health_check: { type: template, template: { service: etcd, unix_socket: /s } }",
-            r#"Http(Http { endpoint: Endpoint { place: Socket("/s"), tls: None }, host: "localhost:2379", path: "/health", method: "GET", headers: [], body: None, statuses: [(200, 299)], expect: Some(Pattern("\"health\"\\s*:\\s*\"true\"")), redirects: 0 })"#,
+            r#"Http(Http { endpoint: Endpoint { place: Socket("/s"), tls: None, answerer: Anybody }, host: "localhost:2379", path: "/health", method: "GET", headers: [], body: None, statuses: [(200, 299)], expect: Some(Pattern("\"health\"\\s*:\\s*\"true\"")), redirects: 0 })"#,
         ),
         Shape {
             warns: &["a `http` section in a check of type `process`"],

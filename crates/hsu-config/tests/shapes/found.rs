@@ -352,3 +352,23 @@ fn what_can_never_do_what_it_says_is_warned_of() {
         }
     }
 }
+
+#[test]
+fn whose_answer_counts_is_anybodys_the_workers_or_a_users() {
+    for (answered_by, says) in [
+        ("somebody", "nobody whose answer could count"),
+        ("{}", "`user` is missing"),
+        ("{ user: \"\" }", "empty"),
+        ("{ group: x }", "`group`"),
+    ] {
+        let check = format!(
+            "health_check: {{ type: tcp, tcp: {{ address: h, port: 1, answered_by: {answered_by} }} }}"
+        );
+        let file = format!(
+            "workers: [{{ id: w, type: managed, unit: {{ managed: {{ control: {{ execution: {{ executable_path: /bin/true }} }}, {check} }} }} }}]"
+        );
+        let outcome = load(&file);
+        let errors: Vec<_> = outcome.diagnostics.errors().map(|e| e.message.clone()).collect();
+        assert!(errors.iter().any(|error| error.contains(says)), "{answered_by}: {errors:?}");
+    }
+}

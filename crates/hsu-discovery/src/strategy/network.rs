@@ -1,12 +1,10 @@
 //! By what a process listens on: ports and Unix sockets of this host, found by the
 //! numbers of their sockets.
-// Source: proc_net_unix(5).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use hsu_model::discovery::{Protocol, Registry};
-use hsu_sys::{census, sockets};
+use hsu_sys::sockets;
 
 use super::{Fit, Prepared, Scene, Strategy};
 use crate::facts::Facts;
@@ -36,40 +34,17 @@ impl Net {
     }
 
     fn path(&mut self, path: &[u8]) -> BTreeSet<u64> {
-        let paths = self.paths.get_or_insert_with(read_paths);
+        let paths = self.paths.get_or_insert_with(sockets::at_paths);
         paths.get(path).cloned().unwrap_or_default()
     }
 }
 
 fn read_ports(protocol: Protocol) -> Ports {
     let mut ports = Ports::new();
-    sockets::waiting(protocol, |port, number| {
-        ports.entry(port).or_default().insert(number);
+    sockets::waiting(protocol, |socket| {
+        ports.entry(socket.port).or_default().insert(socket.number);
     });
     ports
-}
-
-fn read_paths() -> BTreeMap<Vec<u8>, BTreeSet<u64>> {
-    let table = fs::read("/proc/net/unix").unwrap_or_default();
-    let mut paths: BTreeMap<Vec<u8>, BTreeSet<u64>> = BTreeMap::new();
-    for line in table.split(|byte| *byte == b'\n').skip(1) {
-        if let Some((path, inode)) = unix_socket(line) {
-            paths.entry(path).or_default().insert(inode);
-        }
-    }
-    paths
-}
-
-/// Path and number of a socket that listens.
-fn unix_socket(line: &[u8]) -> Option<(Vec<u8>, u64)> {
-    let mut fields = line.split(|byte| *byte == b' ').filter(|field| !field.is_empty());
-    // Num, RefCount, Protocol, Flags: of one that listens they are 00010000.
-    let flags = fields.nth(3)?;
-    // Type, St, Inode, Path.
-    let inode = std::str::from_utf8(fields.nth(2)?).ok()?.parse().ok()?;
-    let path: Vec<_> = fields.collect();
-    let is_datagram_or_listens = flags == b"00010000" || flags == b"00000000";
-    (is_datagram_or_listens && !path.is_empty()).then(|| (path.join(&b' '), inode))
 }
 
 /// The sockets that a strategy looks for, as of its last look.
@@ -89,18 +64,8 @@ impl Wanted {
         if self.0.is_empty() {
             return Fit::No;
         }
-        let mut found = false;
-        let read = census::open_files(facts.pid(), |target| {
-            found = socket(target).is_some_and(|inode| self.0.contains(&inode));
-            !found
-        });
-        read.map_or(Fit::Hidden, |()| found.into())
+        sockets::holds(facts.pid(), &self.0).map_or(Fit::Hidden, Fit::from)
     }
-}
-
-fn socket(target: &[u8]) -> Option<u64> {
-    let number = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// By the port that it listens on, on any address of either family.
@@ -210,20 +175,5 @@ impl Strategy for Registered {
     fn describe(&self) -> String {
         let Registry { url, service, .. } = &self.registry;
         format!("listening on a port of this host that {url} names for {service}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_unix_socket_may_have_spaces_in_its_path() {
-        let line = b"0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/a b.sock";
-        assert_eq!(unix_socket(line), Some((b"/run/a b.sock".to_vec(), 4711)));
-        let unnamed = b"0000000000000000: 00000003 00000000 00000000 0001 03 4712";
-        assert_eq!(unix_socket(unnamed), None);
-        assert_eq!(socket(b"socket:[4711]"), Some(4711));
-        assert_eq!(socket(b"/socket:[4711]"), None);
     }
 }

@@ -81,14 +81,31 @@ impl Probe {
     pub fn is_of_worker(&self) -> bool {
         match self {
             Self::Exec(_) | Self::Process | Self::Log(_) | Self::Usage(_) => true,
+            Self::File(_) => false,
             Self::Http(_)
             | Self::Grpc(_)
             | Self::Tcp(_)
-            | Self::File(_)
             | Self::Database(_)
-            | Self::Protocol(_) => false,
+            | Self::Protocol(_) => self.wants_own_answer(),
             Self::Steps(steps) => steps.iter().any(|step| step.probe.is_of_worker()),
         }
+    }
+
+    /// Whether only an answer of the worker itself counts.
+    #[must_use]
+    pub fn wants_own_answer(&self) -> bool {
+        let endpoint = match self {
+            Self::Http(http) => &http.endpoint,
+            Self::Grpc(grpc) => &grpc.endpoint,
+            Self::Tcp(endpoint) => endpoint,
+            Self::Database(database) => &database.endpoint,
+            Self::Protocol(protocol) => &protocol.endpoint,
+            Self::Steps(steps) => return steps.iter().any(|step| step.probe.wants_own_answer()),
+            Self::Exec(_) | Self::Process | Self::File(_) | Self::Log(_) | Self::Usage(_) => {
+                return false;
+            }
+        };
+        endpoint.answerer == Answerer::Worker
     }
 }
 
@@ -99,6 +116,20 @@ pub struct Endpoint {
     pub place: Place,
     /// How the connection is protected; none when it is not.
     pub tls: Option<Tls>,
+    /// Whose answer counts.
+    pub answerer: Answerer,
+}
+
+/// Whose answer counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Answerer {
+    /// That of whoever is there.
+    #[default]
+    Anybody,
+    /// That of a process of the worker only, which listens on this host.
+    Worker,
+    /// That of whoever has this user, by name or number, and listens on this host.
+    User(String),
 }
 
 /// A place that can be connected to.

@@ -9,6 +9,7 @@ use super::{Answered, Trouble, broken, exactly, take, text};
 use crate::connection::Connection;
 use crate::look::Tools;
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 const OP_MSG: u32 = 2013;
 /// How deep an answer is looked into.
@@ -17,9 +18,10 @@ const DEEPEST: usize = 4;
 pub(super) async fn look(
     tools: &Tools,
     wanted: &Database,
+    subject: &Subject,
     login: Option<(&Login, &str)>,
 ) -> Result<Answered, Trouble> {
-    let mut stream = tools.network.connect(&wanted.endpoint, &[]).await?;
+    let mut stream = tools.network.connect(&wanted.endpoint, &[], subject).await?;
     let hello = ask(&mut stream, &Document::command("hello", "admin")).await?;
     let is_writable = hello.truth("isWritablePrimary");
     let is_copy = hello.truth("secondary");

@@ -9,6 +9,7 @@ use super::{Answered, Trouble, broken, exactly, take, text};
 use crate::connection::Connection;
 use crate::look::{MOST_BODY, Tools};
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 /// CLIENT_LONG_PASSWORD, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, PLUGIN_AUTH.
 const ABLE: u32 = 0x1 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;
@@ -33,9 +34,10 @@ struct Greeting {
 pub(super) async fn look(
     tools: &Tools,
     wanted: &Database,
+    subject: &Subject,
     login: Option<(&Login, &str)>,
 ) -> Result<Answered, Trouble> {
-    let (plain, peer) = tools.network.connect_plain(&wanted.endpoint.place).await?;
+    let (plain, peer) = tools.network.connect_plain(&wanted.endpoint, subject).await?;
     let mut wire = Wire { stream: Connection::plain(plain, peer), sequence: 0, is_private: false };
     wire.is_private = matches!(wanted.endpoint.place, Place::Socket(_));
     let greeting = greeting(&wire.read().await?)?;

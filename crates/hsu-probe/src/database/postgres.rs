@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::look::Tools;
 use crate::md5;
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 const VERSION: i32 = 3 << 16;
 const SSL_REQUEST: i32 = 80_877_103;
@@ -19,9 +20,10 @@ const MOST_MESSAGES: usize = 200;
 pub(super) async fn look(
     tools: &Tools,
     wanted: &Database,
+    subject: &Subject,
     login: Option<(&Login, &str)>,
 ) -> Result<Answered, Trouble> {
-    let mut stream = connect(tools, wanted).await?;
+    let mut stream = connect(tools, wanted, subject).await?;
     let user = login.map_or("hsu_check", |(login, _)| login.user.as_str());
     let database = login.and_then(|(login, _)| login.database.as_deref());
     begin(&mut stream, user, database).await?;
@@ -36,8 +38,12 @@ pub(super) async fn look(
 }
 
 /// TLS begins in the open: the server is asked whether it has it.
-async fn connect(tools: &Tools, wanted: &Database) -> Result<Connection, Trouble> {
-    let (mut plain, peer) = tools.network.connect_plain(&wanted.endpoint.place).await?;
+async fn connect(
+    tools: &Tools,
+    wanted: &Database,
+    subject: &Subject,
+) -> Result<Connection, Trouble> {
+    let (mut plain, peer) = tools.network.connect_plain(&wanted.endpoint, subject).await?;
     let Some(tls) = &wanted.endpoint.tls else {
         return Ok(Connection::plain(plain, peer));
     };

@@ -8,6 +8,7 @@ use super::{Answered, broken, exactly};
 use crate::connection::Connection;
 use crate::look::{MOST_BODY, Tools, Trouble};
 use crate::pattern::shown;
+use crate::prober::Subject;
 
 /// The longest line of an answer.
 const LINE: u64 = 4 << 10;
@@ -15,9 +16,10 @@ const LINE: u64 = 4 << 10;
 pub(super) async fn look(
     tools: &Tools,
     wanted: &Database,
+    subject: &Subject,
     login: Option<(&Login, &str)>,
 ) -> Result<Answered, Trouble> {
-    let connection = tools.network.connect(&wanted.endpoint, &[]).await?;
+    let connection = tools.network.connect(&wanted.endpoint, &[], subject).await?;
     let mut stream = BufReader::new(connection);
     if let Some((login, password)) = login {
         let own = [&b"AUTH"[..], login.user.as_bytes(), password.as_bytes()];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hsu_model::health::Finding;
-use hsu_model::health::probe::{Endpoint, Place, Probe, Reach, Tls, Trust};
+use hsu_model::health::probe::{Answerer, Endpoint, Place, Probe, Reach, Tls, Trust};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -89,7 +89,7 @@ fn a_certificate_is_believed_for_its_name_and_time_by_its_authority_only() {
     let probes = rows.iter().map(|(_, port, tls, _)| {
         let host = "localhost".to_owned();
         let place = Place::Port { host, port: *port, reach: Reach::Usual };
-        Probe::Tcp(Endpoint { place, tls: Some(tls.clone()) })
+        Probe::Tcp(Endpoint { place, tls: Some(tls.clone()), answerer: Answerer::Anybody })
     });
     let findings = look_within(SOON, probes.collect());
     for ((name, _, _, (good, words)), finding) in rows.iter().zip(findings) {

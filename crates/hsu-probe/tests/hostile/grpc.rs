@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use hsu_model::health::Finding;
-use hsu_model::health::probe::{Endpoint, Grpc, GrpcQuestion, Probe};
+use hsu_model::health::probe::{Answerer, Endpoint, Grpc, GrpcQuestion, Probe};
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::net::TcpListener;
 
@@ -105,7 +105,7 @@ fn every_answer_of_a_grpc_server_is_told_for_what_it_is() {
     let probes = rows.iter().map(|(_, script, _)| {
         let port = serve(*script);
         Probe::Grpc(Grpc {
-            endpoint: Endpoint { place: place(port), tls: None },
+            endpoint: Endpoint { place: place(port), tls: None, answerer: Answerer::Anybody },
             authority: format!("127.0.0.1:{port}"),
             question: GrpcQuestion::Health("shop".to_owned()),
             headers: Vec::new(),

@@ -6,12 +6,14 @@
 use std::net::TcpStream;
 
 use hsu_model::health::Finding;
-use hsu_model::health::probe::{Database, Endpoint, Engine, Login, Pattern, Place, Probe, Secret};
+use hsu_model::health::probe::{
+    Answerer, Database, Endpoint, Engine, Login, Pattern, Place, Probe, Secret,
+};
 
 use crate::taking::{SOON, hear, look_within, place, say, serve};
 
 fn database(engine: Engine, place: Place, login: Option<Login>) -> Probe {
-    let endpoint = Endpoint { place, tls: None };
+    let endpoint = Endpoint { place, tls: None, answerer: Answerer::Anybody };
     let expect = login.is_some().then(|| Pattern("^1$".to_owned()));
     Probe::Database(Database { engine, endpoint, login, query: None, expect })
 }

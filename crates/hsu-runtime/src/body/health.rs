@@ -1,5 +1,6 @@
 //! Health: the looks that the core asks for, handed to the prober and heard of.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use hsu_model::health::{Finding, Source};
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::Now;
 use hsu_model::worker::Unit;
-use hsu_probe::{Options, Order, Prober, Report, Subject};
+use hsu_probe::{Lineage, Options, Order, Prober, Report, Subject};
 use tracing::warn;
 
 use super::Body;
@@ -71,6 +72,16 @@ impl Body {
                 Unit::Departed(_) | _ => None,
             }
             .map(|beside| Arc::new(beside.map_err(|error| error.to_string())));
+        }
+        if probe.wants_own_answer() {
+            let kinship = self.kinship(&worker, run, process);
+            // The keeper is the parent of no process that somebody else has started.
+            let is_ours = matches!(spec.unit, Unit::Managed(_));
+            subject.lineage = Some(Lineage {
+                master: kinship.master.to_owned(),
+                keeper: if is_ours { kinship.keeper } else { 0 },
+                folder: kinship.folder.map(Path::to_owned),
+            });
         }
         let (probe, shared_for) = (Arc::clone(probe), *shared_for);
         let timeout = known.rhythm.timeout;

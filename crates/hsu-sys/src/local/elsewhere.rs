@@ -30,6 +30,14 @@ pub async fn connect_async(_: &Path) -> io::Result<AsyncStream> {
     Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
+/// Always refused here.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`].
+pub fn listener_of(_: &AsyncStream) -> io::Result<(Option<u32>, u32)> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
 impl LocalListener {
     /// Always refused here.
     ///

@@ -28,6 +28,18 @@ pub async fn connect_async(path: &Path) -> io::Result<AsyncStream> {
     tokio::net::UnixStream::connect(path).await
 }
 
+/// The PID and the user of who made the socket at the other end wait for others; no PID
+/// when that process cannot be seen from here.
+///
+/// # Errors
+/// The kernel's.
+// Source: unix(7), SO_PEERCRED.
+pub fn listener_of(stream: &AsyncStream) -> io::Result<(Option<u32>, u32)> {
+    let peer = stream.peer_cred()?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+    Ok((pid, peer.uid()))
+}
+
 impl LocalListener {
     /// Binds a path with mode 0660; a socket that is there belonged to an earlier master, and
     /// clients find one or the other at every moment.

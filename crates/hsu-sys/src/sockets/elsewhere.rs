@@ -2,8 +2,8 @@
 
 use hsu_model::discovery::Protocol;
 
-use super::{Family, Mute};
+use super::{Family, Mute, Waiting};
 
-pub(super) fn waiting(_: Protocol, _: Family) -> Result<Vec<(u16, u64)>, Mute> {
+pub(super) fn waiting(_: Protocol, _: Family, _: Option<u16>) -> Result<Vec<Waiting>, Mute> {
     Err(Mute)
 }

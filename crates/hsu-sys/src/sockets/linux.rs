@@ -1,6 +1,7 @@
 //! Asking Linux for sockets: its socket diagnosis by netlink.
 // Source: sock_diag(7), netlink(7); linux/inet_diag.h, linux/netlink.h.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
 
-use super::{Family, Mute};
+use super::{Family, Mute, Waiting};
 
 /// A question: the header of a message and `inet_diag_req_v2`.
 const QUESTION: usize = 72;
@@ -34,7 +35,12 @@ const UNCONNECTED: u32 = 1 << 7;
 /// it would look for a module each time.
 static MUTE: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
 
-pub(super) fn waiting(protocol: Protocol, family: Family) -> Result<Vec<(u16, u64)>, Mute> {
+/// Those at a port, or all. The kernel passes over other ports by itself.
+pub(super) fn waiting(
+    protocol: Protocol,
+    family: Family,
+    port: Option<u16>,
+) -> Result<Vec<Waiting>, Mute> {
     let place = match (protocol, family) {
         (Protocol::Tcp, Family::Four) => 0,
         (Protocol::Tcp, Family::Six) => 1,
@@ -45,7 +51,7 @@ pub(super) fn waiting(protocol: Protocol, family: Family) -> Result<Vec<(u16, u6
     if is_mute.load(Ordering::Relaxed) {
         return Err(Mute);
     }
-    let told = ask(protocol, family).and_then(|socket| hear(&socket));
+    let told = ask(protocol, family, port).and_then(|socket| hear(&socket));
     told.map_err(|trouble| {
         if trouble == Trouble::Refused {
             is_mute.store(true, Ordering::Relaxed);
@@ -63,7 +69,7 @@ enum Trouble {
     Passing,
 }
 
-fn ask(protocol: Protocol, family: Family) -> Result<OwnedFd, Trouble> {
+fn ask(protocol: Protocol, family: Family, port: Option<u16>) -> Result<OwnedFd, Trouble> {
     let kind = Some(netlink::SOCK_DIAG);
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, kind)
         .map_err(|error| match error {
@@ -73,11 +79,12 @@ fn ask(protocol: Protocol, family: Family) -> Result<OwnedFd, Trouble> {
         _ => Trouble::Refused,
     })?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).map_err(|_| Trouble::Passing)?;
-    send(&socket, &question(protocol, family), SendFlags::empty()).map_err(|_| Trouble::Passing)?;
+    let question = question(protocol, family, port);
+    send(&socket, &question, SendFlags::empty()).map_err(|_| Trouble::Passing)?;
     Ok(socket)
 }
 
-fn question(protocol: Protocol, family: Family) -> [u8; QUESTION] {
+fn question(protocol: Protocol, family: Family, port: Option<u16>) -> [u8; QUESTION] {
     let family = match family {
         Family::Four => AddressFamily::INET,
         Family::Six => AddressFamily::INET6,
@@ -93,15 +100,16 @@ fn question(protocol: Protocol, family: Family) -> [u8; QUESTION] {
     put(0, &72_u32.to_ne_bytes());
     put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(6, &ALL_OF_THEM.to_ne_bytes());
-    // After the header: family, protocol, extensions and padding, states, and an address
-    // of zeros, which is any.
+    // After the header: family, protocol, extensions and padding, states, our port and an
+    // address of zeros, which is any, as a port of zero is.
     put(HEADER, &[low_byte(u32::from(family.as_raw())), low_byte(number.as_raw().get())]);
     put(HEADER + 4, &states.to_ne_bytes());
+    put(HEADER + 8, &port.unwrap_or(0).to_be_bytes());
     question
 }
 
 /// Takes the answers until the kernel says that they are all.
-fn hear(socket: &OwnedFd) -> Result<Vec<(u16, u64)>, Trouble> {
+fn hear(socket: &OwnedFd) -> Result<Vec<Waiting>, Trouble> {
     let mut sockets = Vec::new();
     let mut answer = vec![0_u8; ANSWER];
     loop {
@@ -125,7 +133,7 @@ enum Heard {
 }
 
 /// Reads the messages of one answer.
-fn read(mut bytes: &[u8], sockets: &mut Vec<(u16, u64)>) -> Result<Heard, Trouble> {
+fn read(mut bytes: &[u8], sockets: &mut Vec<Waiting>) -> Result<Heard, Trouble> {
     while !bytes.is_empty() {
         let length = number(bytes, 0).ok_or(Trouble::Passing)?;
         let length = usize::try_from(length).map_err(|_| Trouble::Passing)?;
@@ -146,11 +154,18 @@ fn read(mut bytes: &[u8], sockets: &mut Vec<(u16, u64)>) -> Result<Heard, Troubl
     Ok(Heard::Some)
 }
 
-/// Port and number of the socket in an `inet_diag_msg`: family, state, timer and
-/// retransmits, 48 bytes of address that begin with the port, four numbers, and its own.
-fn socket(message: &[u8]) -> Option<(u16, u64)> {
+/// The socket in an `inet_diag_msg`: family, state, timer and retransmits, 48 bytes of
+/// addresses that begin with the port, three numbers, the user, and its own number.
+fn socket(message: &[u8]) -> Option<Waiting> {
     let port = message.get(HEADER + 4..HEADER + 6)?.try_into().ok().map(u16::from_be_bytes)?;
-    Some((port, u64::from(number(message, HEADER + 68)?)))
+    let address = message.get(HEADER + 8..)?;
+    let address = match AddressFamily::from_raw((*message.get(HEADER)?).into()) {
+        AddressFamily::INET => IpAddr::from(Ipv4Addr::from(*address.first_chunk::<4>()?)),
+        AddressFamily::INET6 => IpAddr::from(Ipv6Addr::from(*address.first_chunk::<16>()?)),
+        _ => return None,
+    };
+    let (user, own) = (number(message, HEADER + 64)?, number(message, HEADER + 68)?);
+    Some(Waiting { address, port, number: own.into(), user })
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -179,7 +194,9 @@ mod tests {
     fn one(port: u16, number: u32) -> Vec<u8> {
         let mut body = vec![2, 10, 0, 0];
         body.extend(port.to_be_bytes());
-        body.resize(68, 0);
+        body.extend([0, 0, 127, 0, 0, 1]);
+        body.resize(64, 0);
+        body.extend(33_u32.to_ne_bytes());
         body.extend(number.to_ne_bytes());
         // Attributes follow.
         body.extend([5, 0, 8, 0, 0]);
@@ -193,7 +210,11 @@ mod tests {
         assert_eq!(read(&some, &mut sockets), Ok(Heard::Some));
         let last = [one(1, 9), message(NLMSG_DONE, &[0; 4]), one(2, 10)].concat();
         assert_eq!(read(&last, &mut sockets), Ok(Heard::All));
-        assert_eq!(sockets, [(80, 7), (443, 8), (1, 9)]);
+        let told = |(port, number)| {
+            let address = Ipv4Addr::LOCALHOST.into();
+            Waiting { address, port, number, user: 33 }
+        };
+        assert_eq!(sockets, [(80, 7), (443, 8), (1, 9)].map(told));
     }
 
     #[test]

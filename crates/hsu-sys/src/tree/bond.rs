@@ -5,6 +5,7 @@
 //! there is none, descent and the mark in the environment show what they show to
 //! whoever kills the run.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use hsu_model::notify::{Bond, Named};
 use hsu_model::process::ProcessKey;
 
 use super::cgroup::pids_in;
-use super::family::{DEEPEST, Mark, environ_of};
+use super::family::{DEEPEST, Mark, children_of, environ_of};
 use crate::process::{ProcessHandle, identify};
 use crate::procfs::Seen;
 
@@ -68,6 +69,31 @@ impl Kinship<'_> {
         (is_below_keeper && self.is_marked(pid)).then_some(Bond::Mark)
     }
 
+    /// A process of the run that is what is looked for. The process of the run is asked
+    /// about first, then who descends from it, then who else is in its cgroup. Only where
+    /// there is none the children of the keeper are looked at, for the mark of the run.
+    #[must_use]
+    pub fn find(&self, mut is_it: impl FnMut(u32) -> bool) -> Option<ProcessKey> {
+        let mut asked = BTreeSet::new();
+        // Whoever got the PID since it was listed is none of the run.
+        let mut ask = |pid: u32, is_it: &mut dyn FnMut(u32) -> bool| {
+            let is_new = asked.insert(pid);
+            (is_new && is_it(pid)).then(|| self.look(pid)).filter(|named| named.bond.is_some())
+        };
+        let root = self.process.filter(|process| identify(process.pid).ok() == Some(*process));
+        let mut found = root.and_then(|root| first_of(root.pid, &mut |pid| ask(pid, &mut is_it)));
+        if let (None, Some(folder)) = (&found, self.folder) {
+            found = members_in(folder).into_iter().find_map(|pid| ask(pid, &mut is_it));
+        }
+        if found.is_none() && self.folder.is_none() && self.keeper > 1 {
+            let keeper = Seen::look(self.keeper).ok();
+            let orphans = keeper.and_then(|keeper| children_of(&keeper)).unwrap_or_default();
+            let mut own = orphans.into_iter().filter(|pid| self.is_marked(*pid));
+            found = own.find_map(|pid| first_of(pid, &mut |pid| ask(pid, &mut is_it)));
+        }
+        found.and_then(|named| named.process)
+    }
+
     fn is_marked(&self, pid: u32) -> bool {
         let Some(environ) = environ_of(pid) else { return false };
         let mark = Mark::of(&environ);
@@ -75,15 +101,46 @@ impl Kinship<'_> {
     }
 }
 
+/// A process and those below it, until one of them is it.
+fn first_of(root: u32, ask: &mut dyn FnMut(u32) -> Option<Named>) -> Option<Named> {
+    let (mut open, mut seen) = (vec![root], BTreeSet::new());
+    while let Some(pid) = open.pop() {
+        if !seen.insert(pid) {
+            continue;
+        }
+        if let Some(found) = ask(pid) {
+            return Some(found);
+        }
+        let children = Seen::look(pid).ok().and_then(|seen| children_of(&seen));
+        open.extend(children.unwrap_or_default());
+    }
+    None
+}
+
 /// Whether a process is in a group or in one below it.
 fn is_in(folder: &Path, pid: u32) -> bool {
+    each_in(folder, |member| (member == pid).then_some(())).is_some()
+}
+
+/// The processes in a group and in those below it.
+fn members_in(folder: &Path) -> Vec<u32> {
+    let mut members = Vec::new();
+    each_in(folder, |member| -> Option<()> {
+        members.push(member);
+        None
+    });
+    members
+}
+
+/// Calls back with each process in a group and in those below it, until there is an answer.
+fn each_in<T>(folder: &Path, mut each: impl FnMut(u32) -> Option<T>) -> Option<T> {
     let mut open = vec![folder.to_owned()];
     let mut looked = 0;
     while let Some(folder) = open.pop() {
         looked += 1;
         let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-        if pids_in(&text).any(|member| member == pid) {
-            return true;
+        if let Some(answer) = pids_in(&text).find_map(&mut each) {
+            return Some(answer);
         }
         if looked < MOST_GROUPS {
             let inside = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -91,7 +148,7 @@ fn is_in(folder: &Path, pid: u32) -> bool {
             open.extend(folders.map(|entry| entry.path()));
         }
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -155,6 +212,34 @@ mod tests {
         fs::write(below.join("cgroup.procs"), "").unwrap();
         assert_eq!(kinship(None, Some(folder.path())).bond(child.id()), None);
         end(child);
+    }
+
+    #[test]
+    fn a_process_of_the_run_is_found_by_descent_by_its_group_and_by_its_mark_and_a_stranger_never()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, stranger) = (sleeper("5", "m"), sleeper("6", "m"));
+        let (pid, other) = (own.id(), stranger.id());
+        fs::write(folder.path().join("cgroup.procs"), format!("{pid}\n")).unwrap();
+        let only = |wanted: u32| move |pid: u32| pid == wanted;
+        for kinship in [
+            kinship(Some(pid), None),
+            kinship(None, Some(folder.path())),
+            kinship(None, None),
+            // It stands for the process of the run, and its children are of the run.
+            Kinship { keeper: 1, ..kinship(Some(pid), None) },
+        ] {
+            assert_eq!(kinship.find(only(pid)), identify(pid).ok(), "{kinship:?}");
+            assert_eq!(kinship.find(only(other)), None, "{kinship:?}");
+        }
+        let ended = Kinship {
+            process: Some(ProcessKey { pid: other, started_at: 1 }),
+            folder: Some(folder.path()),
+            ..kinship(None, None)
+        };
+        assert_eq!(ended.find(only(other)), None, "another process has that PID by now");
+        end(own);
+        end(stranger);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hsu_model::health::probe::{
-    Endpoint, Grpc, GrpcQuestion, Pattern, Place as Target, Probe, Reach,
+    Answerer, Endpoint, Grpc, GrpcQuestion, Pattern, Place as Target, Probe, Reach,
 };
 use hsu_model::health::{Check, Duty, Health, Rhythm, Source};
 use hsu_model::severity::Severity;
@@ -124,7 +124,7 @@ fn probe(check: Option<&FlatHealth>, context: &mut Context<'_>) -> Option<Probe>
             let (host, port) = kinds::host_and_port(&text, context)?;
             let place = Target::Port { host, port, reach: Reach::Usual };
             Some(Probe::Grpc(Grpc {
-                endpoint: Endpoint { place, tls: None },
+                endpoint: Endpoint { place, tls: None, answerer: Answerer::Anybody },
                 authority: text.value,
                 question: GrpcQuestion::Health(String::new()),
                 headers: Vec::new(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hsu_model::health::Source;
 use hsu_model::health::probe::{
-    Endpoint, Exec, File, Grpc, GrpcQuestion, Http, Pattern, Place as Target, Presence, Probe,
-    Reach, Tls, Trust,
+    Answerer, Endpoint, Exec, File, Grpc, GrpcQuestion, Http, Pattern, Place as Target, Presence,
+    Probe, Reach, Tls, Trust,
 };
 
 use super::{Context, more, templates};
@@ -15,6 +15,7 @@ use crate::resolve::worker::required;
 use crate::schema::health::kinds as raw;
 use crate::schema::health::{Headers, HealthCheck, HealthType};
 use crate::schema::types::Filled;
+use crate::surroundings::Os;
 
 /// A script that is sent through a pipe fits into it.
 const MOST_SCRIPT: usize = 64 << 10;
@@ -148,6 +149,7 @@ fn http(check: &HealthCheck, place: Place, context: &mut Context<'_>) -> Option<
     let url = required("url", section.url.as_deref(), &section.refused, place, context)?;
     let mut http = plain_http(&At { value: url.value.0.clone(), place: url.place }, context)?;
     let reach = reach(section.allow_link_local.as_deref());
+    http.endpoint.answerer = answerer(section.answered_by.as_deref(), context)?;
     if let Some(socket) = section.unix_socket.as_deref() {
         http.endpoint.place = Target::Socket(context.paths().absolute(&socket.value.0));
     } else if let Target::Port { reach: own, .. } = &mut http.endpoint.place {
@@ -218,6 +220,7 @@ pub(super) fn plain_http(url: &At<String>, context: &mut Context<'_>) -> Option<
         endpoint: Endpoint {
             place: Target::Port { host, port, reach: Reach::Usual },
             tls: is_protected.then(Tls::default),
+            answerer: Answerer::Anybody,
         },
         host: authority.to_owned(),
         path,
@@ -296,6 +299,31 @@ pub(super) fn reach(allowed: Option<&At<bool>>) -> Reach {
     }
 }
 
+/// Whose answer counts; none after reporting why that cannot be told.
+pub(super) fn answerer(
+    written: Option<&At<raw::AnsweredBy>>,
+    context: &mut Context<'_>,
+) -> Option<Answerer> {
+    let Some(written) = written else { return Some(Answerer::Anybody) };
+    let wanted = match &written.value {
+        raw::AnsweredBy::Anybody => return Some(Answerer::Anybody),
+        raw::AnsweredBy::Worker => Answerer::Worker,
+        raw::AnsweredBy::User(section) => {
+            let (user, refused) = (section.user.as_deref(), &section.refused);
+            let user = required("user", user, refused, written.place, context)?;
+            Answerer::User(user.value.0.clone())
+        }
+    };
+    if context.surroundings.os != Os::Linux {
+        context
+            .findings
+            .error("conflict", written.place, "who answers is told on Linux only")
+            .hint("leave `answered_by` out here");
+        return None;
+    }
+    Some(wanted)
+}
+
 pub(super) fn pattern(written: Option<&At<raw::Regex>>) -> Option<Pattern> {
     written.map(|pattern| Pattern(pattern.value.0.clone()))
 }
@@ -339,6 +367,7 @@ fn grpc(section: &raw::Grpc, place: Place, context: &mut Context<'_>) -> Option<
         Some(written) => Some(tls(&written.value, context)?),
         None => None,
     };
+    let answerer = answerer(section.answered_by.as_deref(), context)?;
     let service = section.service.as_deref();
     let question = match section.method.as_deref() {
         None => GrpcQuestion::Health(service.map_or_else(String::new, |name| name.value.clone())),
@@ -359,7 +388,7 @@ fn grpc(section: &raw::Grpc, place: Place, context: &mut Context<'_>) -> Option<
     }
     let headers = headers(section.headers.as_deref(), context)?;
     Some(Grpc {
-        endpoint: Endpoint { place: target, tls },
+        endpoint: Endpoint { place: target, tls, answerer },
         authority: text.value,
         question,
         headers,
@@ -371,9 +400,10 @@ fn tcp(section: &raw::Tcp, place: Place, context: &mut Context<'_>) -> Option<En
         Some(written) => Some(tls(&written.value, context)?),
         None => None,
     };
+    let answerer = answerer(section.answered_by.as_deref(), context)?;
     if let Some(socket) = section.unix_socket.as_deref() {
         let place = Target::Socket(context.paths().absolute(&socket.value.0));
-        return Some(Endpoint { place, tls });
+        return Some(Endpoint { place, tls, answerer });
     }
     let refused = &section.refused;
     let address = required("address", section.address.as_deref(), refused, place, context);
@@ -382,7 +412,7 @@ fn tcp(section: &raw::Tcp, place: Place, context: &mut Context<'_>) -> Option<En
     let port = u16::try_from(port.value.0).unwrap_or(0);
     let host = address.value.0.trim_start_matches('[').trim_end_matches(']').to_owned();
     let reach = reach(section.allow_link_local.as_deref());
-    Some(Endpoint { place: Target::Port { host, port, reach }, tls })
+    Some(Endpoint { place: Target::Port { host, port, reach }, tls, answerer })
 }
 
 fn exec(section: &raw::Exec, place: Place, context: &mut Context<'_>) -> Option<Exec> {

@@ -52,6 +52,7 @@ pub(super) fn database(
         Some(written) => Some(kinds::tls(&written.value, context)?),
         None => None,
     };
+    let answerer = kinds::answerer(section.answered_by.as_deref(), context)?;
     let login = login(section, engine.value, context)?;
     let asks = [
         section.query.as_deref().map(|query| query.place),
@@ -69,7 +70,7 @@ pub(super) fn database(
     }
     Some(Database {
         engine: engine.value,
-        endpoint: Endpoint { place: target, tls },
+        endpoint: Endpoint { place: target, tls, answerer },
         login,
         query: section.query.as_deref().map(|query| query.value.0.clone()),
         expect: kinds::pattern(section.expected_result.as_deref()),
@@ -171,7 +172,8 @@ pub(super) fn protocol(
             .hint("write `expect` in one turn at least, or use `type: tcp`");
         return None;
     }
-    Some(Protocol { endpoint: Endpoint { place: target, tls }, transport, exchanges })
+    let answerer = kinds::answerer(section.answered_by.as_deref(), context)?;
+    Some(Protocol { endpoint: Endpoint { place: target, tls, answerer }, transport, exchanges })
 }
 
 pub(super) fn log(section: &LogCheck, place: Place, context: &mut Context<'_>) -> Option<Log> {

@@ -92,7 +92,8 @@ pub(super) fn resolve(
         context.findings.error("conflict", socket.place, "this service speaks in datagrams");
         return None;
     }
-    let endpoint = Endpoint { place: target, tls: None };
+    let answerer = kinds::answerer(section.answered_by.as_deref(), context)?;
+    let endpoint = Endpoint { place: target, tls: None, answerer };
     let says = |send: &[u8], expect: &str| {
         vec![Exchange { send: send.to_vec(), expect: Some(Pattern(expect.to_owned())) }]
     };

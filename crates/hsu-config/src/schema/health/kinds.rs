@@ -26,6 +26,7 @@ section! {
         unix_socket: Filled { means: "Connect to this socket; the host of `url` is only told to it." }
         tls: Tls { means: "For `https://`." }
         allow_link_local: bool { default: "false", means: "Reach link-local addresses and metadata services of clouds too." }
+        answered_by: AnsweredBy { default: "anybody", means: "Whose answer counts: `anybody`'s, that of a process of this `worker` only, or that of a user only, who made the socket that listens. It must listen on this host; whoever else does is not asked, and the check fails. Linux only." }
     }
 }
 
@@ -39,6 +40,7 @@ section! {
         unix_socket: Filled { means: "Connect to this socket; `address` is only told to it." }
         tls: Tls { default: "no TLS", means: "Protect the connection; `tls: {}` trusts whom the host trusts." }
         allow_link_local: bool { default: "false", means: "As in `http`." }
+        answered_by: AnsweredBy { default: "anybody", means: "As in `http`." }
     }
 }
 
@@ -50,6 +52,43 @@ section! {
         unix_socket: Filled { means: "Connect to this socket." }
         tls: Tls { default: "no TLS", means: "Shake hands too." }
         allow_link_local: bool { default: "false", means: "As in `http`." }
+        answered_by: AnsweredBy { default: "anybody", means: "As in `http`." }
+    }
+}
+
+/// Whose answer counts.
+#[derive(Debug)]
+pub(crate) enum AnsweredBy {
+    /// That of whoever is there.
+    Anybody,
+    /// That of the worker.
+    Worker,
+    /// That of a user.
+    User(Box<AnsweringUser>),
+}
+
+section! {
+    /// A user whose answer counts.
+    AnsweringUser {
+        user: Filled { default: "required", means: "The user, by name or number." }
+    }
+}
+
+impl Read for AnsweredBy {
+    const SHAPE: Shape = Shape::Either("`anybody` or `worker`", || AnsweringUser::SHAPE);
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        if let Data::Mapping(_) = &node.data {
+            return AnsweringUser::read(node, reader).map(|user| Self::User(Box::new(user)));
+        }
+        reader.parsed(node, "`anybody`, `worker` or a user", |text| match text {
+            "anybody" => Ok(Self::Anybody),
+            "worker" => Ok(Self::Worker),
+            _ => {
+                let hint = "write `anybody`, `worker`, or `{ user: NAME }`";
+                Err(Refused::new("is nobody whose answer could count", hint))
+            }
+        })
     }
 }
 

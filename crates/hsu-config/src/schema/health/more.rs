@@ -9,7 +9,7 @@ use hsu_model::logs::Stream;
 use crate::findings::At;
 use crate::node::Node;
 use crate::reader::Reader;
-use crate::schema::health::kinds::{Regex, Tls};
+use crate::schema::health::kinds::{AnsweredBy, Regex, Tls};
 use crate::schema::health::{HealthCheck, Inner};
 use crate::schema::types::{Count, Filled, Named, Port, words};
 use crate::schema::{Read, Shape, section};
@@ -30,6 +30,7 @@ section! {
         expected_result: Regex { means: "What the first value of the answer must match somewhere." }
         tls: Tls { default: "no TLS", means: "Protect the connection." }
         allow_link_local: bool { default: "false", means: "As in `http`." }
+        answered_by: AnsweredBy { default: "anybody", means: "As in `http`." }
     }
 }
 
@@ -56,6 +57,7 @@ section! {
         exchange: Vec<At<ExchangeTurn>> { default: "required", means: "What is said and expected, in turn." }
         tls: Tls { default: "no TLS", means: "Protect the connection." }
         allow_link_local: bool { default: "false", means: "As in `http`." }
+        answered_by: AnsweredBy { default: "anybody", means: "As in `http`." }
     }
 }
 
@@ -193,6 +195,7 @@ section! {
         port: Port { default: "that of the service", means: "The port." }
         unix_socket: Filled { means: "Connect to this socket." }
         allow_link_local: bool { default: "false", means: "As in `http`." }
+        answered_by: AnsweredBy { default: "anybody", means: "As in `http`." }
     }
 }
 
