@@ -18,8 +18,12 @@ use crate::tool::{Tool, output_folder};
 /// Where survivors are argued, from the root.
 const PAGE: &str = "docs/reference/mutants.md";
 const TOOL: Tool = Tool { name: "mutants", package: "cargo-mutants", version: "27.1.0" };
-/// Each mutant is built once and run for a second: what an optimiser takes never comes back.
-const QUICK_BUILD: &str = "--config=profile.dev.package.hsu-core.opt-level=0";
+/// Each mutant is built once and run for a second: what an optimiser takes never comes back,
+/// and of many small units only those that changed are built anew.
+const QUICK_BUILD: [&str; 2] = [
+    "--config=profile.dev.package.hsu-core.opt-level=0",
+    "--config=profile.dev.package.hsu-core.codegen-units=64",
+];
 /// Random schedules for each mutant that the other tests let live: half a second of them.
 const SCHEDULES: &str = "1000";
 
@@ -76,7 +80,7 @@ fn try_all(root: &Path, arguments: &Arguments, folder: &Path) -> Result<()> {
     mutants
         .current_dir(root)
         .args(["mutants", "--package", "hsu-core", "--jobs", "1", "--no-shuffle", "--colors=never"])
-        .args(["--cargo-arg", QUICK_BUILD])
+        .args(QUICK_BUILD.iter().flat_map(|option| ["--cargo-arg", option]))
         .arg("--output")
         .arg(folder)
         .env("PROPTEST_CASES", SCHEDULES)

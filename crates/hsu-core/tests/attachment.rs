@@ -29,6 +29,8 @@ mod edges;
 mod ending;
 #[path = "attachment/mending.rs"]
 mod mending;
+#[path = "attachment/orders.rs"]
+mod orders;
 
 const SECOND: u64 = 1_000_000_000;
 

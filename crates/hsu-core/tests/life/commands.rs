@@ -306,3 +306,20 @@ fn a_signal_that_is_refused_is_not_told_as_carried_out() {
     }
     assert_eq!(world.facts().count(), told);
 }
+
+#[test]
+fn only_what_can_do_nothing_but_end_something_waits_for_no_disk_that_takes_nothing() {
+    for (command, outruns) in [
+        (Command::Stop { force: false }, true),
+        (Command::Stop { force: true }, true),
+        (Command::Signal(15), true),
+        (Command::Start, false),
+        (Command::Restart { force: true }, false),
+        (Command::Enable, false),
+        (Command::Disable, false),
+        (Command::Remove, false),
+        (Command::ResetBreaker, false),
+    ] {
+        assert_eq!(command.outruns_the_disk(), outruns, "{command:?}");
+    }
+}

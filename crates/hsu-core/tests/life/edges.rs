@@ -480,3 +480,47 @@ fn the_other_process_of_a_run_counts_until_its_end_is_accounted() {
     assert_eq!(bench.state(), WorkerState::Stopping, "what it left behind is not cleared");
     assert_eq!(bench.step(name()), []);
 }
+
+/// What follows when the keeper holds the process 109, which was named by a run.
+fn followed(bench: &mut Bench, run: u64) -> Vec<Effect> {
+    let (worker, run) = (id("web"), RunId(run));
+    bench.step(Input::Followed { worker, run, process: process(9), error: None })
+}
+
+fn ends(run: u64) -> [Effect; 1] {
+    [Effect::KillTree { worker: id("web"), run: RunId(run), whole: false }]
+}
+
+#[test]
+fn what_goes_on_of_a_run_that_is_over_is_ended_and_stands_for_no_other_run() {
+    let mut bench = Bench::running();
+    bench.exited(1, ONE);
+    bench.command(Command::Start);
+    bench.spawned(2);
+    assert_eq!(followed(&mut bench, 1), ends(1));
+    assert_eq!(bench.status().process, Some(process(2)));
+    bench.stop();
+    assert_eq!(followed(&mut bench, 1), ends(1));
+    assert_eq!(bench.status().process, Some(process(2)));
+    followed(&mut bench, 2);
+    assert_eq!(bench.status().process, Some(process(9)));
+}
+
+#[test]
+fn what_goes_on_of_the_run_of_an_earlier_life_is_that_run_unless_its_end_is_accounted() {
+    let record = WorkerRecord {
+        state: WorkerState::Running,
+        run: Some(RunId(3)),
+        accounted: Some(RunId(2)),
+        ..Bench::record()
+    };
+    let wanted = WorkerRecord { desired: Desired::Running, ..record.clone() };
+    let mut bench = Bench::resumed(Some(&wanted));
+    assert_eq!(followed(&mut bench, 4), ends(4), "nobody knows such a run");
+    followed(&mut bench, 3);
+    assert_eq!((bench.state(), bench.status().process), (WorkerState::Running, Some(process(9))));
+    // The same of a worker that shall not run, whose end was told before the keeper has told all.
+    let mut bench = Bench::resumed(Some(&record));
+    bench.exited(3, ONE);
+    assert_eq!(followed(&mut bench, 3), ends(3));
+}
