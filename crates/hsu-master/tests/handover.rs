@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -147,6 +148,47 @@ fn the_loss_of_a_master_is_an_event_and_its_replacement_and_its_end_are_not() {
     fleet.tell(&["master", "shutdown", "--keep-workers", "--wait"]).unwrap();
     fleet.launch().unwrap();
     assert_eq!(lost(&fleet), 1, "one that left its workers was not lost");
+    fleet.stop(SOON).unwrap();
+}
+
+#[test]
+fn the_loss_of_a_master_while_another_one_is_about_to_take_over_is_an_event() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    // A master of which nothing is written yet is not known to have been lost.
+    let written = || {
+        let events = fleet.tell(&["events"]).map_err(|error| error.to_string())?;
+        if events.contains("the master serves") { Ok(()) } else { Err(events) }
+    };
+    eventually("the first events are written", SOON, written).unwrap();
+    let path = |name: &str| sandbox.folder().join(name);
+    let (slow, begun, go) = (path("slow"), path("begun"), path("go"));
+    let script = format!(
+        "#!/bin/sh\n: > {}\nwhile [ ! -e {} ]; do sleep 0.05; done\nexec {} \"$@\"\n",
+        begun.display(),
+        go.display(),
+        binary("hsu-master").unwrap().display(),
+    );
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let upgrade = sandbox
+        .command(binary("hsu-master-cli").unwrap())
+        .arg("--config")
+        .arg(fleet.config())
+        .args(["master", "upgrade", "--executable"])
+        .arg(&slow)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let there = || if begun.exists() { Ok(()) } else { Err("no candidate yet".to_owned()) };
+    eventually("another master is started", SOON, there).unwrap();
+    assert_eq!(fleet.kill(Role::Master).unwrap(), 1);
+    std::fs::write(&go, "").unwrap();
+    back(&fleet);
+    let events = fleet.tell(&["events"]).unwrap();
+    assert_eq!(events.matches("the master was lost and is replaced").count(), 1, "{events}");
+    upgrade.unwrap().wait().unwrap();
     fleet.stop(SOON).unwrap();
 }
 

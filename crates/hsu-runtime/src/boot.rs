@@ -192,7 +192,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
 /// Tells of the master before this one when it went without a goodbye.
 fn tell_loss(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
     let is_lost = loaded.clean == Some(false) && !loaded.is_left;
-    if options.candidate || !is_of_this_boot(loaded) || !is_lost {
+    if !is_of_this_boot(loaded) || !is_lost {
         return;
     }
     let reason = match options.relaunched {

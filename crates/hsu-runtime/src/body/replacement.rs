@@ -9,7 +9,7 @@ use hsu_core::effect::Effect;
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
-use hsu_store::Batch;
+use hsu_store::{Batch, Life};
 use hsu_sys::lock::MasterLock;
 use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
@@ -78,7 +78,10 @@ impl Body {
     /// Lets go of state and sockets, so that the candidate can take them.
     pub(super) fn give_way(&mut self, now: Now) {
         self.settle(now);
+        // Who takes up the state without this mark tells that we were lost.
+        self.store.mark(Life::Left, self.boot);
         if !self.store.flush() {
+            self.store.mark(Life::Lasts, self.boot);
             // Written later, it would overwrite what the candidate writes. The keeper ends
             // a candidate that waits in vain.
             warn!("the state is not written: it is not given to another master");
@@ -126,6 +129,7 @@ impl Body {
                 return self.be_replaced();
             }
         }
+        self.store.mark(Life::Lasts, self.boot);
         self.board.regain();
         // The other master may have written before it failed.
         let last = self.store.reader().last_events(None, 1).unwrap_or_default();
