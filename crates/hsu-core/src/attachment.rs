@@ -102,7 +102,7 @@ pub(crate) struct Watched {
     history: VecDeque<Transition>,
     pending: Option<Pending>,
     /// What its checks say of the process that stands for it.
-    monitor: Monitor,
+    pub(crate) monitor: Monitor,
     mending: Mending,
     /// Failures in a row that its manager was asked for.
     attempts: u32,

@@ -184,6 +184,7 @@ impl Scene {
 
     fn wake_after(&mut self, seconds: u64) -> Vec<Effect> {
         self.now.tick = Tick(self.now.tick.0 + seconds * SECOND);
+        assert!(self.now.tick < Tick(10_000 * SECOND), "what is waited for does not come");
         self.step(Input::Wake)
     }
 

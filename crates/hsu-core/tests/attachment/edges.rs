@@ -375,7 +375,9 @@ fn while_one_is_asked_for_or_ends_another_that_fits_has_to_wait() {
     scene.hold(1);
     scene.ask(STOP);
     scene.ask(Command::Start);
-    assert_eq!(asks_for(&scene.sighted("web", sight(&[8]))), []);
+    let effects = scene.sighted("web", sight(&[8]));
+    assert_eq!(asks_for(&effects), []);
+    assert!(!told(&effects, |kind| matches!(kind, EventKind::NotFound { .. })), "it waits");
     assert_eq!(scene.status().attached, [key(7)]);
 }
 

@@ -202,3 +202,32 @@ fn what_one_that_has_ended_exceeded_is_told_and_alerted() {
         assert_eq!(alerts, usize::from(action == Action::Alert));
     }
 }
+
+#[test]
+fn nothing_that_it_uses_restarts_it_within_its_grace() {
+    let mut scene = Scene::searching(|unit| {
+        limited(unit, Action::Restart);
+        unit.rights.can_restart = true;
+        unit.rights.manager = Manager::Command(vec!["restart".to_owned()]);
+    });
+    scene.sighted("web", sight(&[7]));
+    scene.step(Input::Attached { run: RunId(1), started: (scene.now.tick, WallTime(0)) });
+    let acts =
+        |effects: &[Effect]| told(effects, |kind| matches!(kind, EventKind::LimitAction { .. }));
+    scene.wake_after(29);
+    let effects = uses(&mut scene, 200);
+    assert!(exceeded(&effects) && !acts(&effects), "{effects:?}");
+    scene.wake_after(1);
+    assert!(acts(&uses(&mut scene, 200)));
+}
+
+#[test]
+fn a_master_that_ends_ends_no_process_of_somebody_else_for_what_it_uses() {
+    let mut scene = Scene::attached(|unit| {
+        limited(unit, Action::ImmediateKill);
+        unit.rights.can_terminate = true;
+    });
+    let (mode, actor) = (ShutdownMode::KeepWorkers, Actor::Signal(15));
+    scene.step(Input::Shutdown { mode, actor });
+    assert_eq!(signals(&uses(&mut scene, 200)), []);
+}

@@ -354,3 +354,39 @@ fn answers_to(effects: &[Effect], number: u64) -> Option<&Answer> {
 fn serves(effects: &[Effect], wanted: ServiceVerb) -> bool {
     effects.contains(&Effect::Service { worker: id("web"), verb: wanted })
 }
+
+#[test]
+fn a_restart_that_is_planned_is_forgotten_with_its_process_and_with_no_other() {
+    let many = |unit: &mut Unmanaged| {
+        may_restart(unit);
+        unit.rights.can_terminate = true;
+        unit.discovery.matches = Matches::Many;
+    };
+    let planned = || {
+        let mut scene = attached(many);
+        scene.sighted("web", sight(&[7, 8]));
+        scene.hold(2);
+        while scene.status().next_attempt.is_none() {
+            scene.look(1, false);
+        }
+        scene
+    };
+    let mut scene = planned();
+    scene.exit(2, Exit::Code(0));
+    assert!(scene.status().next_attempt.is_some(), "it is not about that one");
+    scene.exit(1, Exit::Code(0));
+    assert_eq!(scene.status().next_attempt, None);
+    for command in [Command::Disable, Command::Stop { force: false }] {
+        let mut scene = planned();
+        scene.ask(command);
+        assert_eq!(scene.status().next_attempt, None, "{command:?}");
+    }
+}
+
+#[test]
+fn a_process_that_goes_on_doing_well_writes_nothing() {
+    let mut scene = attached(may_restart);
+    scene.look(11, true);
+    let effects = scene.look(200, true);
+    assert!(!effects.contains(&Effect::Persist { workers: vec![id("web")] }), "{effects:?}");
+}

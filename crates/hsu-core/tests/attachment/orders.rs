@@ -97,3 +97,37 @@ fn to_enable_what_is_enabled_leaves_the_wish_and_what_the_file_disables_waits_fo
     scene.ask(Command::Start);
     assert_eq!(scene.state(), WorkerState::Searching);
 }
+
+#[test]
+fn a_process_that_an_earlier_master_knew_ends_a_start_and_no_restart() {
+    let record = Scene::attached(by_systemd).record();
+    let next = |command| {
+        let mut scene = Scene::new(&[spec("web", by_systemd)], &[&record]);
+        scene.settle(UnknownExit::KeeperLost);
+        assert_eq!(answer(&scene.ask(command)), None, "{command:?}");
+        scene
+    };
+    let mut scene = next(Command::Start);
+    assert!(matches!(answer(&scene.hold(1)), Some(Answer::Done { .. })));
+    let mut scene = next(RESTART);
+    serviced(&mut scene, None);
+    assert_eq!(answer(&scene.hold(1)), None, "it is the one before");
+    scene.exit(1, Exit::Code(0));
+    scene.sighted("web", sight(&[8]));
+    assert!(matches!(answer(&scene.hold(2)), Some(Answer::Done { .. })));
+}
+
+#[test]
+fn an_order_that_changes_no_wish_begins_no_search() {
+    let searches =
+        |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Search { .. }));
+    let mut scene = Scene::attached(|unit| unit.rights.allowed_signals = vec![1]);
+    for command in [Command::Signal(1), Command::Enable, Command::ResetBreaker] {
+        let effects = scene.ask(command);
+        assert!(!searches(&effects), "{effects:?}");
+    }
+    assert_eq!(scene.status().reason, "its process was found");
+    scene.ask(Command::Disable);
+    let effects = scene.ask(Command::ResetBreaker);
+    assert!(!searches(&effects), "{effects:?}");
+}

@@ -85,6 +85,7 @@ fn a_worker_whose_state_contradicts_itself_is_named() {
             worker.pending = Some(crate::worker::Pending { ticket, command });
         }),
     );
+    expect_broken("I17", change(|worker| worker.monitor.spoil()));
     expect_broken(
         "I20",
         change(|worker| {
@@ -173,6 +174,14 @@ fn what_does_not_hold_of_a_watched_worker_is_named() {
         assert!(found.is_err_and(|broken| broken.0.starts_with(name)), "{name}: {found:?}");
     };
     broken("I1: the index", |fleet| fleet.watched_runs.clear());
+    broken("I2", |fleet| {
+        let mut record = fleet.export(&id()).expect("a record");
+        record.attached.iter_mut().flatten().for_each(|hint| hint.run = RunId(0));
+        fleet.add(watched("other"), Some(&record), Resume::Continue);
+    });
+    broken("I17", |fleet| {
+        fleet.watched.get_mut(&id()).expect("a worker").monitor.spoil();
+    });
     broken("I27", |fleet| fleet.next_run = 1);
     broken("L1: every end", |fleet| fleet.deadlines.clear());
     broken("I23", |fleet| {
@@ -180,5 +189,9 @@ fn what_does_not_hold_of_a_watched_worker_is_named() {
     });
     broken("I6", |fleet| {
         fleet.deadlines.insert((Tick(99), WorkerId::new("other").expect("an id")));
+    });
+    let record = watching().export(&id()).expect("a record");
+    expect_broken("I1: the index", |fleet| {
+        fleet.add(watched("other"), Some(&record), Resume::Continue);
     });
 }
