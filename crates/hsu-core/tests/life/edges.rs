@@ -524,3 +524,19 @@ fn what_goes_on_of_the_run_of_an_earlier_life_is_that_run_unless_its_end_is_acco
     bench.exited(3, ONE);
     assert_eq!(followed(&mut bench, 3), ends(3));
 }
+
+#[test]
+fn of_a_worker_that_has_departed_its_last_run_is_kept_so_that_no_exit_of_it_counts_again() {
+    let record = Bench::running().fleet.export(&id("web")).expect("a record");
+    let mut bench = Bench { fleet: Fleet::new(settings()), now: Tick(1), tickets: 0 };
+    bench.fleet.depart(id("web"), &record);
+    bench.adopted(1);
+    bench.settle();
+    bench.exited(1, ONE);
+    let effects = bench.survivors(1);
+    let last = effects.iter().find_map(|effect| {
+        if let Effect::Forget { last, .. } = effect { last.as_deref() } else { None }
+    });
+    let last = last.expect("what is kept");
+    assert_eq!((last.run, last.accounted), (Some(RunId(1)), Some(RunId(1))));
+}

@@ -350,3 +350,12 @@ fn that_a_limit_is_not_in_force_is_told() {
     };
     assert!(effects.iter().any(says));
 }
+
+#[test]
+fn what_a_limit_has_stopped_stays_stopped_under_the_next_master() {
+    let mut world = world(Action::GracefulShutdown);
+    uses(&mut world, 101);
+    assert_eq!(world.state("a"), WorkerState::Stopped);
+    world.crash(crate::world::Loss::Nothing);
+    assert_eq!((world.state("a"), world.starts()), (WorkerState::Stopped, 1));
+}
