@@ -540,3 +540,26 @@ fn of_a_worker_that_has_departed_its_last_run_is_kept_so_that_no_exit_of_it_coun
     let last = last.expect("what is kept");
     assert_eq!((last.run, last.accounted), (Some(RunId(1)), Some(RunId(1))));
 }
+
+#[test]
+fn a_start_of_what_ended_before_the_keeper_has_told_all_follows_when_nothing_is_left_of_it() {
+    let record = WorkerRecord {
+        state: WorkerState::Stopping,
+        run: Some(RunId(3)),
+        accounted: Some(RunId(2)),
+        ..Bench::record()
+    };
+    let mut bench = Bench::resumed(Some(&record));
+    bench.exited(3, ONE);
+    assert!(answers(&bench.command(Command::Start)).is_empty());
+    bench.settle();
+    let effects = bench.survivors(3);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Spawn { .. })), "{effects:?}");
+    // Without it the worker is at rest, and how it ended is known.
+    let mut bench = Bench::resumed(Some(&record));
+    bench.exited(3, ONE);
+    bench.settle();
+    bench.survivors(3);
+    assert_eq!(bench.state(), WorkerState::Stopped);
+    assert!(bench.status().reason.ends_with("exit code 1"), "{}", bench.status().reason);
+}
