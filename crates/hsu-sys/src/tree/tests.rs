@@ -160,8 +160,12 @@ fn a_tree_that_multiplies_as_it_is_killed_is_ended() {
     let script = "again() { [ $1 = 0 ] || (sleep 0.02; again $(($1 - 1))) & }; \
                   again 200; again 200; again 200; echo x; exec sleep 1000";
     let guard = Guard(vec![start(script, "918273680", Some("t5"))]);
-    let left = trees("t5").kill(&[kill_of(918_273_680, None)]);
+    let first = identify(guard.0[0].id()).unwrap();
+    // Nobody takes the orphans, as after the loss of a keeper: all of the host is looked at.
+    let mut trees = Trees { family: Family::new("t5"), cgroups: Cgroups::none() };
+    let left = trees.kill(&[kill_of(918_273_680, None)]);
     assert_eq!(left[0].survivors, Vec::<u32>::new());
+    assert_eq!(members(&mut trees, 918_273_680, first), [], "none was overlooked");
     drop(guard);
 }
 
