@@ -25,7 +25,7 @@ const SEARCHED: u32 = 31_000;
 /// What happens in a world.
 pub(crate) fn compose(chance: &mut Chance, nature: &Nature) -> Vec<Action> {
     let mut actions = Vec::with_capacity(nature.length + 24);
-    let motif = chance.one_in(5).then(|| chance.below(nature.length));
+    let motif = chance.one_in(8).then(|| chance.below(nature.length));
     while actions.len() < nature.length {
         if motif == Some(actions.len()) {
             add_motif(chance, nature, &mut actions);

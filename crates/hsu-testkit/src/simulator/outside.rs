@@ -282,7 +282,7 @@ impl World {
 
     /// A run that has not said yet what it must say.
     pub(crate) fn silent(&self) -> Option<(Hold, RunId)> {
-        if !self.outside.speaks {
+        if !self.outside.speaks || !self.nature.features.words {
             return None;
         }
         let fleet = &self.master.as_ref()?.fleet;

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hsu_testkit::simulator::{Bug, Campaign, Exhibit, replay, run_campaign, tell};
 
+/// A seventh of a life is asking for memory and giving it back.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Live through many short lives of HSU Master and say which promise broke.
 #[derive(Debug, Parser)]
 #[command(name = "hsu-simulator")]
