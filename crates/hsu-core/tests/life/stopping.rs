@@ -298,3 +298,13 @@ fn an_end_that_is_asked_for_before_the_inventory_waits_for_what_it_tells() {
     world.settle();
     assert_eq!((world.keeper.all_stopped, world.keeper.processes.len()), (1, 0));
 }
+
+#[test]
+fn a_master_that_leaves_or_has_nobody_left_tells_of_no_kill_when_its_time_is_over() {
+    for mode in [ShutdownMode::KeepWorkers, ShutdownMode::StopWorkers] {
+        let mut world = World::of(plain("a"));
+        world.shut_down(mode);
+        world.now = world.now.after(Duration::from_secs(100));
+        assert_eq!(world.step(Input::Wake), [], "{mode:?}");
+    }
+}
