@@ -310,6 +310,7 @@ fn what_is_attached_is_kept_beside_another_and_given_up_for_the_only_one_that_fi
 
 #[test]
 fn two_workers_never_have_one_process() {
+    // Row 80.
     let specs = [spec("web", |_| {}), spec("other", |_| {})];
     let mut scene = Scene::new(&specs, &[]);
     scene.settle(UnknownExit::KeeperLost);

@@ -245,7 +245,8 @@ impl Query {
         }
         if !self.hidden.is_empty() {
             let count = self.hidden.len();
-            notes.add(format!("{count} processes may not be looked into by this user"));
+            let processes = if count == 1 { "process" } else { "processes" };
+            notes.add(format!("{count} {processes} may not be looked into by this user"));
         }
         if self.matches == Matches::One && census::hides_others() {
             notes.add("processes of other users are hidden from this user".to_owned());

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use hsu_model::health::probe::Exec;
 use hsu_sys::brief::{self, Brief, Ending};
-use hsu_sys::path::find_program;
+use hsu_sys::path::{LookupError, find_program};
 use hsu_sys::tree::Cells;
 use tokio::sync::Semaphore;
 
@@ -104,7 +104,7 @@ fn prepare(wanted: &Exec, subject: &Subject, deadline: Instant) -> Result<Brief,
     let current = folder.clone().unwrap_or_else(|| PathBuf::from("/"));
     let program =
         find_program(Path::new(&wanted.program), search.map(OsString::as_os_str), &current)
-            .map_err(|error| Trouble::Bad(error.to_string()))?;
+            .map_err(|error| Trouble::Bad(no_program(&error)))?;
     Ok(Brief {
         program,
         args: wanted.args.clone(),
@@ -115,6 +115,24 @@ fn prepare(wanted: &Exec, subject: &Subject, deadline: Instant) -> Result<Brief,
         timeout: deadline.saturating_duration_since(Instant::now()),
         keep: MOST_BODY,
     })
+}
+
+/// Why there is no program, with the keys of a check and not those of a worker.
+fn no_program(error: &LookupError) -> String {
+    match error {
+        LookupError::Missing { path } => format!(
+            "no program at {} (hint: check `command`, or the `interpreter` of a script)",
+            path.display()
+        ),
+        LookupError::NotExecutable { path } => {
+            format!("{} has no permission to be executed (hint: chmod +x)", path.display())
+        }
+        LookupError::NotInPath { .. }
+        | LookupError::Folder { .. }
+        | LookupError::NotAFile { .. }
+        | LookupError::Io { .. }
+        | _ => error.to_string(),
+    }
 }
 
 fn judge(tools: &Tools, wanted: &Exec, answer: std::io::Result<brief::Answer>) -> Looked {

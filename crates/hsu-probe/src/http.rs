@@ -126,7 +126,7 @@ fn redirect(wanted: &Http, answer: &Answer) -> Option<Result<String, Trouble>> {
 fn judge(tools: &Tools, wanted: &Http, answer: Answer) -> Looked {
     let status = answer.status.as_u16();
     if !wanted.statuses.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
-        return Err(Trouble::Bad(format!("status {status}")));
+        return Err(Trouble::Bad(format!("status {status}{}", led_elsewhere(wanted, &answer))));
     }
     tools.patterns.expect(wanted.expect.as_ref(), "the body", &answer.body)?;
     let heads = answer.heads.iter().filter_map(|(name, value)| {
@@ -139,6 +139,19 @@ fn judge(tools: &Tools, wanted: &Http, answer: Answer) -> Looked {
         heads: heads.collect(),
         text: answer.body,
     })
+}
+
+/// Where an answer that is not good leads, and what would follow it.
+fn led_elsewhere(wanted: &Http, answer: &Answer) -> String {
+    let Some(place) = answer.heads.get(LOCATION) else { return String::new() };
+    if !answer.status.is_redirection() {
+        return String::new();
+    }
+    let place = crate::pattern::shown(place.as_bytes());
+    match wanted.redirects {
+        0 => format!(", a redirect to {place} (hint: `follow_redirects` follows some)"),
+        most => format!(", a redirect to {place}, and {most} were followed"),
+    }
 }
 
 /// An error of hyper, with its cause.

@@ -104,6 +104,7 @@ mod tests {
 
     #[test]
     fn a_name_that_nobody_answers_for_takes_one_thread_and_holds_up_no_other_name() {
+        // Row 109.
         run(async {
             let asked = Arc::new(AtomicUsize::new(0));
             let (go, gone) = channel::<()>();
@@ -131,6 +132,7 @@ mod tests {
 
     #[test]
     fn of_a_thousand_addresses_a_few_are_looked_at_and_an_unknown_name_is_told() {
+        // Row 109.
         run(async {
             let names = Names::by(|name| match name {
                 "many" => Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST); 1000]),
@@ -143,6 +145,7 @@ mod tests {
 
     #[test]
     fn a_name_is_asked_for_anew_by_each_look_so_that_nothing_old_is_believed() {
+        // Row 109.
         run(async {
             let last = AtomicUsize::new(0);
             let names = Names::by(move |_| {

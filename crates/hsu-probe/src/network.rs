@@ -114,7 +114,7 @@ impl Network {
     ) -> Result<(Plain, String), Trouble> {
         let addresses = self.addresses(host, port, reach).await?;
         let is_one = addresses.len() == 1;
-        let mut last = Trouble::Bad(format!("{host} has no address"));
+        let mut troubles = Vec::new();
         for address in addresses.into_iter().take(MOST_TRIED) {
             let connecting = TcpStream::connect(address);
             let connected = match is_one {
@@ -130,10 +130,10 @@ impl Network {
                     drop(stream.set_nodelay(true));
                     return Ok((Plain::Tcp(stream), address.to_string()));
                 }
-                Err(error) => last = trouble(&address.to_string(), &error),
+                Err(error) => troubles.push(trouble(&address.to_string(), &error)),
             }
         }
-        Err(last)
+        Err(together(host, troubles))
     }
 
     /// The addresses of a host that a look may reach.
@@ -177,6 +177,24 @@ impl Network {
     }
 }
 
+/// What the attempts at all addresses of a host come to. One that tells of the other side
+/// counts, whatever we lack for another one, such as the newer family for `localhost`.
+fn together(host: &str, troubles: Vec<Trouble>) -> Trouble {
+    let is_bad = |trouble: &Trouble| matches!(trouble, Trouble::Bad(_));
+    if troubles.is_empty() {
+        return Trouble::Bad(format!("{host} has no address"));
+    }
+    let tells = troubles.iter().any(is_bad);
+    let told = troubles.into_iter().filter(|trouble| !tells || is_bad(trouble));
+    let words: Vec<String> = told
+        .map(|trouble| match trouble {
+            Trouble::Bad(why) | Trouble::Unable(why) => why,
+        })
+        .collect();
+    let words = words.join("; ");
+    if tells { Trouble::Bad(words) } else { Trouble::Unable(words) }
+}
+
 /// What is known of the other end.
 fn here(plain: &Plain, path: &str) -> std::io::Result<Here> {
     Ok(match plain {
@@ -190,4 +208,24 @@ fn here(plain: &Plain, path: &str) -> std::io::Result<Here> {
             Here::Path { path: path.to_owned(), maker, user }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_each_failure_is_told_and_what_we_lack_hides_none() {
+        let bad = |why: &str| Trouble::Bad(why.to_owned());
+        let unable = |why: &str| Trouble::Unable(why.to_owned());
+        for (troubles, wanted) in [
+            (vec![], bad("h has no address")),
+            (vec![bad("a")], bad("a")),
+            (vec![bad("a"), bad("b")], bad("a; b")),
+            (vec![bad("a"), unable("b")], bad("a")),
+            (vec![unable("a"), unable("b")], unable("a; b")),
+        ] {
+            assert_eq!(together("h", troubles), wanted);
+        }
+    }
 }

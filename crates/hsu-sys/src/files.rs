@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 #[path = "files/unix.rs"]
@@ -42,8 +42,14 @@ pub enum PidFileError {
     /// Others than its owner may write it.
     #[error("the PID file can be written by others than its owner")]
     Writable,
+    /// Others may put another file in its place.
+    #[error("{} can be written by everybody, who may put another PID file there", folder.display())]
+    OpenFolder {
+        /// The folder that it is in, or one above it.
+        folder: PathBuf,
+    },
     /// It holds something else than one PID.
-    #[error("the PID file does not hold one decimal PID greater than 1")]
+    #[error("the PID file does not hold one decimal PID greater than 1, and nothing else")]
     Malformed,
 }
 
@@ -230,8 +236,11 @@ pub fn read_foreign_pid_file(path: &Path) -> Result<PidHint, PidFileError> {
     if !found.is_file() {
         return Err(PidFileError::NotAFile);
     }
-    if os::is_open_to(&found, Others::Everybody) || is_in_an_open_folder(path)? {
+    if os::is_open_to(&found, Others::Everybody) {
         return Err(PidFileError::Writable);
+    }
+    if let Some(folder) = open_folder(path)? {
+        return Err(PidFileError::OpenFolder { folder: folder.to_owned() });
     }
     if found.len() > LONGEST_PID_FILE {
         return Err(PidFileError::Malformed);
@@ -242,14 +251,15 @@ pub fn read_foreign_pid_file(path: &Path) -> Result<PidHint, PidFileError> {
     Ok(PidHint { pid, owner: os::owner(&found), written: found.modified()? })
 }
 
-/// Whether everybody may put another file in the place of one, or of a folder above it.
-fn is_in_an_open_folder(path: &Path) -> io::Result<bool> {
+/// The folder in which everybody may put another file in the place of one, or of a folder
+/// above it.
+fn open_folder(path: &Path) -> io::Result<Option<&Path>> {
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
         if os::is_open_folder(&fs::metadata(folder)?) {
-            return Ok(true);
+            return Ok(Some(folder));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The file of a program, whatever its path.
@@ -281,6 +291,7 @@ pub fn open_plain(path: &Path) -> io::Result<fs::File> {
         PidFileError::NotAFile
         | PidFileError::Foreign { .. }
         | PidFileError::Writable
+        | PidFileError::OpenFolder { .. }
         | PidFileError::Malformed => not_plain(),
     })?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }

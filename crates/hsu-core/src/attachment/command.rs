@@ -133,11 +133,11 @@ impl Watched {
     }
 
     fn signal_refusal(&self, rights: &Rights, signal: i32, held: usize) -> Option<Answer> {
-        if !rights.allowed_signals.contains(&signal) {
-            return Some(self.conflict("signal", "`control.allowed_signals` does not name it"));
-        }
         match held {
             0 => Some(self.conflict("signal", "only a process that is attached takes a signal")),
+            _ if !rights.allowed_signals.contains(&signal) => {
+                Some(self.conflict("signal", "`control.allowed_signals` does not name it"))
+            }
             1 => None,
             _ => Some(self.conflict("signal", "it has several processes; signal one by its PID")),
         }

@@ -338,6 +338,7 @@ fn a_check_that_flaps_fails_until_it_was_good_for_a_while() {
 
 #[test]
 fn results_that_alternate_ten_times_a_second_tell_of_one_change() {
+    // Row 113.
     let mut fast = check("a", &[Duty::Readiness, Duty::Liveness]);
     fast.rhythm.interval = Duration::from_millis(100);
     let mut bench = Bench::of(vec![fast]);
@@ -395,6 +396,7 @@ fn a_check_of_performance_fails_by_what_many_looks_come_to() {
 
 #[test]
 fn ten_thousand_checks_that_are_due_at_once_are_spread() {
+    // Row 115.
     let mut limiter = Limiter::new(LOOKS);
     let health = Health { checks: vec![check("a", &[Duty::Readiness])] };
     let mut monitors: Vec<Monitor> = (0..10_000).map(|_| Monitor::new(&health)).collect();

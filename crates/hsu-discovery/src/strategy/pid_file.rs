@@ -118,6 +118,7 @@ fn explain(path: &Path, error: &PidFileError) -> String {
         PidFileError::NotAFile
         | PidFileError::Foreign { .. }
         | PidFileError::Writable
+        | PidFileError::OpenFolder { .. }
         | PidFileError::Malformed
         | _ => format!("{path}: {error}"),
     }

@@ -30,6 +30,7 @@ fn write(path: &Path, content: &[u8]) {
 
 #[test]
 fn a_file_that_holds_one_pid_leads_to_its_process_and_anything_else_to_nobody() {
+    // Row 71.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pid");
     let process = sleep(75001);
@@ -63,6 +64,7 @@ fn a_file_that_holds_one_pid_leads_to_its_process_and_anything_else_to_nobody() 
 
 #[test]
 fn the_pid_of_our_own_of_the_kernel_or_of_nobody_is_refused() {
+    // Row 72.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pid");
     let child = sleep(75002);
@@ -82,6 +84,7 @@ fn the_pid_of_our_own_of_the_kernel_or_of_nobody_is_refused() {
 
 #[test]
 fn a_file_that_is_no_plain_file_is_refused_without_waiting_and_without_its_content() {
+    // Row 73.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.pid");
     let secret = folder.path().join("secret");
@@ -106,6 +109,7 @@ fn a_file_that_is_no_plain_file_is_refused_without_waiting_and_without_its_conte
 
 #[test]
 fn a_file_that_others_may_have_written_is_refused() {
+    // Row 74.
     let folder = tempfile::tempdir().unwrap();
     let process = sleep(75003);
     let path = folder.path().join("x.pid");
@@ -114,7 +118,8 @@ fn a_file_that_others_may_have_written_is_refused() {
     assert!(refused(&path).contains("can be written by others"));
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-    assert!(refused(&path).contains("can be written by others"));
+    let open = format!("{} can be written by everybody", folder.path().display());
+    assert!(refused(&path).contains(&open));
     // With the sticky bit nobody may replace it.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
     assert_eq!(found(&look(&file(&path))), [process.pid()].into());
@@ -127,6 +132,7 @@ fn a_file_that_others_may_have_written_is_refused() {
 
 #[test]
 fn a_file_that_is_older_than_the_process_names_another_one() {
+    // Row 75.
     let folder = tempfile::tempdir().unwrap();
     let process = sleep(75004);
     let path = folder.path().join("x.pid");

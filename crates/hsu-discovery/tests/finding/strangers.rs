@@ -13,6 +13,7 @@ use super::{by, found, look, look_with, name, sleep, start};
 
 #[test]
 fn who_ends_between_the_look_and_the_hold_is_not_held() {
+    // Row 76.
     let mut process = sleep(76001);
     let sighting = look(&by(&[name("sleep", &["76001"])]));
     let candidate = sighting.candidates.into_iter().next().unwrap();
@@ -31,6 +32,7 @@ fn who_ends_between_the_look_and_the_hold_is_not_held() {
 
 #[test]
 fn who_runs_another_program_strays_and_is_not_held() {
+    // Row 76.
     let worker = WorkerId::new("web").unwrap();
     let mut searcher = Searcher::new(Kin::default());
     let what = by(&[name("sh", &["-c", "read -r line; exec sleep 76002"])]);
@@ -62,6 +64,7 @@ fn who_runs_another_program_strays_and_is_not_held() {
 
 #[test]
 fn a_name_may_hold_brackets_and_line_ends_and_be_longer_than_the_kernel_keeps() {
+    // Row 77.
     let folder = tempfile::tempdir().unwrap();
     for own in ["a) R 1 (b", "x\n) S 1", "a-name-that-is-far-too-long"] {
         let path = folder.path().join(own);
@@ -75,6 +78,7 @@ fn a_name_may_hold_brackets_and_line_ends_and_be_longer_than_the_kernel_keeps() 
 
 #[test]
 fn arguments_of_any_length_and_form_are_looked_at_and_never_trusted() {
+    // Row 77.
     let long = "x".repeat(100_000);
     let process = start(Command::new("sleep").args(["77002", "0"]).env("LONG", &long));
     let pattern = |text: &str| by(&[Search::CommandLine(text.to_owned())]);
@@ -85,6 +89,7 @@ fn arguments_of_any_length_and_form_are_looked_at_and_never_trusted() {
 
 #[test]
 fn our_own_programs_and_those_who_look_for_it_are_not_found() {
+    // Row 78.
     let folder = tempfile::tempdir().unwrap();
     let looker = folder.path().join("grep");
     fs::copy("/bin/sleep", &looker).unwrap();
@@ -100,6 +105,7 @@ fn our_own_programs_and_those_who_look_for_it_are_not_found() {
 
 #[test]
 fn two_owners_of_one_port_are_both_told_and_another_network_is_not_ours() {
+    // Row 79.
     let port = {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         gone.local_addr().unwrap().port()

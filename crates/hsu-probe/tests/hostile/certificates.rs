@@ -37,6 +37,7 @@ fn show(shown: &Certified) -> u16 {
 
 #[test]
 fn a_certificate_is_believed_for_its_name_and_time_by_its_authority_only() {
+    // Row 108.
     let folder = tempfile::tempdir().expect("it can be done");
     let (ours, others) = (authority(folder.path(), "ours"), authority(folder.path(), "others"));
     let make = |name: &str, host: &str, day: &str, by: Option<&Certified>| {

@@ -86,6 +86,7 @@ fn follow(script: Script, mut answer: h2::server::SendResponse<Bytes>) {
 
 #[test]
 fn every_answer_of_a_grpc_server_is_told_for_what_it_is() {
+    // Row 110.
     let rows: [(&str, Script, (bool, &str)); 14] = [
         ("serving", GOOD, (true, "SERVING")),
         ("unknown", serving(&[0, 0, 0, 0, 0]), (false, "UNKNOWN")),

@@ -25,6 +25,7 @@ fn program(program: &str, line: &str) -> Exec {
 
 #[test]
 fn every_end_of_a_program_is_told_for_what_it_is() {
+    // Row 111; a program that never ends is in the tests of `hsu_sys::brief`.
     let rows: [(&str, Exec, (bool, &str)); 10] = [
         ("good", program("sh", "echo fine"), (true, "exit code 0, and said \"fine\"")),
         ("bad", program("sh", "echo no; exit 4"), (false, "exit code 4, and said \"no\"")),
@@ -32,8 +33,8 @@ fn every_end_of_a_program_is_told_for_what_it_is() {
         ("not there", program("sh", "exec /nonexistent/x"), (false, "exit code 127")),
         ("killed", program("sh", "kill -9 $$"), (false, "ended by signal 9")),
         ("aborted", program("sh", "kill -6 $$"), (false, "ended by signal 6")),
-        ("no program", program("/nonexistent/x", ""), (false, "")),
-        ("no permission", program("/etc/passwd", ""), (false, "")),
+        ("no program", program("/nonexistent/x", ""), (false, "(hint: check `command`")),
+        ("no permission", program("/etc/passwd", ""), (false, "(hint: chmod +x)")),
         (
             "leaves a child that holds its output",
             program("sh", "sleep 1000 & exit 0"),

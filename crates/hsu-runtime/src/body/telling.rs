@@ -40,10 +40,10 @@ impl Teller {
             warn!(%worker, "tripped: failed too often in a row, and is given up");
         } else if let EventKind::RestartScheduled { attempt, delay, .. } = kind {
             if delay.is_zero() {
-                info!(%worker, attempt, "ended, and is started again at once");
+                info!(%worker, attempt, "is started again at once");
             } else {
                 let seconds = delay.as_secs_f64();
-                info!(%worker, attempt, "ended, and backs off for {seconds:.3} s");
+                info!(%worker, attempt, "backs off for {seconds:.3} s");
             }
         } else if let EventKind::LimitAction { run, limit, action } = kind {
             warn!(%worker, %run, "exceeds {limit}: {action}");

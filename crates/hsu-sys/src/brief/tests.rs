@@ -40,6 +40,7 @@ fn sleeps(argument: &str) -> bool {
 
 #[test]
 fn what_it_says_and_how_it_ends_is_told() {
+    // Row 111.
     for (script, ending, output) in [
         ("echo out; echo err >&2; exit 3", Ending::Code(3), "out\nerr\n"),
         ("exit 126", Ending::Code(126), ""),
@@ -61,12 +62,14 @@ fn it_reads_what_it_is_given() {
 
 #[test]
 fn of_endless_output_only_the_beginning_is_kept_and_the_end_is_a_kill() {
+    // Row 111.
     let answer = answer("while :; do echo 0123456789; done", SHORT);
     assert_eq!((answer.ending, answer.output.len()), (Ending::Overdue, 1024));
 }
 
 #[test]
 fn children_that_hold_its_output_neither_hold_it_up_nor_outlive_it() {
+    // Row 111.
     let begin = Instant::now();
     let argument = own("7001");
     let answer = answer(&format!("sleep {argument} & sleep {argument} & echo done"), LONG);
@@ -77,6 +80,7 @@ fn children_that_hold_its_output_neither_hold_it_up_nor_outlive_it() {
 
 #[test]
 fn at_its_timeout_a_whole_family_is_killed_even_in_sessions_of_its_own() {
+    // Row 111.
     let cells = Cells::detect(&format!("brief-test-{}", std::process::id()));
     for (cell, argument) in [(Cell::none(), own("7002")), (cells.cell(1), own("7003"))] {
         let script =
