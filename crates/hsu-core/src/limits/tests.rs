@@ -437,3 +437,17 @@ fn the_thresholds_of_a_raised_limit_rise_with_it_and_a_low_cap_lowers_nothing() 
     one.raise.cap = 50;
     assert_eq!(amounts(&raise(&limits(vec![one]), 0).rules[0]), (100, 80, 100));
 }
+
+#[test]
+fn what_exceeds_its_limit_and_was_killed_for_it_in_the_same_look_is_ended_once() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Restart)])]);
+    let mut watches = watch(&all);
+    let mut out = Vec::new();
+    let seen = Usage { oom_kills: 1, ..usage(1, &[120]) };
+    let sentence = watches.see(Tick(SECOND), RUN, Some(seen), &mut out);
+    assert_eq!(sentence, Some(Sentence::Restart(Severity::Critical)));
+    let acts = |effect: &&Effect| {
+        matches!(effect, Effect::Event { kind: EventKind::LimitAction { .. }, .. })
+    };
+    assert_eq!(out.iter().filter(acts).count(), 1, "{out:?}");
+}
