@@ -451,3 +451,18 @@ fn what_exceeds_its_limit_and_was_killed_for_it_in_the_same_look_is_ended_once()
     };
     assert_eq!(out.iter().filter(acts).count(), 1, "{out:?}");
 }
+
+#[test]
+fn what_outlives_a_kill_by_the_kernel_and_ends_of_something_else_is_not_blamed_for_it() {
+    let all = limits(vec![rule(LimitKind::Resident, 100, &[(0, Action::Restart)])]);
+    let ends = |exit| {
+        let mut out = Vec::new();
+        let toll = Toll { kills: 1, refusals: 0, exit };
+        let sentence = watch(&all).held_back(NOW, RUN, toll, &mut out);
+        (sentence.is_some(), out.is_empty())
+    };
+    for exit in [Exit::Code(0), Exit::Code(1), Exit::Signal { number: 15, core: false }] {
+        assert_eq!(ends(exit), (false, true), "{exit:?}");
+    }
+    assert_eq!(ends(Exit::Code(128 + 9)), (true, false), "a shell whose command was killed");
+}
