@@ -2,6 +2,8 @@
 //!
 //! It gets a process group of its own, and a cell where there are cgroups; both are
 //! killed at its end, in time or not, so that nothing that it started stays behind.
+//! What it may start at once is bounded by the cell, and where that does not count by
+//! the limit of its user, which does not hold root.
 //! Its output is read to the end and only the beginning of it is kept.
 
 use std::ffi::OsString;

@@ -23,7 +23,7 @@ mod enclosing;
 mod kept;
 mod look;
 mod nice;
-mod places;
+pub(crate) mod places;
 mod pressure;
 mod settings;
 mod slowing;

@@ -128,6 +128,12 @@ impl Seen {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 
+    /// How many threads it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> u64 {
+        self.threads
+    }
+
     /// Whether it has no thread but the first.
     pub(crate) fn has_one_thread(&self) -> bool {
         self.threads == 1

@@ -21,7 +21,9 @@ pub(crate) mod fuzzing;
 pub(crate) mod hierarchy;
 
 pub use bond::Kinship;
-pub use cell::{Cell, Cells};
+#[cfg(target_os = "linux")]
+pub(crate) use cell::Counted;
+pub use cell::{Cell, Cells, MOST_PROCESSES};
 use cgroup::Cgroups;
 pub use cgroup::{Birthplaces, Enclosure};
 use family::{Family, Found, Member};

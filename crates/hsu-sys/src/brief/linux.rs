@@ -15,7 +15,7 @@ use super::{Answer, BRIEF_VARIABLE, Brief, Ending};
 use crate::process::waited::Waited;
 use crate::process::{ProcessHandle, identify};
 use crate::procfs::{self, Seen};
-use crate::tree::Cell;
+use crate::tree::{Cell, Counted, MOST_PROCESSES};
 
 /// How often it is asked whether the answer is still wanted.
 const ASKED: Duration = Duration::from_millis(100);
@@ -37,8 +37,10 @@ pub(super) fn run(brief: &Brief, cell: &Cell, is_wanted: &dyn Fn() -> bool) -> i
     let (mut reader, writer) = io::pipe()?;
     let mut command = command(brief, &mark);
     command.stdout(writer.try_clone()?).stderr(writer);
-    cell.make();
-    if let Some(door) = cell.door() {
+    if cell.make() == Counted::No {
+        hold_back(&mut command, brief);
+    }
+    for door in cell.doors() {
         enter(&mut command, door);
     }
     let mut waited = Waited::spawn(&mut command)?;
@@ -105,6 +107,40 @@ fn enter(command: &mut Command, door: File) {
     };
     // SAFETY: between fork and exec it makes one call of the system, and allocates nothing.
     unsafe { command.pre_exec(go_in) };
+}
+
+/// Bounds what it may start by what its user may have, beside what that one has already:
+/// threads count, too. Root has no such bound.
+// Source: getrlimit(2), RLIMIT_NPROC.
+fn hold_back(command: &mut Command, brief: &Brief) {
+    let user = brief.identity.as_ref().map_or_else(crate::users::effective, |who| who.uid);
+    if user == 0 {
+        return;
+    }
+    let most = threads_of(user).saturating_add(MOST_PROCESSES.into());
+    let bound = move || {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the kernel writes into the structure, which outlives the call.
+        if unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) } == 0 {
+            limit.rlim_cur = limit.rlim_cur.min(most);
+            limit.rlim_max = limit.rlim_max.min(most);
+            // SAFETY: it reads the structure only. One that it refuses changes nothing.
+            unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) };
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two calls of the system, and allocates nothing.
+    unsafe { command.pre_exec(bound) };
+}
+
+/// The processes of a user, with their threads.
+fn threads_of(user: u32) -> u64 {
+    let is_theirs = |pid: &u32| {
+        let found = std::fs::metadata(format!("/proc/{pid}"));
+        found.is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == user)
+    };
+    let seen = pids().filter(is_theirs).filter_map(|pid| Seen::look(pid).ok());
+    seen.map(|seen| seen.threads()).sum()
 }
 
 fn ending(status: ExitStatus) -> Ending {
@@ -179,7 +215,8 @@ fn end(
     is_early: bool,
 ) -> Vec<u32> {
     let mut descendants = match key {
-        Some(key) if is_early => descendants_of(key),
+        // A cell needs no search before it is cleared: what spins in it leaves us no time.
+        Some(key) if is_early && !is_enclosed => descendants_of(key),
         Some(_) | None => BTreeMap::new(),
     };
     let group = i32::try_from(pid).map_or(0, |pid| -pid);
@@ -192,15 +229,20 @@ fn end(
         return enclosed;
     }
     // What has left group and cell before it was enclosed is known by its mark only.
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        let known = descendants.len();
         descendants.extend(marked(mark));
+        let is_growing = descendants.len() > known;
         descendants.retain(|_, process| is_alive(*process) && process.pid != pid);
         if descendants.is_empty() {
             break;
         }
+        // Whoever stands still makes no more of its kind, and no room for others to do so.
+        let is_held = is_growing && round < ROUNDS / 2;
+        let signal = if is_held { libc::SIGSTOP } else { libc::SIGKILL };
         for process in descendants.values() {
             if let Ok(handle) = ProcessHandle::open(*process) {
-                drop(handle.signal(libc::SIGKILL));
+                drop(handle.signal(signal));
             }
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -213,7 +255,7 @@ fn is_alive(process: ProcessKey) -> bool {
 }
 
 fn descendants_of(root: ProcessKey) -> BTreeMap<u32, ProcessKey> {
-    let all: Vec<Seen> = pids().into_iter().filter_map(|pid| Seen::look(pid).ok()).collect();
+    let all: Vec<Seen> = pids().filter_map(|pid| Seen::look(pid).ok()).collect();
     let mut found = BTreeMap::from([(root.pid, root)]);
     loop {
         let before = found.len();
@@ -228,17 +270,27 @@ fn descendants_of(root: ProcessKey) -> BTreeMap<u32, ProcessKey> {
 
 /// Processes whose environment has the mark.
 fn marked(mark: &str) -> BTreeMap<u32, ProcessKey> {
-    let wanted = format!("{BRIEF_VARIABLE}={mark}\0");
-    let mut buffer = vec![0; ENVIRONMENT];
-    let mut has_mark = |pid: u32| {
-        let text = procfs::read(pid, "environ", &mut buffer).unwrap_or_default();
-        text.windows(wanted.len()).any(|part| part == wanted.as_bytes())
-    };
-    let found = pids().into_iter().filter(|pid| has_mark(*pid)).collect::<Vec<_>>();
-    found.into_iter().filter_map(|pid| Some((pid, identify(pid).ok()?))).collect()
+    let mut found = BTreeMap::new();
+    for_each_marked(mark, |process| found.extend([(process.pid, process)]));
+    found
 }
 
-fn pids() -> Vec<u32> {
+fn for_each_marked(mark: &str, mut each: impl FnMut(ProcessKey)) {
+    let wanted = format!("{BRIEF_VARIABLE}={mark}\0");
+    let mut buffer = vec![0; ENVIRONMENT];
+    for pid in pids() {
+        let text = procfs::read(pid, "environ", &mut buffer).unwrap_or_default();
+        if text.windows(wanted.len()).any(|part| part == wanted.as_bytes())
+            && let Ok(process) = identify(pid)
+        {
+            each(process);
+        }
+    }
+}
+
+/// Every PID in the order of the kernel, which is upwards; not listed before it is asked
+/// for, so that those who are born meanwhile are among them.
+fn pids() -> impl Iterator<Item = u32> {
     let folder = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    folder.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

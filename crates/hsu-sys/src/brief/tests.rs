@@ -96,7 +96,7 @@ fn what_it_puts_aside_in_its_first_moment_does_not_outlive_it_either() {
     let cells = Cells::detect(&format!("brief-first-{}", std::process::id()));
     let (cell, argument) = (cells.cell(1), own("7005"));
     cell.make();
-    if cell.door().is_none() {
+    if cell.doors().is_empty() {
         // Without cgroups there is nothing to hold it.
         return;
     }
@@ -106,6 +106,94 @@ fn what_it_puts_aside_in_its_first_moment_does_not_outlive_it_either() {
         assert_eq!((answer.ending, answer.survivors), (Ending::Code(0), vec![]));
         assert!(!sleeps(&argument));
     }
+}
+
+#[test]
+fn what_it_may_start_at_once_is_bounded_where_the_kernel_counts_by_group() {
+    let cells = Cells::detect(&format!("brief-many-{}", std::process::id()));
+    let (cell, argument) = (cells.cell(1), own("7006"));
+    if cell.make() == crate::tree::Counted::No {
+        // Without that controller nothing counts.
+        return;
+    }
+    let most = crate::tree::MOST_PROCESSES;
+    // A shell that may not fork ends, with the number of those that it has started.
+    let script = format!(
+        "i=0; trap 'echo $i' EXIT; while [ $i -lt {} ]; do sleep {argument} & i=$((i+1)); done",
+        most + 100
+    );
+    let answer = run(&shell(&script, LONG), &cell, &|| true).unwrap();
+    let said = String::from_utf8(answer.output).unwrap();
+    let started = said.lines().find_map(|line| line.parse::<u32>().ok());
+    // The shell is one of them.
+    assert_eq!(started, Some(most - 1), "row 111: {said}");
+    assert_eq!((answer.survivors, sleeps(&argument)), (vec![], false), "row 111");
+}
+
+/// A user who has no process but those of one test.
+fn somebody(number: u32) -> Identity {
+    Identity { uid: number, gid: number, groups: vec![number] }
+}
+
+/// Doubles as fast as it can, each half in a session of its own, and where it is refused tries
+/// again soon, as a shell does. It would end by itself, should nobody end it.
+const BOMB: &str = "import os, time
+end = time.time() + 60
+while time.time() < end:
+    try:
+        os.fork() or os.setsid()
+    except OSError:
+        time.sleep(0.01)
+# ";
+
+/// Row 111: it is overdue, and nothing of it is left.
+fn ends_with_its_timeout(cell: &Cell, identity: Option<Identity>) {
+    let text = format!("{BOMB}{}", std::process::id());
+    let args = vec!["-c".to_owned(), text.clone()];
+    let brief = Brief { program: "/usr/bin/python3".into(), args, identity, ..shell("", SHORT) };
+    let answer = run(&brief, cell, &|| true).expect("it starts");
+    assert_eq!((answer.ending, answer.survivors), (Ending::Overdue, vec![]));
+    let folder = std::fs::read_dir("/proc").expect("a host").flatten();
+    let commands = folder.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let is_its = |words: &Vec<u8>| words.windows(text.len()).any(|part| part == text.as_bytes());
+    assert_eq!(commands.filter(is_its).count(), 0);
+}
+
+#[test]
+fn a_fork_bomb_is_held_by_its_cell_and_gone_after_its_timeout() {
+    let cells = Cells::detect(&format!("brief-bomb-{}", std::process::id()));
+    let cell = cells.cell(1);
+    if cell.make() == crate::tree::Counted::Yes {
+        ends_with_its_timeout(&cell, None);
+    }
+}
+
+#[test]
+fn a_fork_bomb_without_a_cell_is_held_still_before_it_is_killed() {
+    // Somebody else can be had by root only, and root itself is not bounded.
+    if crate::users::effective() == 0 {
+        ends_with_its_timeout(&Cell::none(), Some(somebody(64_531)));
+    }
+}
+
+#[test]
+fn what_it_may_start_at_once_is_bounded_by_the_limit_of_its_user_without_a_cell() {
+    // Somebody else can be had by root only, and root itself is not bounded.
+    if crate::users::effective() != 0 {
+        return;
+    }
+    let (most, argument) = (crate::tree::MOST_PROCESSES, own("7007"));
+    let identity = Some(somebody(64_532));
+    let script = format!(
+        "i=0; trap 'echo $i' EXIT; while [ $i -lt {} ]; do sleep {argument} & i=$((i+1)); done",
+        most + 100
+    );
+    let answer = run(&Brief { identity, ..shell(&script, LONG) }, &Cell::none(), &|| true).unwrap();
+    let said = String::from_utf8(answer.output).unwrap();
+    let started = said.lines().find_map(|line| line.parse::<u32>().ok());
+    // The shell is one of them.
+    assert_eq!(started, Some(most - 1), "row 111: {said}");
+    assert!(!sleeps(&argument), "row 111");
 }
 
 #[test]

@@ -16,7 +16,7 @@ const ESRCH: i32 = 3;
 
 /// Whether a look may change anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Touch {
+pub(crate) enum Touch {
     /// Controllers are switched on, and our roles moved out of the way.
     Yes,
     /// Nothing stays changed.
@@ -25,7 +25,7 @@ pub(super) enum Touch {
 
 /// A controller of cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Controller {
+pub(crate) enum Controller {
     Memory,
     Cpu,
     CpuAccount,
@@ -76,7 +76,7 @@ impl Controller {
 
 /// The generation of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     One,
     Two,
 }
@@ -92,20 +92,20 @@ impl Version {
 
 /// Where groups of a controller are made: one for each worker in this folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) version: Version,
-    pub(super) folder: PathBuf,
+pub(crate) struct Place {
+    pub(crate) version: Version,
+    pub(crate) folder: PathBuf,
 }
 
 /// Where each controller is, or why it is nowhere.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     by_controller: Vec<(Controller, Result<Place, String>)>,
 }
 
 impl Places {
     /// Looks at what the host offers.
-    pub(super) fn detect(name: &str, which: Cgroups, touch: Touch) -> Self {
+    pub(crate) fn detect(name: &str, which: Cgroups, touch: Touch) -> Self {
         if which == Cgroups::None {
             return Self::none("cgroups are switched off by `master.cgroups`");
         }
@@ -145,7 +145,7 @@ impl Places {
     }
 
     /// Where a controller is, or why it is nowhere.
-    pub(super) fn of(&self, wanted: Controller) -> Result<&Place, &str> {
+    pub(crate) fn of(&self, wanted: Controller) -> Result<&Place, &str> {
         let found = self.by_controller.iter().find(|(controller, _)| *controller == wanted);
         match found {
             Some((_, place)) => place.as_ref().map_err(String::as_str),
@@ -310,13 +310,13 @@ fn has(list: &str, name: &str) -> bool {
 }
 
 /// Writes one value; unlike `fs::write` it never creates a file.
-pub(super) fn write(path: &Path, value: impl std::fmt::Display) -> io::Result<()> {
+pub(crate) fn write(path: &Path, value: impl std::fmt::Display) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(value.to_string().as_bytes())
 }
 
 /// Makes the group of a worker, with the controllers of the tree.
-pub(super) fn make_group(place: &Place, worker: &str) -> io::Result<PathBuf> {
+pub(crate) fn make_group(place: &Place, worker: &str) -> io::Result<PathBuf> {
     let group = place.folder.join(worker);
     if place.version == Version::Two {
         make(&place.folder)?;
