@@ -142,7 +142,7 @@ fn of_several_processes_each_is_shown_and_how_they_are_looked_for() {
         &format!("{}, {}", pids[0], pids[1]),
         "process-name hsu-dummy with web",
         "500ms",
-        "nothing; it is only watched",
+        "signals alone",
         "SIGHUP",
     ] {
         assert!(described.contains(says), "{says}: {described}");

@@ -37,8 +37,11 @@ fn rights(rights: &Rights, settings: &mut Settings) {
         ("can_limit", rights.can_limit),
     ];
     let allowed: Vec<_> = all.iter().filter(|(_, may)| *may).map(|(name, _)| *name).collect();
-    let nothing = "nothing; it is only watched";
-    let allowed = if allowed.is_empty() { nothing.to_owned() } else { allowed.join(", ") };
+    let allowed = match (allowed.is_empty(), rights.allowed_signals.is_empty()) {
+        (true, true) => "nothing; it is only watched".to_owned(),
+        (true, false) => "signals alone".to_owned(),
+        (false, _) => allowed.join(", "),
+    };
     settings.tell("control", allowed);
     if !rights.allowed_signals.is_empty() {
         let name =
