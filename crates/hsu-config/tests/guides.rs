@@ -26,7 +26,6 @@ fn snippets(page: &str) -> Vec<(usize, String)> {
 
 /// A page of the guide whose snippets are loaded, and the fleet of each, with its line.
 fn fleets(page: &str) -> Vec<(usize, FleetSpec)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide").join(page);
     let load = |(line, text): (usize, String)| {
         let surroundings = Surroundings {
             os: Os::Linux,
@@ -44,7 +43,12 @@ fn fleets(page: &str) -> Vec<(usize, FleetSpec)> {
         assert!(outcome.fleet.is_some(), "{shown}");
         (line, outcome.fleet.expect("a fleet"))
     };
-    snippets(&std::fs::read_to_string(path).expect("a page")).into_iter().map(load).collect()
+    snippets(&read(page)).into_iter().map(load).collect()
+}
+
+fn read(page: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide").join(page);
+    std::fs::read_to_string(path).expect("a page")
 }
 
 #[test]
@@ -53,6 +57,36 @@ fn every_snippet_about_limits_is_taken_without_a_warning() {
     assert!(all.len() > 2, "{all:?}");
     for (line, fleet) in all {
         assert!(fleet.workers.iter().all(|worker| worker.limits().is_some()), "line {line}");
+    }
+}
+
+#[test]
+fn every_policy_of_a_limit_stands_in_a_snippet_and_takes_the_action_of_its_name() {
+    let mut taken = std::collections::BTreeSet::new();
+    for (_, fleet) in fleets("limits.md") {
+        let limits = fleet.workers.iter().filter_map(|worker| worker.limits());
+        for rule in limits.flat_map(|limits| &limits.rules) {
+            taken.extend(rule.ladder.iter().map(|step| step.action.as_str()));
+        }
+    }
+    let written: String = snippets(&read("limits.md")).into_iter().map(|(_, text)| text).collect();
+    let actions = [
+        "log",
+        "alert",
+        "throttle",
+        "graceful_shutdown",
+        "immediate_kill",
+        "restart",
+        "restart_adjusted",
+    ];
+    for policy in actions {
+        assert!(taken.contains(policy), "{policy}: {taken:?}");
+    }
+    for policy in ["none", "escalate"] {
+        let words = written.split_whitespace();
+        let policies = words.clone().zip(words.skip(1)).filter(|(key, _)| *key == "policy:");
+        let mut names = policies.map(|(_, name)| name.trim_end_matches(','));
+        assert!(names.any(|name| name == policy), "{policy}");
     }
 }
 
