@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hsu_model::health::probe::{Capture, Exchange, Origin, Probe, Step, Weight, When};
+use hsu_model::health::probe::{Capture, Exchange, Origin, Pattern, Probe, Step, Weight, When};
 
 use crate::look::{Looked, Seen, Tools, Trouble, look};
 use crate::pattern::shown;
@@ -37,7 +37,8 @@ pub(crate) async fn take(
             passed.push(None);
             continue;
         }
-        let probe = filled(&step.probe, &values);
+        let mut probe = filled(&step.probe, &values);
+        make_legible(&mut probe, &step.captures);
         // A step may be steps itself.
         let looked = Box::pin(look(tools, &probe, subject, deadline)).await;
         let looked = match looked {
@@ -126,6 +127,18 @@ fn find(tools: &Tools, from: &Origin, seen: &Seen) -> Result<Option<String>, Tro
     })
 }
 
+/// A file is read only where something in it is wanted; here it is the captures that
+/// want it.
+fn make_legible(probe: &mut Probe, captures: &[Capture]) {
+    let is_read = |capture: &Capture| matches!(capture.from, Origin::Text(_) | Origin::Json(_));
+    if let Probe::File(file) = probe
+        && captures.iter().any(is_read)
+    {
+        // The empty pattern is in every text.
+        file.expect.get_or_insert_with(|| Pattern(String::new()));
+    }
+}
+
 /// A probe with what was captured in its texts. Where it goes is never filled in: a
 /// value of one server decides neither host nor program.
 fn filled(probe: &Probe, values: &Values) -> Probe {
@@ -190,7 +203,28 @@ fn replaced(text: &str, values: &Values) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hsu_model::health::probe::{File, Presence};
+
     use super::*;
+
+    #[test]
+    fn a_file_is_read_where_a_capture_wants_what_it_holds() {
+        let reads = |expect: Option<&str>, origin: Origin| {
+            let expect = expect.map(|text| Pattern(text.to_owned()));
+            let (newest, oldest, least_size, most_size) = (None, None, None, None);
+            let (path, presence) = ("/srv/count".to_owned(), Presence::Present);
+            let file = File { path, presence, newest, oldest, least_size, most_size, expect };
+            let mut probe = Probe::File(file);
+            make_legible(&mut probe, &[Capture { name: VALUE.to_owned(), from: origin }]);
+            let Probe::File(file) = probe else { return None };
+            file.expect.map(|pattern| pattern.0)
+        };
+        let text = || Origin::Text(Pattern("([0-9]+)".to_owned()));
+        assert_eq!(reads(None, text()).as_deref(), Some(""));
+        assert_eq!(reads(None, Origin::Json("/count".to_owned())).as_deref(), Some(""));
+        assert_eq!(reads(Some("^OK"), text()).as_deref(), Some("^OK"));
+        assert_eq!(reads(None, Origin::Status), None);
+    }
 
     #[test]
     fn only_names_that_were_captured_are_replaced_and_only_once() {
