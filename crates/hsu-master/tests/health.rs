@@ -6,6 +6,9 @@ use hsu_testkit::ports::free_port;
 use hsu_testkit::{Fleet, FleetBuilder, Sandbox, Worker, WorkerView, eventually};
 use serde_json::{Value, json};
 
+#[path = "health/kinds.rs"]
+mod kinds;
+
 const SOON: Duration = Duration::from_secs(30);
 
 /// Fast checks, so that a test does not wait: `retries` failures in a row count.
