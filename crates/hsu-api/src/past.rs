@@ -254,7 +254,9 @@ fn causes_of(event: &EventView) -> &'static [&'static str] {
         ("state_changed", "starting") => {
             &["commanded", "restart_scheduled", "exited", "breaker", "master"]
         }
-        ("state_changed", "stopping") => &["commanded", "adopted", "master"],
+        ("state_changed", "stopping") => {
+            &["commanded", "adopted", "master", "health_changed", "limit_action"]
+        }
         ("state_changed", "backing-off") => &["restart_scheduled", "spawn_failed"],
         ("state_changed", "tripped" | "failed") => &["restart_refused", "spawn_failed", "exited"],
         ("state_changed", _) => {
@@ -262,16 +264,30 @@ fn causes_of(event: &EventView) -> &'static [&'static str] {
         }
         ("spawned" | "spawn_failed", _) => &["state_changed"],
         ("signalled", _) => &["commanded", "state_changed"],
-        ("killed", _) => &["signalled", "commanded"],
+        ("killed", _) => &["signalled", "commanded", "limit_action"],
         ("survived" | "left_behind", _) => &["killed", "exited"],
-        ("exited", _) => &["killed", "signalled"],
+        ("exited", _) => &["killed", "signalled", "oom_killed"],
         ("restart_scheduled" | "restart_refused", _) => &["exited", "spawn_failed"],
         ("breaker", _) => &["commanded", "exited", "spawned"],
+        ("health_changed", _) => &["check_changed"],
+        ("limit_action" | "limit_eased", _) => &["limit_exceeded"],
         ("adopted", _) => &["master"],
         ("removed", _) => &["commanded", "exited", "master"],
         _ => &[],
     }
 }
+
+/// Events about one run, which lead to nothing in the next one.
+const OF_A_RUN: [&str; 8] = [
+    "signalled",
+    "killed",
+    "exited",
+    "oom_killed",
+    "check_changed",
+    "health_changed",
+    "limit_exceeded",
+    "limit_action",
+];
 
 impl Causes {
     /// The number of the event that led to this one; to be asked of each event in order.
@@ -287,13 +303,23 @@ impl Causes {
             kind => self.latest.get(&(worker.clone(), kind.to_owned())).copied(),
         });
         let cause = found.max();
-        // A process that was asked to end in an earlier run ended by itself in this one.
-        if event.kind == "spawned" {
-            for kind in ["signalled", "killed", "exited"] {
-                self.latest.remove(&(worker.clone(), kind.to_owned()));
-            }
+        let to = event.fields.get("to").and_then(Value::as_str);
+        let over: &[&str] = match event.kind.as_str() {
+            // What befell an earlier run does not lead to what becomes of this one.
+            "spawned" => &OF_A_RUN,
+            "limit_eased" => &["limit_exceeded", "limit_action"],
+            _ => &[],
+        };
+        for kind in over {
+            self.latest.remove(&(worker.clone(), (*kind).to_owned()));
         }
-        self.latest.insert((worker.clone(), event.kind.clone()), event.sequence);
+        let key = (worker.clone(), event.kind.clone());
+        if event.kind == "health_changed" && to != Some("unhealthy") {
+            // Nobody is ended for that.
+            self.latest.remove(&key);
+        } else {
+            self.latest.insert(key, event.sequence);
+        }
         cause
     }
 }
@@ -331,6 +357,29 @@ mod tests {
         let found: Vec<_> = events.iter().map(|event| causes.of(event)).collect();
         let expected = [None, Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), None, Some(8)];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_end_for_health_or_a_limit_leads_back_to_what_was_seen() {
+        let mut causes = Causes::default();
+        let events = [
+            event(1, "check_changed", &json!({"run": 1, "to": "passing"})),
+            event(2, "health_changed", &json!({"run": 1, "to": "healthy"})),
+            event(3, "check_changed", &json!({"run": 1, "to": "failing"})),
+            event(4, "health_changed", &json!({"run": 1, "to": "unhealthy"})),
+            event(5, "state_changed", &json!({"from": "running", "to": "stopping"})),
+            event(6, "spawned", &json!({"run": 2, "pid": 7})),
+            event(7, "health_changed", &json!({"run": 2, "to": "healthy"})),
+            event(8, "limit_exceeded", &json!({"run": 2})),
+            event(9, "limit_action", &json!({"run": 2})),
+            event(10, "state_changed", &json!({"from": "running", "to": "stopping"})),
+            event(11, "spawned", &json!({"run": 3, "pid": 8})),
+            event(12, "state_changed", &json!({"from": "running", "to": "stopping"})),
+        ];
+        let found: Vec<_> = events.iter().map(|event| causes.of(event)).collect();
+        let of = |number: usize| found.get(number - 1).copied().flatten();
+        assert_eq!([2, 4, 5].map(of), [Some(1), Some(3), Some(4)]);
+        assert_eq!([9, 10, 12].map(of), [Some(8), Some(9), None]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::timing::{count, sequence, span};
 
 /// What can be waited for: the words for states, as `list` prints them, and `ready`.
-const STATES: [&str; 9] = [
+const STATES: [&str; 10] = [
     "registered",
     "starting",
     "running",
@@ -17,6 +17,7 @@ const STATES: [&str; 9] = [
     "backing-off",
     "tripped",
     "failed",
+    "searching",
     "ready",
 ];
 

@@ -103,7 +103,11 @@ pub(crate) fn wait(client: &Client, wanted: &Wait, begun: Instant) -> Result<Exi
             }
         }
     };
-    each(&wanted.workers, wanted.output, ask, |view| format!("{} is {}", view.id, view.state))
+    let reached = |view: &WorkerView| match wanted.state.as_str() {
+        "ready" => format!("{} is ready", view.id),
+        _ => format!("{} is {}", view.id, view.state),
+    };
+    each(&wanted.workers, wanted.output, ask, reached)
 }
 
 fn print_answer(answer: &CommandAnswer) -> String {

@@ -59,7 +59,11 @@ pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Option<Identit
 /// Why this host has no such user or group, in words; none when it has both.
 #[must_use]
 pub fn missing(user: Option<&str>, group: Option<&str>) -> Option<String> {
-    resolve(user, group).err().map(|error| error.to_string())
+    Some(match resolve(user, group).err()? {
+        UserError::NoUser(name) => format!("no user {name:?} on this host"),
+        UserError::NoGroup(name) => format!("no group {name:?} on this host"),
+        error @ (UserError::Lookup { .. } | UserError::Unsupported) => error.to_string(),
+    })
 }
 
 /// The user that this process acts as; 0 is root, and where there are no users.
