@@ -190,7 +190,7 @@ impl Answers {
             ));
         }
         chain.extend(story::of_a_kill(&events, worker.last_exit.as_ref(), grace(entry)));
-        chain.extend(story::of_leftovers(&events, worker.last_exit.as_ref()));
+        chain.extend(story::of_leftovers(&events, &worker));
         chain.extend(story::of_limits(&events, worker.run));
         chain.extend(of_health(entry));
         let decided = |event: &&EventView| {

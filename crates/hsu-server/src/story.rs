@@ -44,24 +44,32 @@ pub(crate) fn of_a_kill(
 }
 
 /// What the latest ended run had left behind, and what to do when that was the point of it.
-pub(crate) fn of_leftovers(events: &[EventView], exit: Option<&ExitView>) -> Option<String> {
-    let exit = exit?;
+pub(crate) fn of_leftovers(events: &[EventView], worker: &WorkerView) -> Option<String> {
+    let exit = worker.last_exit.as_ref()?;
     let run = exit.run?;
     let is_its_own = |event: &&EventView| {
         event.kind == "left_behind"
             && event.fields.get("run").and_then(serde_json::Value::as_u64) == Some(run)
     };
-    let left = events.iter().rev().find(is_its_own)?;
+    // One that was killed or failed had no such plan.
+    let is_well = exit.code == Some(0);
+    let Some(left) = events.iter().rev().find(is_its_own) else {
+        // What had not left its process group yet was killed with it, uncounted.
+        let is_brief = exit.lasted_seconds.is_some_and(|seconds| seconds < 1.0);
+        let is_missed = matches!(worker.state.as_str(), "backing-off" | "tripped");
+        return (is_well && is_brief && is_missed)
+            .then(|| format!("it ended well at once; {DAEMON}"));
+    };
     let count = left.fields.get("count").and_then(serde_json::Value::as_u64).unwrap_or(0);
     let told = format!(
         "its main process ended and left {count} of its processes behind, which were ended with it"
     );
-    // One that was killed or failed had no such plan.
-    let is_a_daemon = exit.code == Some(0);
-    let hint = "; a program that goes into the background needs its foreground option, `MAINPID=` \
-                (`control.notify`) or `type: unmanaged`";
-    Some(if is_a_daemon { told + hint } else { told })
+    Some(if is_well { format!("{told}; {DAEMON}") } else { told })
 }
+
+/// What a program needs that leaves its work to another process.
+const DAEMON: &str = "a program that goes into the background needs its foreground option, \
+                      `MAINPID=` (`control.notify`) or `type: unmanaged`";
 
 /// Why a worker that this master has not started stays away: an order outlives a master.
 pub(crate) fn of_an_earlier_stop(events: &[EventView], worker: &WorkerView) -> Option<String> {
@@ -135,6 +143,36 @@ mod tests {
         let forced = story(3, Actor::Operator { uid: 7 }, 9).unwrap();
         assert!(forced.contains("grace of 1 s was cut short by operator:7"), "{forced}");
         assert_eq!(story(1000, Actor::Master, 15), None);
+    }
+
+    #[test]
+    fn a_program_that_went_into_the_background_is_told_what_it_needs() {
+        let told = |state: &str, code: i32, lasted: f64, left: Option<u32>| {
+            let worker: WorkerView = serde_json::from_value(serde_json::json!({
+                "id": "web", "state": state, "ready": false, "enabled": true,
+                "desired": "running", "pid": null, "run": null, "uptime_seconds": null,
+                "restarts": 0, "attempts": 0, "breaker": "closed",
+                "last_exit": {"run": 3, "code": code, "signal": null, "core": false,
+                    "unknown": null, "lasted_seconds": lasted, "text": ""},
+                "next_attempt_seconds": null, "reason": "", "cpu_seconds": null,
+                "memory_bytes": null
+            }))
+            .unwrap();
+            let left = left.map(|count| EventKind::LeftBehind { run: RunId(3), count });
+            let events: Vec<_> =
+                left.map(|kind| event(0, Actor::Master, kind)).into_iter().collect();
+            of_leftovers(&events, &worker).unwrap_or_default()
+        };
+        let counted = told("stopped", 0, 9.0, Some(2));
+        assert!(counted.contains("left 2 of its processes behind"), "{counted}");
+        assert!(counted.contains("needs its foreground option"), "{counted}");
+        let failed = told("tripped", 1, 0.1, Some(2));
+        assert!(failed.ends_with("which were ended with it"), "{failed}");
+        assert!(told("tripped", 0, 0.1, None).starts_with("it ended well at once; a program"));
+        for unsuspected in [("stopped", 0, 0.1), ("tripped", 0, 5.0), ("tripped", 1, 0.1)] {
+            let (state, code, lasted) = unsuspected;
+            assert_eq!(told(state, code, lasted, None), "", "{unsuspected:?}");
+        }
     }
 
     #[test]
