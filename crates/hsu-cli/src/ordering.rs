@@ -12,6 +12,7 @@ use crate::client::{Client, PATIENCE, parse};
 use crate::exit::{Exit, Failure};
 use crate::handover::Handover;
 use crate::screen::escaped;
+use crate::socket::REST;
 use crate::timing::named;
 
 /// Commands under way at the same time; the master serves more connections than this.
@@ -99,6 +100,10 @@ pub(crate) fn wait(client: &Client, wanted: &Wait, begun: Instant) -> Result<Exi
             match client.bytes("GET", &path(worker, &query), "", patience) {
                 Ok(bytes) => return parse(&bytes),
                 Err(failure) if handover.goes_on(&failure) => {}
+                // Another master may be started while it is waited for.
+                Err(Failure::Unreachable { .. }) if begun.elapsed() < wanted.timeout => {
+                    std::thread::sleep(REST);
+                }
                 Err(failure) => return Err(failure),
             }
         }

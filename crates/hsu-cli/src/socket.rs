@@ -21,7 +21,7 @@ const VARIABLE: &str = "HSU_SOCKET";
 /// How long a place may take to take a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks for a master that is to come.
-const REST: Duration = Duration::from_millis(50);
+pub(crate) const REST: Duration = Duration::from_millis(50);
 
 /// The socket that was named, or the first one in the usual places.
 pub(crate) fn find(arguments: &Arguments) -> Result<PathBuf, Failure> {

@@ -405,6 +405,31 @@ fn a_wait_waits_for_the_master_too() {
 }
 
 #[test]
+fn a_wait_goes_on_with_the_master_that_is_started_after_the_one_that_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("link.sock");
+    let first = Fake::new(vec![running("web")]).serve();
+    std::os::unix::fs::symlink(first.socket(), &socket).unwrap();
+    let words = ["wait", "web", "--for", "stopped", "--timeout", "30"];
+    let mut child = client(&socket, &words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut waits_for = |rounds: u32, what: &str| {
+        for _ in 0..rounds {
+            assert!(child.try_wait().unwrap().is_none(), "it does not wait for {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    waits_for(20, "its worker");
+    drop(first);
+    std::fs::remove_file(&socket).unwrap();
+    // Longer than a master that was killed may take to come back.
+    waits_for(300, "the next master");
+    let second = Fake::new(vec![stopped("web")]).serve();
+    std::os::unix::fs::symlink(second.socket(), &socket).unwrap();
+    let (code, text, _) = said(&child.wait_with_output().unwrap());
+    assert_eq!((code, text.as_str()), (0, "web is stopped\n"));
+}
+
+#[test]
 fn nobody_is_told_about_processes_that_are_not_known_yet() {
     let fake = Fake::new(vec![stopped("web")]);
     fake.opened.send_replace(false);

@@ -237,7 +237,10 @@ impl Body {
                 self.chores.add(Chore::KillFamily { process, handle });
             }
             Scope::Process => {
-                if let Err(error) = held.handle.signal(signal) {
+                // It may have ended by the signal before.
+                if let Err(error) = held.handle.signal(signal)
+                    && !held.handle.has_exited()
+                {
                     warn!(worker = %held.worker, %run, signal, %error, "a signal was not taken");
                 }
             }
