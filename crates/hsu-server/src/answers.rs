@@ -9,6 +9,7 @@ use hsu_api::{
     WorkerView,
 };
 use hsu_logs::query::{Extent, Line};
+use hsu_model::exit::signal_name;
 use hsu_model::health::{CheckStatus, Verdict};
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
@@ -334,10 +335,14 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
             format!("its process is looked for again; `hsu-master-cli start {id}` looks now")
         }
         WorkerState::Starting => "the keeper is starting it".to_owned(),
-        WorkerState::Running if is_stopped(entry) => format!(
-            "its process is stopped (SIGSTOP) and does nothing; `hsu-master-cli signal {id} CONT` lets \
-             it go on"
-        ),
+        WorkerState::Running if is_stopped(entry) => {
+            let what = "its process is stopped (SIGSTOP) and does nothing";
+            if takes_cont(entry) {
+                format!("{what}; `hsu-master-cli signal {id} CONT` lets it go on")
+            } else {
+                format!("{what} until somebody sends it SIGCONT")
+            }
+        }
         WorkerState::Running if worker.outdated => format!(
             "it was started before its settings were changed; `hsu-master-cli restart {id}` applies them"
         ),
@@ -351,6 +356,17 @@ fn next_step(entry: &Entry, worker: &WorkerView) -> String {
 fn is_stopped(entry: &Entry) -> bool {
     let process = entry.status.process;
     process.is_some_and(|key| activity(key).is_ok_and(|activity| activity == Activity::Stopped))
+}
+
+/// Whether an order may send it SIGCONT.
+fn takes_cont(entry: &Entry) -> bool {
+    match &entry.spec.unit {
+        Unit::Unmanaged(unmanaged) => {
+            let mut allowed = unmanaged.rights.allowed_signals.iter();
+            allowed.any(|signal| signal_name(*signal) == Some("SIGCONT"))
+        }
+        Unit::Managed(_) | Unit::Departed(_) | _ => true,
+    }
 }
 
 /// A line on the wire: a text always, and the bytes when they are no text.
