@@ -338,6 +338,26 @@ fn a_bare_program_is_looked_for_where_its_worker_will_look() {
 }
 
 #[test]
+fn a_program_of_a_check_that_is_missing_is_warned_of() {
+    let here = Surroundings {
+        found: |path| (path == std::path::Path::new("/bin/there")).then_some(Found::File),
+        ..Surroundings::of_this_process()
+    };
+    let warnings = |command: &str| -> Vec<String> {
+        let file = format!(
+            "workers:\n- id: web\n  type: managed\n  unit:\n    managed:\n      control:\n        \
+             execution: {{executable_path: /bin/there}}\n      health_check:\n        \
+             {{type: exec, exec: {{command: {command}}}}}\n"
+        );
+        let options = LoadOptions { check_files: true, ..LoadOptions::default() };
+        let loaded = hsu_config::load(&source(&file), &here, &options);
+        loaded.diagnostics.iter().map(|found| found.message.clone()).collect()
+    };
+    assert_eq!(warnings("/bin/there"), [""; 0]);
+    assert_eq!(warnings("/bin/gone"), ["there is no such program here"]);
+}
+
+#[test]
 fn a_user_and_a_group_that_the_host_does_not_have_are_warned_of_where_they_are_written() {
     let file = |user: &str, group: &str| {
         format!(

@@ -129,9 +129,7 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
         let mut names = list.value.0.iter().rev();
         names.find(|(name, _)| name == "PATH").map(|(_, value)| value)
     });
-    let folders = own.or_else(|| context.surroundings.environment.get("PATH"));
-    let found = paths.find_program(&program.path.value.0, folders.map_or("", String::as_str));
-    let bare = paths.is_bare(&program.path.value.0);
+    let missing = missing_program(&program.path.value.0, own.map(String::as_str), context);
     let directory = program.working_directory.and_then(|directory| {
         let path = paths.absolute(&directory.value.0);
         let what = match (context.surroundings.found)(std::path::Path::new(&path)) {
@@ -141,26 +139,37 @@ fn look_for_files(program: &Program<'_>, context: &mut Context<'_>) {
         };
         Some((directory.place, what))
     });
-    let what = match found {
-        Some(Found::File) => None,
-        Some(Found::Folder) => Some("this is a folder, no program"),
-        Some(Found::Other) => Some("this is no file, and so no program"),
-        None => Some("there is no such program here"),
-    };
-    if let Some(what) = what {
-        let path = &program.path.value.0;
-        let advice = match (path.starts_with('~'), path.contains(' '), bare) {
-            (true, ..) => "write the path of the home folder, or `${HOME}`: `~` is not replaced",
-            (false, true, _) => "arguments go into `args`, one item each",
-            (false, false, true) => "install it, or write its path",
-            (false, false, false) => "check the path",
-        };
+    if let Some((what, advice)) = missing {
         let hint = format!("{advice}; {WITHOUT}");
         context.findings.warning("missing-program", program.path.place, what).hint(hint);
     }
     if let Some((place, what)) = directory {
         context.findings.warning("missing-folder", place, what).hint(WITHOUT);
     }
+}
+
+/// What is there in the place of a program, and what to do; none when it is one. A bare name is
+/// looked up in this list of folders, or in that of the surroundings.
+pub(super) fn missing_program(
+    path: &str,
+    list: Option<&str>,
+    context: &Context<'_>,
+) -> Option<(&'static str, &'static str)> {
+    let paths = context.paths();
+    let usual = || context.surroundings.environment.get("PATH").map(String::as_str);
+    let what = match paths.find_program(path, list.or_else(usual).unwrap_or_default()) {
+        Some(Found::File) => return None,
+        Some(Found::Folder) => "this is a folder, no program",
+        Some(Found::Other) => "this is no file, and so no program",
+        None => "there is no such program here",
+    };
+    let advice = match (path.starts_with('~'), path.contains(' '), paths.is_bare(path)) {
+        (true, ..) => "write the path of the home folder, or `${HOME}`: `~` is not replaced",
+        (false, true, _) => "arguments go into `args`, one item each",
+        (false, false, true) => "install it, or write its path",
+        (false, false, false) => "check the path",
+    };
+    Some((what, advice))
 }
 
 /// Warns of a user and a group that a start would not find.

@@ -11,6 +11,7 @@ use hsu_model::health::probe::{
 
 use super::{Context, more, templates};
 use crate::findings::{At, Place, shown};
+use crate::resolve::execution::missing_program;
 use crate::resolve::worker::required;
 use crate::schema::health::kinds as raw;
 use crate::schema::health::{Headers, HealthCheck, HealthType};
@@ -418,6 +419,12 @@ fn tcp(section: &raw::Tcp, place: Place, context: &mut Context<'_>) -> Option<En
 fn exec(section: &raw::Exec, place: Place, context: &mut Context<'_>) -> Option<Exec> {
     let command =
         required("command", section.command.as_deref(), &section.refused, place, context)?;
+    if context.options.check_files
+        && let Some((what, advice)) = missing_program(&command.value.0, None, context)
+    {
+        let hint = format!("{advice}; the check fails without it");
+        context.findings.warning("missing-program", command.place, what).hint(hint);
+    }
     Some(Exec {
         program: command.value.0.clone(),
         args: texts(section.args.as_deref()),
