@@ -75,7 +75,8 @@ pub fn capabilities(limits: &Survey) -> Vec<Capability> {
         ),
         Capability::of_linux(
             "run programs for checks and alerts",
-            "exec and script checks, killed whole at their end",
+            "exec and script checks, killed whole at their end; without cgroups what has left its process \
+             group is killed at a timeout only",
         ),
         Capability::of_linux(
             "tell who answers a check",

@@ -337,3 +337,15 @@ fn what_many_looks_come_to_is_shown_and_a_long_answer_is_cut() {
         assert_eq!((last.note, last.value), (kept, Some(0.003)));
     }
 }
+
+#[test]
+fn what_has_not_decided_yet_is_told_with_what_it_said_last() {
+    let mut bench = Bench::of(vec![check("a", &[Duty::Readiness])]);
+    let told = |bench: &Bench| bench.monitor.judge(&bench.health);
+    let nothing = (Condition::Unknown, String::from("check `a` has said nothing yet"));
+    assert_eq!(told(&bench), nothing);
+    bench.round(false);
+    let (condition, why) = told(&bench);
+    assert_eq!(condition, Condition::Unknown);
+    assert!(!why.contains("nothing yet") && why.contains('a'), "{why}");
+}
