@@ -32,6 +32,9 @@ mod mending;
 #[path = "attachment/orders.rs"]
 mod orders;
 
+const STOP: Command = Command::Stop { force: false };
+const KILL: Command = Command::Stop { force: true };
+const RESTART: Command = Command::Restart { force: false };
 const SECOND: u64 = 1_000_000_000;
 
 #[path = "attachment/limits.rs"]
@@ -113,6 +116,12 @@ fn restart() -> Restart {
         reset_after: Duration::from_secs(60),
         breaker: Breaker { half_open_after: Some(Duration::from_secs(300)) },
     }
+}
+
+fn by_systemd(unit: &mut Unmanaged) {
+    unit.rights.can_restart = true;
+    unit.rights.can_terminate = true;
+    unit.rights.manager = Manager::Systemd("nginx.service".to_owned());
 }
 
 struct Scene {

@@ -16,18 +16,12 @@ use hsu_model::severity::Severity;
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::time::{Tick, WallTime};
 
-use super::{SECOND, Scene, answer, asks_for, id, key, refusal, sight, signals, spec, told};
+use super::{
+    KILL, RESTART, SECOND, STOP, Scene, answer, asks_for, by_systemd, id, key, refusal, sight,
+    signals, spec, told,
+};
 
 const CLEAN: Exit = Exit::Code(0);
-const STOP: Command = Command::Stop { force: false };
-const KILL: Command = Command::Stop { force: true };
-const RESTART: Command = Command::Restart { force: false };
-
-fn by_systemd(unit: &mut Unmanaged) {
-    unit.rights.can_restart = true;
-    unit.rights.can_terminate = true;
-    unit.rights.manager = Manager::Systemd("nginx.service".to_owned());
-}
 
 fn may_end(unit: &mut Unmanaged) {
     unit.rights.can_terminate = true;

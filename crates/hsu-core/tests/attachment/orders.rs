@@ -2,16 +2,6 @@
 
 use super::*;
 
-const STOP: Command = Command::Stop { force: false };
-const KILL: Command = Command::Stop { force: true };
-const RESTART: Command = Command::Restart { force: false };
-
-fn by_systemd(unit: &mut Unmanaged) {
-    unit.rights.can_restart = true;
-    unit.rights.can_terminate = true;
-    unit.rights.manager = Manager::Systemd("nginx.service".to_owned());
-}
-
 fn serviced(scene: &mut Scene, error: Option<&str>) -> Vec<Effect> {
     let error = error.map(str::to_owned);
     scene.step(Input::Serviced { worker: id("web"), error })
