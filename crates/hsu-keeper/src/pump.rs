@@ -6,7 +6,8 @@
 //! is rotated and what a full one means is the master's plan. It never reads what
 //! the workers write, except to find line ends.
 //!
-//! One thread, no async runtime. Only Linux has `splice`; elsewhere [`Pump::open`]
+//! What it decides is in [`carrier`] and below, apart from the kernel. One thread, no
+//! async runtime. Only Linux has `splice`; elsewhere [`Pump::open`]
 //! says so. Why: docs/design/0005-spools.md.
 
 use std::io;
@@ -15,40 +16,38 @@ use std::path::PathBuf;
 use hsu_model::id::RunId;
 use hsu_model::spool::SpoolId;
 
-#[cfg(target_os = "linux")]
-mod carrier;
-#[cfg(target_os = "linux")]
+pub mod carrier;
+pub mod disk;
 mod files;
+mod ledger;
+mod overflow;
+mod pacing;
+mod recovery;
+mod rotation;
+mod spool;
+
+#[cfg(target_os = "linux")]
+pub mod host;
 #[cfg(target_os = "linux")]
 mod inlet;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
-mod ledger;
-#[cfg(target_os = "linux")]
 mod notices;
-#[cfg(target_os = "linux")]
-mod overflow;
-#[cfg(target_os = "linux")]
-mod pacing;
 #[cfg(target_os = "linux")]
 mod plans;
 #[cfg(target_os = "linux")]
-mod recovery;
-#[cfg(target_os = "linux")]
-mod rotation;
-#[cfg(target_os = "linux")]
-mod spool;
+mod turns;
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 
-#[cfg(target_os = "linux")]
-pub use carrier::Pump;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Inlet, Pump};
 #[cfg(target_os = "linux")]
 pub use inlet::Inlet;
+#[cfg(target_os = "linux")]
+pub use turns::Pump;
 
 /// Where a pump works.
 #[derive(Clone, Debug)]

@@ -4,9 +4,8 @@
 //! any worker. What does not fit is not taken: whoever feeds it still has it. One spool
 //! has one writer: the pump never has a pipe for a worker that somebody else starts.
 
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, PipeWriter, Write as _};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use hsu_model::calendar::Calendar;
@@ -16,10 +15,12 @@ use hsu_model::spool::notice::{Notice, Stuck};
 use hsu_model::spool::plan::{Readers, SpoolPlan};
 
 use super::PumpOptions;
-use super::carrier::{wall, written_last};
+use super::disk::{DiskFile as _, Pipe as _};
 use super::files::Folders;
+use super::host::Host;
 use super::notices::Notices;
 use super::spool::{Moment, Moved, Spool};
+use super::turns::{wall, written_last};
 
 /// Arrivals that are closer than this share one time.
 const ARRIVAL_STEP: Duration = Duration::from_millis(10);
@@ -27,11 +28,11 @@ const ARRIVAL_STEP: Duration = Duration::from_millis(10);
 /// A spool, and what brings bytes into it.
 #[derive(Debug)]
 pub struct Inlet {
-    spool: Spool,
+    spool: Spool<Host>,
     folders: Folders,
     notices: Notices,
     /// Empty between two calls.
-    pipe: (PipeReader, PipeWriter),
+    pipe: (OwnedFd, PipeWriter),
     calendar: Calendar,
     began: Instant,
     /// Whether the master was told that it takes nothing.
@@ -48,11 +49,12 @@ impl Inlet {
     /// The kernel's when it has no more descriptors.
     pub fn open(options: &PumpOptions, id: SpoolId, plan: SpoolPlan) -> io::Result<Self> {
         let now = Instant::now();
+        let (exit, entry) = io::pipe()?;
         Ok(Self {
-            spool: Spool::new(&options.spools, id, plan, now),
+            spool: Spool::new(Host, &options.spools, id, plan, now),
             folders: Folders::default(),
             notices: Notices::new(&options.notices)?,
-            pipe: io::pipe()?,
+            pipe: (exit.into(), entry),
             calendar: Calendar::begin(Duration::ZERO, wall(), written_last(&options.spools)),
             began: now,
             is_stuck: false,
@@ -105,7 +107,7 @@ impl Inlet {
         let mut taken = 0;
         while taken < bytes.len() {
             let now = self.moment();
-            let moved = self.spool.append(self.pipe.0.as_fd(), run, now, &mut self.folders);
+            let moved = self.spool.append(&self.pipe.0, run, now, &mut self.folders);
             match moved {
                 Ok(Moved::Bytes { count, .. }) => taken += count,
                 Ok(Moved::Nothing | Moved::End) => break,
@@ -125,8 +127,11 @@ impl Inlet {
     /// Takes back what was not moved.
     fn empty(&mut self, count: usize) {
         let mut rest = vec![0; count];
+        let mut left = rest.as_mut_slice();
         // As many bytes are there: nobody else has the pipe.
-        drop(self.pipe.0.read_exact(&mut rest));
+        while let Ok(taken @ 1..) = self.pipe.0.take(left) {
+            left = left.get_mut(taken..).unwrap_or_default();
+        }
     }
 
     /// The last bytes that it has, at most so many: fewer when a segment has just begun.

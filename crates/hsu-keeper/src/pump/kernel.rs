@@ -11,6 +11,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::carrier::Ready;
+
 /// Moves up to `length` bytes from a pipe to `offset` of a file, without passing
 /// through this process: a kill at any instant loses and doubles nothing.
 ///
@@ -44,6 +46,13 @@ pub(super) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> io
     usize::try_from(copied).map_err(|_| io::Error::last_os_error())
 }
 
+/// Takes bytes from a pipe. A descriptor of its own is not needed for that.
+pub(super) fn read(pipe: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel fills at most the whole buffer, which outlives the call.
+    let taken = unsafe { libc::read(pipe.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+}
+
 /// The bytes that wait in a pipe.
 pub(super) fn waiting_bytes(pipe: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
@@ -61,7 +70,8 @@ pub(super) fn pipe_capacity(pipe: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 /// Asks for a larger pipe; answers what it can hold now.
-pub(super) fn grow_pipe(pipe: BorrowedFd<'_>, size: i32) -> io::Result<usize> {
+pub(super) fn grow_pipe(pipe: BorrowedFd<'_>, size: usize) -> io::Result<usize> {
+    let size = i32::try_from(size).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: the command takes an int and the descriptor is borrowed.
     let size = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, size) };
     usize::try_from(size).map_err(|_| io::Error::last_os_error())
@@ -101,17 +111,6 @@ pub(super) fn raise_descriptor_limit() -> u64 {
 pub(super) struct Epoll {
     set: OwnedFd,
     events: Vec<libc::epoll_event>,
-}
-
-/// What a descriptor of the set has to say.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ready {
-    /// The number it was added with.
-    pub(super) token: u64,
-    /// Whether bytes wait.
-    pub(super) readable: bool,
-    /// Whether the last writer has gone.
-    pub(super) hung_up: bool,
 }
 
 impl Epoll {

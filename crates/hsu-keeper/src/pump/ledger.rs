@@ -3,9 +3,7 @@
 //! The index is appended before the bytes it speaks about, the head is replaced
 //! in place. Both are bookkeeping of a few bytes; the data never passes here.
 
-use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,11 +14,11 @@ use hsu_model::spool::plan::{encode_place, parse_place};
 use hsu_model::spool::{CONSUMED_FILE, HEAD_FILE, PLACE_FILE, decode_consumed, index_name};
 use hsu_model::time::WallTime;
 
-use super::files::open_own;
+use super::disk::{Access, Disk, DiskFile, Missing};
 
 /// Reads the head of a spool; none when it is missing or torn.
-pub(super) fn read_head(folder: &Path) -> io::Result<Option<Head>> {
-    match fs::read(folder.join(HEAD_FILE)) {
+pub(super) fn read_head<D: Disk>(disk: &D, folder: &Path) -> io::Result<Option<Head>> {
+    match disk.read(&folder.join(HEAD_FILE)) {
         Ok(bytes) => Ok(bytes.first_chunk().and_then(Head::decode)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -29,49 +27,46 @@ pub(super) fn read_head(folder: &Path) -> io::Result<Option<Head>> {
 
 /// Replaces the head of a spool by one small write, in a folder made again when
 /// somebody deleted it.
-pub(super) fn write_head(folder: &Path, head: &Head) -> io::Result<()> {
+pub(super) fn write_head<D: Disk>(disk: &D, folder: &Path, head: &Head) -> io::Result<()> {
     let path = folder.join(HEAD_FILE);
-    let file = match open_own(&path) {
+    let file = match disk.open(&path, Missing::Make) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(folder)?;
-            open_own(&path)?
+            disk.make_folders(folder, Access::Own)?;
+            disk.open(&path, Missing::Make)?
         }
         file => file?,
     };
     file.write_all_at(&head.encode(), 0)
 }
 
-/// Makes the folder of a spool, closed to others: worker output may hold secrets.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
 /// How far formatted outputs have come; none before they first said so.
-pub(super) fn read_consumed(folder: &Path) -> Option<u64> {
-    let bytes = fs::read(folder.join(CONSUMED_FILE)).ok()?;
+pub(super) fn read_consumed<D: Disk>(disk: &D, folder: &Path) -> Option<u64> {
+    let bytes = disk.read(&folder.join(CONSUMED_FILE)).ok()?;
     bytes.first_chunk().and_then(decode_consumed)
 }
 
 /// The data paths of a spool, the current one first; empty when none was noted.
-pub(super) fn read_place(folder: &Path) -> io::Result<Vec<String>> {
-    match fs::read_to_string(folder.join(PLACE_FILE)) {
-        Ok(text) => Ok(parse_place(&text)),
+pub(super) fn read_place<D: Disk>(disk: &D, folder: &Path) -> io::Result<Vec<String>> {
+    match disk.read(&folder.join(PLACE_FILE)) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(|text| parse_place(&text))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
 /// Notes the data paths of a spool, by rename.
-pub(super) fn write_place(folder: &Path, places: &[String]) -> io::Result<()> {
+pub(super) fn write_place<D: Disk>(disk: &D, folder: &Path, places: &[String]) -> io::Result<()> {
     let draft = folder.join("place.draft");
-    fs::write(&draft, encode_place(places))?;
-    fs::rename(&draft, folder.join(PLACE_FILE))
+    disk.write(&draft, encode_place(places).as_bytes())?;
+    disk.rename(&draft, &folder.join(PLACE_FILE))
 }
 
 /// The index of one segment, open for appending.
 #[derive(Debug)]
-pub(super) struct Index {
-    file: File,
+pub(super) struct Index<F> {
+    file: F,
     length: u64,
 }
 
@@ -84,13 +79,13 @@ pub(super) struct Latest {
     pub(super) at: Option<WallTime>,
 }
 
-impl Index {
+impl<F: DiskFile> Index<F> {
     /// Opens the index of the segment that begins at `base`, made when missing.
-    pub(super) fn open(folder: &Path, base: u64) -> io::Result<Self> {
-        let file = open_own(&folder.join(index_name(base)))?;
+    pub(super) fn open<D: Disk<File = F>>(disk: &D, folder: &Path, base: u64) -> io::Result<Self> {
+        let file = disk.open(&folder.join(index_name(base)), Missing::Make)?;
         let record = Record::SIZE as u64;
         // A torn record at the end is overwritten.
-        let length = file.metadata()?.len() / record * record;
+        let length = file.facts()?.length / record * record;
         Ok(Self { file, length })
     }
 
@@ -176,8 +171,13 @@ impl Index {
 
 /// Writes the first records of a new segment's index, replacing what an
 /// interrupted rotation left there.
-pub(super) fn begin_index(folder: &Path, base: u64, latest: Latest) -> io::Result<Index> {
-    let mut index = Index::open(folder, base)?;
+pub(super) fn begin_index<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    base: u64,
+    latest: Latest,
+) -> io::Result<Index<D::File>> {
+    let mut index = Index::open(disk, folder, base)?;
     index.file.set_len(0)?;
     index.length = 0;
     index.note(0, latest, &mut Latest::default(), Duration::ZERO)?;

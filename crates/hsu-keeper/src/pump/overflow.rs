@@ -6,16 +6,14 @@
 //! is killed in between may count a pipe's content twice but never misses a byte.
 //! When there is room again a marker line tells the count.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::io;
 use std::time::{Duration, Instant};
 
 use hsu_model::spool::head::InsertKind;
 use hsu_model::spool::notice::Stuck;
 
+use super::disk::{Disk, Pipe};
 use super::files::Folders;
-use super::kernel;
 use super::spool::{Moment, Spool};
 
 /// The longest rest between two attempts; room is used within twice this.
@@ -46,7 +44,7 @@ pub(super) struct Dropped {
     pub(super) line_ended: bool,
 }
 
-impl Spool {
+impl<D: Disk> Spool<D> {
     /// Notes a failed attempt; answers whether the master is to be told.
     pub(super) fn note_overflow(&mut self, why: Stuck, now: Moment) -> bool {
         let before = self.overflow.filter(|before| before.why == why);
@@ -66,55 +64,64 @@ impl Spool {
     }
 
     /// Takes everything that waits in a pipe and drops it; none when nothing waited.
-    pub(super) fn discard(
+    pub(super) fn discard<P: Pipe<D::File>>(
         &mut self,
-        pipe: BorrowedFd<'_>,
-        sink: &mut Sink,
+        pipe: &P,
+        sink: &mut Sink<P::Scratch>,
     ) -> io::Result<Option<Dropped>> {
-        let count = kernel::waiting_bytes(pipe)?;
+        let count = pipe.waiting()?;
         if count == 0 {
             return Ok(None);
         }
-        let line_ended = self.discard_exactly(pipe, count, sink)?;
+        let line_ended = self.discard_exactly(pipe, count, &mut sink.buffer)?;
         Ok(Some(Dropped { count, line_ended }))
     }
 
-    fn discard_exactly(
+    fn discard_exactly<P: Pipe<D::File>>(
         &mut self,
-        pipe: BorrowedFd<'_>,
+        pipe: &P,
         count: usize,
-        sink: &mut Sink,
+        buffer: &mut [u8],
     ) -> io::Result<bool> {
         self.head.dropped += count as u64;
         // On a disk so full that even this fails, the count lives in memory.
         let _ = self.save_head();
-        let mut pipe = File::from(pipe.try_clone_to_owned()?);
         let mut left = count;
         let mut last = b'\n';
         while left > 0 {
-            let size = left.min(sink.buffer.len());
-            let part = sink.buffer.get_mut(..size).unwrap_or_default();
-            let taken = pipe.read(part)?;
-            if taken == 0 {
-                break;
-            }
+            let size = left.min(buffer.len());
+            let part = buffer.get_mut(..size).unwrap_or_default();
+            let taken = match pipe.take(part) {
+                Ok(0) => break,
+                Ok(taken) => taken,
+                Err(error) => {
+                    // What is left in the pipe was not dropped.
+                    self.head.dropped -= left as u64;
+                    return Err(error);
+                }
+            };
             last = part.get(taken - 1).copied().unwrap_or(last);
             left -= taken;
         }
+        self.head.dropped -= left as u64;
         Ok(last == b'\n')
     }
 
     /// Drops the rest of a line whose beginning was dropped, so that the spool goes
     /// on with a whole line. Looks at most at one buffer of bytes.
-    pub(super) fn discard_line(&mut self, pipe: BorrowedFd<'_>, sink: &mut Sink) -> io::Result<()> {
-        let peeked = match sink.peek(pipe) {
+    pub(super) fn discard_line<P: Pipe<D::File>>(
+        &mut self,
+        pipe: &P,
+        sink: &mut Sink<P::Scratch>,
+    ) -> io::Result<()> {
+        let peeked = match pipe.peek(&mut sink.scratch, &mut sink.buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             peeked => peeked?,
         };
         let seen = sink.buffer.get(..peeked).unwrap_or_default();
         let count = seen.iter().position(|byte| *byte == b'\n').map_or(peeked, |at| at + 1);
         if count > 0 {
-            self.discard_exactly(pipe, count, sink)?;
+            self.discard_exactly(pipe, count, &mut sink.buffer)?;
         }
         Ok(())
     }
@@ -133,23 +140,13 @@ impl Spool {
 
 /// Where dropped bytes go, and how the pump looks at bytes without taking them.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(super) struct Sink<S> {
     buffer: Vec<u8>,
-    scratch_in: io::PipeWriter,
-    scratch_out: io::PipeReader,
+    scratch: S,
 }
 
-impl Sink {
-    pub(super) fn new() -> io::Result<Self> {
-        let (scratch_out, scratch_in) = io::pipe()?;
-        Ok(Self { buffer: vec![0; 64 << 10], scratch_in, scratch_out })
-    }
-
-    /// Copies the first bytes of a pipe into the buffer and leaves them in the pipe.
-    fn peek(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
-        let copied = kernel::tee(pipe, self.scratch_in.as_fd(), self.buffer.len())?;
-        let part = self.buffer.get_mut(..copied).unwrap_or_default();
-        self.scratch_out.read_exact(part)?;
-        Ok(copied)
+impl<S> Sink<S> {
+    pub(super) fn new(scratch: S) -> Self {
+        Self { buffer: vec![0; 64 << 10], scratch }
     }
 }

@@ -4,31 +4,30 @@
 //! truncate or move a log file at any time: what they took is theirs, the stream
 //! goes on at the same stream offset in a fresh file, and readers see the gap.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use hsu_model::logs::OnFull;
 use hsu_model::spool::notice::Stuck;
 use hsu_model::spool::{DATA_FILE, base_in_name, closed_path, index_name};
 
-use super::files::{Folders, Missing, open_log, why};
+use super::disk::{Access, Disk, DiskFile as _, Missing};
+use super::files::{Folders, open_log, why};
 use super::ledger::{
-    Index, Latest, begin_index, make_folder, read_consumed, read_head, read_place, write_place,
+    Index, Latest, begin_index, read_consumed, read_head, read_place, write_place,
 };
 use super::spool::{Files, Moment, PATH_CHECK, Spool};
 
 /// How many earlier data paths are remembered.
 const PLACES: usize = 4;
 
-impl Spool {
+impl<D: Disk> Spool<D> {
     /// Learns where the spool stands, and completes what an earlier pump began.
     pub(super) fn open_first(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
-        make_folder(&self.folder).map_err(why)?;
-        let mut places = read_place(&self.folder).map_err(why)?;
+        self.disk.make_folders(&self.folder, Access::Own).map_err(why)?;
+        let mut places = read_place(&self.disk, &self.folder).map_err(why)?;
         self.path = self.absolute(places.first().map_or(DATA_FILE, String::as_str));
-        let head = read_head(&self.folder).map_err(why)?;
+        let head = read_head(&self.disk, &self.folder).map_err(why)?;
         self.head = head.unwrap_or_default();
         self.list_closed(now, folders).map_err(why)?;
         let wanted = self.plan.log_file.clone().unwrap_or_else(|| DATA_FILE.to_owned());
@@ -37,7 +36,7 @@ impl Spool {
             places.retain(|place| *place != wanted);
             places.insert(0, wanted.clone());
             places.truncate(PLACES);
-            write_place(&self.folder, &places).map_err(why)?;
+            write_place(&self.disk, &self.folder, &places).map_err(why)?;
             self.path = self.absolute(&wanted);
             self.inode = 0;
             self.list_closed(now, folders).map_err(why)?;
@@ -55,7 +54,7 @@ impl Spool {
             self.open_current()?;
         }
         self.closed.retain(|base| *base < self.head.base);
-        self.consumed = read_consumed(&self.folder).unwrap_or_else(|| self.end());
+        self.consumed = read_consumed(&self.disk, &self.folder).unwrap_or_else(|| self.end());
         self.remove_stray_indexes(places.len()).map_err(why)?;
         self.retire(now);
         self.opened = true;
@@ -71,21 +70,22 @@ impl Spool {
     }
 
     fn list_closed(&mut self, now: Moment, folders: &mut Folders) -> io::Result<()> {
-        self.closed = folders.closed(Path::new(&self.path), now.tick)?.into();
+        self.closed = folders.closed(&self.disk, Path::new(&self.path), now.tick)?.into();
         Ok(())
     }
 
     /// Where the stream stands when its head is lost: after the last closed segment.
     fn end_of_closed(&self) -> u64 {
         self.closed.back().map_or(0, |base| {
-            let size = fs::metadata(closed_path(&self.path, *base)).map_or(0, |facts| facts.len());
-            base + size
+            let facts = self.disk.facts(Path::new(&closed_path(&self.path, *base)));
+            base + facts.map_or(0, |facts| facts.length)
         })
     }
 
     /// The plan names another log file: closes the one in use. What is in it stays there.
     fn leave_old_path(&mut self) -> io::Result<()> {
-        if open_log(Path::new(&self.path), Missing::Leave).is_ok_and(|file| file.is_none())
+        if open_log(&self.disk, Path::new(&self.path), Missing::Leave)
+            .is_ok_and(|file| file.is_none())
             && self.head.cut == 0
         {
             return Ok(());
@@ -104,27 +104,27 @@ impl Spool {
         }
         self.files = None;
         // Only an empty file is left under the old name.
-        fs::remove_file(&self.path)
+        self.disk.remove(Path::new(&self.path))
     }
 
     /// Reads who wrote last. Bytes that the index knows and the file lacks were
     /// taken while no pump ran: the length is set to what it was, so that
     /// [`Self::check_file`] finds the difference.
     fn load_latest(&mut self) -> io::Result<()> {
-        let index = Index::open(&self.folder, self.head.base)?;
+        let index = Index::open(&self.disk, &self.folder, self.head.base)?;
         self.latest = index.latest()?;
         Ok(())
     }
 
     /// Opens the current segment, made when missing.
     pub(super) fn open_current(&mut self) -> Result<(), Stuck> {
-        let data = open_log(Path::new(&self.path), Missing::Make)?;
+        let data = open_log(&self.disk, Path::new(&self.path), Missing::Make)?;
         let data = data.ok_or(Stuck::System(libc::ENOENT))?;
-        let index = Index::open(&self.folder, self.head.base).map_err(why)?;
+        let index = Index::open(&self.disk, &self.folder, self.head.base).map_err(why)?;
         if self.inode == 0 {
-            let facts = data.metadata().map_err(why)?;
-            self.inode = facts.ino();
-            self.length = facts.len().max(index.last_place().map_err(why)?);
+            let facts = data.facts().map_err(why)?;
+            self.inode = facts.inode;
+            self.length = facts.length.max(index.last_place().map_err(why)?);
         }
         self.files = Some(Files { data, index });
         Ok(())
@@ -135,49 +135,50 @@ impl Spool {
         let Some(files) = &self.files else {
             return Ok(());
         };
-        let facts = files.data.metadata().map_err(why)?;
-        let mut same = facts.ino() == self.inode && facts.nlink() > 0;
+        let facts = files.data.facts().map_err(why)?;
+        let mut same = facts.inode == self.inode && facts.links > 0;
         if same && now.tick.saturating_duration_since(self.path_checked) >= PATH_CHECK {
             self.path_checked = now.tick;
             same = self.is_named();
             self.restore_folder().map_err(why)?;
             self.retire(now);
         }
-        if same && facts.len() >= self.length {
+        if same && facts.length >= self.length {
             // More than we wrote: somebody else's bytes are in the log now.
-            self.length = facts.len();
+            self.length = facts.length;
             return Ok(());
         }
-        if same && self.is_named() && facts.len() == 0 {
+        if same && self.is_named() && facts.length == 0 {
             // Readers may have the emptied file open: its places are not used twice.
-            fs::remove_file(&self.path).map_err(why)?;
-            let _ = fs::remove_file(self.folder.join(index_name(self.head.base)));
+            self.disk.remove(Path::new(&self.path)).map_err(why)?;
+            let _ = self.disk.remove(&self.folder.join(index_name(self.head.base)));
         } else if same && self.is_named() {
             // A part was taken; what is left keeps its place in the stream.
-            fs::rename(&self.path, closed_path(&self.path, self.head.base)).map_err(why)?;
+            let closed = closed_path(&self.path, self.head.base);
+            self.disk.rename(Path::new(&self.path), Path::new(&closed)).map_err(why)?;
             self.closed.push_back(self.head.base);
         } else {
-            let _ = fs::remove_file(self.folder.join(index_name(self.head.base)));
+            let _ = self.disk.remove(&self.folder.join(index_name(self.head.base)));
         }
         self.start_over()
     }
 
     /// Whether the log file is still the one under its path.
     fn is_named(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|named| named.ino() == self.inode)
+        self.disk.inode(Path::new(&self.path)).is_ok_and(|named| named == self.inode)
     }
 
     /// Makes the spool's own folder again when somebody deleted it.
     fn restore_folder(&mut self) -> io::Result<()> {
-        if self.folder.join(index_name(self.head.base)).exists() {
+        if self.disk.has(&self.folder.join(index_name(self.head.base))) {
             return Ok(());
         }
-        make_folder(&self.folder)?;
+        self.disk.make_folders(&self.folder, Access::Own)?;
         self.save_head()?;
         if let Some(path) = &self.plan.log_file {
-            write_place(&self.folder, std::slice::from_ref(path))?;
+            write_place(&self.disk, &self.folder, std::slice::from_ref(path))?;
         }
-        let index = begin_index(&self.folder, self.head.base, Latest::default())?;
+        let index = begin_index(&self.disk, &self.folder, self.head.base, Latest::default())?;
         self.latest = Latest::default();
         if let Some(files) = &mut self.files {
             files.index = index;
@@ -204,11 +205,10 @@ impl Spool {
         if places > 1 {
             return Ok(());
         }
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            let base = name.to_str().and_then(|name| base_in_name("index", name));
+        for name in self.disk.list(&self.folder)? {
+            let base = base_in_name("index", &name);
             if base.is_some_and(|base| base != self.head.base && !self.closed.contains(&base)) {
-                let _ = fs::remove_file(self.folder.join(name));
+                let _ = self.disk.remove(&self.folder.join(name));
             }
         }
         Ok(())

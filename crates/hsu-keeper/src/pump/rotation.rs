@@ -13,9 +13,7 @@
 //! comes to the same files. A line is never cut: it stays whole in the segment in
 //! which it begins to exceed the limit.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,14 +21,15 @@ use hsu_model::spool::notice::Stuck;
 use hsu_model::spool::plan::Readers;
 use hsu_model::spool::{closed_path, index_name, next_path};
 
-use super::files::{Missing, first_line_end, last_line_end, open_log, why};
+use super::disk::{Disk, DiskFile as _, Missing};
+use super::files::{first_line_end, last_line_end, open_log, why};
 use super::ledger::{begin_index, read_consumed};
 use super::spool::{CHUNK, Files, Moment, Spool};
 
 /// How long a surplus segment that formatted outputs have not read is left alone.
 const UNREAD_REST: Duration = Duration::from_secs(2);
 
-impl Spool {
+impl<D: Disk> Spool<D> {
     /// Closes the segment when it is full and a line end is in it, and what follows
     /// when it is full again: one splice may bring several lines that are too long.
     pub(super) fn rotate_when_full(&mut self, now: Moment) -> Result<(), Stuck> {
@@ -47,7 +46,7 @@ impl Spool {
 
     /// Ends the current segment at a stream offset after its beginning.
     pub(super) fn cut_at(&mut self, offset: u64) -> Result<(), Stuck> {
-        set_aside(&closed_path(&self.path, self.head.base)).map_err(why)?;
+        set_aside(&self.disk, &closed_path(&self.path, self.head.base)).map_err(why)?;
         self.head.cut = offset;
         self.save_head().and_then(|()| self.finish_cut()).map_err(why)
     }
@@ -78,33 +77,34 @@ impl Spool {
         let kept = cut.saturating_sub(base);
         let (closed, next) = (closed_path(&self.path, base), next_path(&self.path));
         self.files = None;
-        let current = open(&self.path)?;
+        let disk = &self.disk;
+        let current = open(disk, &self.path)?;
         let still_whole =
-            current.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))? >= kept;
-        if let Some(current) = current.filter(|_| still_whole && !Path::new(&closed).exists()) {
-            copy_tail(&current, kept, &next)?;
-            fs::rename(&self.path, &closed)?;
+            current.as_ref().map_or(Ok(0), |file| file.facts().map(|f| f.length))? >= kept;
+        if let Some(current) = current.filter(|_| still_whole && !disk.has(Path::new(&closed))) {
+            copy_tail(disk, &current, kept, Path::new(&next))?;
+            disk.rename(Path::new(&self.path), Path::new(&closed))?;
         }
-        match fs::rename(&next, &self.path) {
+        match disk.rename(Path::new(&next), Path::new(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        if let Some(closed) = open(&closed)?
-            && closed.metadata()?.len() > kept
+        if let Some(closed) = open(disk, &closed)?
+            && closed.facts()?.length > kept
         {
             closed.set_len(kept)?;
         }
-        let index = begin_index(&self.folder, cut, self.latest)?;
+        let index = begin_index(&self.disk, &self.folder, cut, self.latest)?;
         self.head.base = cut;
         self.head.cut = 0;
         self.save_head()?;
         self.searched = 0;
         self.closed.push_back(base);
-        let data = open_log(Path::new(&self.path), Missing::Make).map_err(refused)?;
+        let data = open_log(&self.disk, Path::new(&self.path), Missing::Make).map_err(refused)?;
         let data = data.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
-        let facts = data.metadata()?;
-        self.length = facts.len();
-        self.inode = facts.ino();
+        let facts = data.facts()?;
+        self.length = facts.length;
+        self.inode = facts.inode;
         self.files = Some(Files { data, index });
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Spool {
             let end = self.closed.get(1).copied().unwrap_or(self.head.base);
             let path = closed_path(&self.path, oldest);
             let too_many = most != 0 && self.closed.len() > most;
-            let rest = rotation.max_age.map(|age| rest_of(&path, age, now));
+            let rest = rotation.max_age.map(|age| rest_of(&self.disk, &path, age, now));
             if !too_many && rest != Some(Duration::ZERO) {
                 self.retire_at = rest.and_then(|rest| now.tick.checked_add(rest));
                 return;
@@ -129,8 +129,8 @@ impl Spool {
                 return;
             }
             // A segment that somebody else deleted is as good.
-            let _ = fs::remove_file(&path);
-            let _ = fs::remove_file(self.folder.join(index_name(oldest)));
+            let _ = self.disk.remove(Path::new(&path));
+            let _ = self.disk.remove(&self.folder.join(index_name(oldest)));
             self.closed.pop_front();
         }
     }
@@ -140,7 +140,7 @@ impl Spool {
         if self.plan.readers == Readers::None || self.consumed >= offset {
             return true;
         }
-        self.consumed = read_consumed(&self.folder).unwrap_or(self.consumed);
+        self.consumed = read_consumed(&self.disk, &self.folder).unwrap_or(self.consumed);
         self.consumed >= offset
     }
 
@@ -159,9 +159,9 @@ impl Spool {
 }
 
 /// How long it takes until a file is older than `age`, to the second; nothing when it is.
-fn rest_of(path: &str, age: Duration, now: Moment) -> Duration {
+fn rest_of<D: Disk>(disk: &D, path: &str, age: Duration, now: Moment) -> Duration {
     // What somebody else deleted is old enough.
-    let written = fs::metadata(path).map_or(i64::MIN, |facts| facts.mtime());
+    let written = disk.facts(Path::new(path)).map_or(i64::MIN, |facts| facts.modified);
     let passed = (now.reckoned.0 / 1_000_000_000).saturating_sub(written);
     let passed = Duration::from_secs(u64::try_from(passed).unwrap_or(0));
     match age.checked_sub(passed) {
@@ -171,29 +171,24 @@ fn rest_of(path: &str, age: Duration, now: Moment) -> Duration {
 }
 
 /// Copies what follows `from` to a fresh file.
-fn copy_tail(current: &fs::File, from: u64, next: &str) -> io::Result<()> {
-    use std::io::{Seek as _, SeekFrom};
-    match fs::remove_file(next) {
+fn copy_tail<D: Disk>(disk: &D, current: &D::File, from: u64, next: &Path) -> io::Result<()> {
+    match disk.remove(next) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut tail = fs::OpenOptions::new().write(true).create_new(true).open(next)?;
-    let mut current = current;
-    current.seek(SeekFrom::Start(from))?;
-    io::copy(&mut current, &mut tail)?;
-    Ok(())
+    current.copy_rest(from, &disk.create(next)?)
 }
 
 /// Makes room for the name of a closed segment that only a lost head can have left behind.
-fn set_aside(closed: &str) -> io::Result<()> {
-    if Path::new(closed).exists() {
-        fs::rename(closed, format!("{closed}.stray"))?;
+fn set_aside<D: Disk>(disk: &D, closed: &str) -> io::Result<()> {
+    if disk.has(Path::new(closed)) {
+        disk.rename(Path::new(closed), Path::new(&format!("{closed}.stray")))?;
     }
     Ok(())
 }
 
-fn open(path: &str) -> io::Result<Option<fs::File>> {
-    open_log(Path::new(path), Missing::Leave).map_err(refused)
+fn open<D: Disk>(disk: &D, path: &str) -> io::Result<Option<D::File>> {
+    open_log(disk, Path::new(path), Missing::Leave).map_err(refused)
 }
 
 fn refused(why: Stuck) -> io::Error {

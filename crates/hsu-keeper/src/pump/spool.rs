@@ -10,10 +10,8 @@
 //! spool in [`super::overflow`].
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hsu_model::id::RunId;
@@ -24,8 +22,8 @@ use hsu_model::spool::notice::Stuck;
 use hsu_model::spool::plan::SpoolPlan;
 use hsu_model::time::WallTime;
 
+use super::disk::{Disk, DiskFile, Pipe};
 use super::files::{Folders, why};
-use super::kernel;
 use super::ledger::{self, Index, Latest};
 use super::overflow::Overflow;
 
@@ -37,7 +35,7 @@ pub(super) const CHUNK: u64 = 128 << 10;
 /// How often the pump looks whether somebody moved the log file away.
 pub(super) const PATH_CHECK: Duration = Duration::from_secs(1);
 
-/// The clocks, read once a turn.
+/// The clocks of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     /// For decisions.
@@ -68,7 +66,8 @@ pub(super) enum Moved {
 
 /// A spool.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(super) struct Spool<D: Disk> {
+    pub(super) disk: D,
     pub(super) id: SpoolId,
     /// Its own folder.
     pub(super) folder: PathBuf,
@@ -82,7 +81,7 @@ pub(super) struct Spool {
     head_saved: bool,
     /// The bytes in the current segment.
     pub(super) length: u64,
-    pub(super) files: Option<Files>,
+    pub(super) files: Option<Files<D::File>>,
     /// The inode of the current segment; 0 before it was first opened.
     pub(super) inode: u64,
     pub(super) latest: Latest,
@@ -103,20 +102,16 @@ pub(super) struct Spool {
 
 /// The open files of a spool; closed and opened again when descriptors are scarce.
 #[derive(Debug)]
-pub(super) struct Files {
-    pub(super) data: File,
-    pub(super) index: Index,
+pub(super) struct Files<F> {
+    pub(super) data: F,
+    pub(super) index: Index<F>,
 }
 
-impl Spool {
-    pub(super) fn new(
-        spools: &std::path::Path,
-        id: SpoolId,
-        plan: SpoolPlan,
-        now: Instant,
-    ) -> Self {
+impl<D: Disk> Spool<D> {
+    pub(super) fn new(disk: D, spools: &Path, id: SpoolId, plan: SpoolPlan, now: Instant) -> Self {
         let folder = spools.join(id.worker.as_str()).join(id.stream.as_str());
         Self {
+            disk,
             id,
             folder,
             plan,
@@ -159,7 +154,7 @@ impl Spool {
     /// Moves what waits in a pipe, at most [`CHUNK`] bytes.
     pub(super) fn append(
         &mut self,
-        pipe: BorrowedFd<'_>,
+        pipe: &impl Pipe<D::File>,
         run: RunId,
         now: Moment,
         folders: &mut Folders,
@@ -172,13 +167,13 @@ impl Spool {
         };
         let arrival = Latest { run: Some(run), at: Some(now.wall) };
         files.index.note(at, arrival, latest, now.arrival_step).map_err(why)?;
-        match kernel::splice_to_file(pipe, files.data.as_fd(), at, room) {
+        match pipe.splice(&files.data, at, room) {
             Ok(0) => Ok(Moved::End),
             Ok(moved) => {
                 self.length += moved as u64;
                 Ok(Moved::Bytes { count: moved, more: moved == room })
             }
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(Moved::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Moved::Nothing),
             Err(error) => Err(why(error)),
         }
     }
@@ -234,7 +229,7 @@ impl Spool {
         now: Moment,
         folders: &mut Folders,
     ) -> Result<(), Stuck> {
-        if !self.opened && !self.folder.exists() {
+        if !self.opened && !self.disk.has(&self.folder) {
             // Nobody ever wrote here, and an end makes no files.
             return Ok(());
         }
@@ -261,7 +256,7 @@ impl Spool {
         self.save_head().and_then(|()| self.finish_insert()).map_err(why)
     }
 
-    pub(super) fn finish_insert(&mut self) -> std::io::Result<()> {
+    pub(super) fn finish_insert(&mut self) -> io::Result<()> {
         let (Some(insert), Some(files)) = (self.head.insert, &mut self.files) else {
             return Ok(());
         };
@@ -287,15 +282,15 @@ impl Spool {
         self.save_head()
     }
 
-    pub(super) fn save_head(&mut self) -> std::io::Result<()> {
+    pub(super) fn save_head(&mut self) -> io::Result<()> {
         self.head_saved = false;
-        ledger::write_head(&self.folder, &self.head)?;
+        ledger::write_head(&self.disk, &self.folder, &self.head)?;
         self.head_saved = true;
         Ok(())
     }
 }
 
-fn byte_before_is_line_end(file: &File, at: u64) -> std::io::Result<bool> {
+fn byte_before_is_line_end<F: DiskFile>(file: &F, at: u64) -> io::Result<bool> {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at.saturating_sub(1))?;
     Ok(byte == [b'\n'])
