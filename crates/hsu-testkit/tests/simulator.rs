@@ -18,6 +18,12 @@ fn no_promise_breaks_in_some_thousand_lives() {
 }
 
 #[test]
+fn a_host_whose_pids_all_were_taken_starts_its_workers_once_it_is_healed() {
+    let report = run_campaign(&Campaign { seed: 21_241_309, ..campaign(1, None) });
+    assert_eq!(report.broken, None);
+}
+
+#[test]
 fn every_bug_of_the_museum_is_found() {
     let missed: Vec<_> = Bug::ALL
         .iter()

@@ -300,3 +300,6 @@ fn minimise(mut actions: Vec<Action>, breaks: impl Fn(&[Action]) -> bool) -> Vec
         part = (part / 2).max(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 /// The lowest PID of this host.
 const FIRST: u32 = 2;
+/// PIDs that a host has left once it is healed: more than its workers need.
+const ROOM: u32 = 16;
 /// Whoever reaps what nobody else waits for.
 pub(crate) const INIT: u32 = 1;
 
@@ -321,14 +323,21 @@ impl Os {
         (left, others)
     }
 
-    /// Nothing is held, ignored or frozen any more.
+    /// Nothing is held, ignored or frozen any more, and there are PIDs again. Strangers that
+    /// filled the table of processes have ended, as a fork bomb does in the end; what runs have
+    /// left and processes of somebody else may stay for ever, and there is room beside them, as
+    /// whoever looks after a host raises `kernel.pid_max`.
     pub(crate) fn heal(&mut self) {
         let all: Vec<_> = self.processes.iter().map(|process| process.hold).collect();
+        self.range += ROOM;
         for hold in all {
             if let Some(process) = self.find_mut(hold) {
                 process.frozen = false;
                 process.temper = Temper::Obedient;
-                self.act(hold);
+                match process.what {
+                    What::Stranger => self.end(hold, Exit::Code(0)),
+                    _ => self.act(hold),
+                }
             }
         }
     }
