@@ -17,6 +17,7 @@ use hsu_model::logs::Stream;
 
 use crate::inventory::{Inventory, SLOTS};
 use crate::kernel::{self, Epoll};
+use crate::masters::{Masters, Which};
 use crate::policy::Policy;
 use crate::spawn::DescriptorLimits;
 use crate::table::Table;
@@ -29,12 +30,11 @@ mod holding;
 mod masters;
 mod pumps;
 mod shelf;
-mod upgrade;
 mod workshop;
 
 use connections::Connections;
 use door::take_lock;
-use masters::{Masters, Which};
+use masters::Processes;
 use pumps::Pumps;
 use shelf::Shelf;
 use workshop::Workshop;
@@ -120,20 +120,16 @@ struct Keeper {
     connections: Connections,
     workshop: Workshop,
     masters: Masters,
+    processes: Processes,
     pumps: Pumps,
     /// When strangers that have ended are looked at again.
     strangers_due: Option<Instant>,
-    /// Set by the goodbye that stops everything.
-    ending: Option<Instant>,
     over: bool,
     lock: File,
 }
 
 /// Datagrams that are heard of one connection before others have their turn.
 const MOST_AT_ONCE: usize = 64;
-
-/// How long the pump may take to drain what is left at the end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the keeper until its master says that everything is stopped.
 ///
@@ -189,8 +185,8 @@ impl Keeper {
             connections,
             workshop,
             masters: Masters::default(),
+            processes: Processes::default(),
             strangers_due: None,
-            ending: None,
             over: false,
             lock,
         };
@@ -200,8 +196,7 @@ impl Keeper {
 
     fn turn(&mut self) -> io::Result<()> {
         let mut tokens = Vec::new();
-        let timeout = self.next_deadline().map(|due| due.saturating_duration_since(Instant::now()));
-        self.epoll.wait(timeout, &mut tokens)?;
+        self.epoll.wait(self.next_deadline(), &mut tokens)?;
         let mut children = false;
         for token in tokens.into_iter().filter_map(Token::from_number) {
             match token {
@@ -226,29 +221,26 @@ impl Keeper {
         let now = Instant::now();
         self.start_waiting(now);
         self.tend_strangers(now);
-        self.tend_masters(now);
+        self.tend_masters(kernel::now().tick);
         self.tend_pump(now);
         self.connections.tend(now, &self.epoll);
         self.flush();
-        self.end_when_empty(now);
+        self.end_when_empty();
         Ok(())
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let all = [
-            self.masters.deadline(),
-            self.pumps.deadline(),
-            self.connections.deadline(),
-            self.strangers_due,
-            self.ending,
-        ];
-        all.into_iter().flatten().min()
+    /// How long until something is due.
+    fn next_deadline(&self) -> Option<Duration> {
+        let all = [self.pumps.deadline(), self.connections.deadline(), self.strangers_due];
+        let now = Instant::now();
+        let due = all.into_iter().flatten().map(|due| due.saturating_duration_since(now));
+        let of_masters = self.masters.deadline().map(|due| due.since(kernel::now().tick));
+        due.chain(of_masters).min()
     }
 
-    fn end_when_empty(&mut self, now: Instant) {
-        let Some(limit) = self.ending else { return };
-        let is_empty = self.table.is_empty() && self.pipes.is_empty();
-        if is_empty || now >= limit {
+    fn end_when_empty(&mut self) {
+        let is_empty = || self.table.is_empty() && self.pipes.is_empty();
+        if self.masters.is_over(kernel::now().tick, is_empty) {
             self.table.forget_ended();
             self.dismiss_pump();
             self.over = true;

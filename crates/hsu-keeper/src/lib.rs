@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 mod descriptor;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod masters;
 #[cfg(any(target_os = "linux", test))]
 mod policy;
 mod protocol;

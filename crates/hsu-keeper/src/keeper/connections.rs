@@ -256,7 +256,7 @@ impl Keeper {
                 }
             }
             (Some(role @ (Role::Master | Role::Candidate)), message) => {
-                self.on_order(place, role, message);
+                self.on_order(role, message);
             }
             // Nobody says anything before hello, and the pump orders nothing.
             (None | Some(Role::Pump), _) => self.hang_up(place),
