@@ -25,7 +25,9 @@ mod os;
 mod outside;
 mod schedule;
 mod steps;
+mod succession;
 mod trace;
+mod words;
 mod world;
 
 pub use campaign::{Campaign, Report, Story, replay, run_campaign, tell};

@@ -12,7 +12,7 @@ use hsu_model::status::WorkerState;
 use super::nature::Fault;
 
 /// The kinds of input, commands one by one.
-pub(crate) const INPUTS: [&str; 30] = [
+pub(crate) const INPUTS: [&str; 31] = [
     "start",
     "stop",
     "stop --force",
@@ -43,6 +43,7 @@ pub(crate) const INPUTS: [&str; 30] = [
     "attached",
     "attach failed",
     "serviced",
+    "followed",
 ];
 /// The states of a worker that we start; one of which the run is unsettled; and those of a
 /// worker that somebody else starts.
@@ -68,8 +69,8 @@ impl Default for Coverage {
     }
 }
 
-fn place(input: &Input) -> Option<usize> {
-    Some(match input {
+fn place(input: &Input) -> usize {
+    match input {
         Input::Command { command, .. } => match command {
             Command::Start => 0,
             Command::Stop { force: false } => 1,
@@ -102,9 +103,8 @@ fn place(input: &Input) -> Option<usize> {
         Input::Attached { .. } => 27,
         Input::AttachFailed { .. } => 28,
         Input::Serviced { .. } => 29,
-        // No worker of the simulation goes on as another process: docs/reference/simulation.md.
-        Input::Followed { .. } => return None,
-    })
+        Input::Followed { .. } => 30,
+    }
 }
 
 /// The worker that an input is about; none when it is about all of them.
@@ -143,7 +143,7 @@ impl Coverage {
     /// An input meets a fleet.
     pub(crate) fn mark(&mut self, fleet: &Fleet, input: &Input, happened: u32) {
         let bits = happened | 1 << Fault::ALL.len();
-        let Some(column) = place(input) else { return };
+        let column = place(input);
         if let Some(worker) = concerned(fleet, input) {
             let row = worker.and_then(|worker| row_of(fleet, worker));
             if let Some(row) = row {
@@ -232,7 +232,7 @@ fn name(row: usize, input: usize, fault: usize) -> String {
 /// docs/reference/simulation.md, and [`Coverage::misjudged`] says where one is wrong.
 fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> {
     let of_watched = ["sighted", "attached", "attach failed", "serviced"];
-    let of_own = ["spawned", "spawn failed", "adopted", "pending", "survivors"];
+    let of_own = ["spawned", "spawn failed", "adopted", "pending", "survivors", "followed"];
     let input = INPUTS[input];
     if row >= OWN {
         return match (WATCHED.get(row - OWN), input) {

@@ -17,8 +17,16 @@ use hsu_model::status::{Desired, WorkerState};
 use hsu_model::worker::Departure;
 use hsu_store::{Batch, Change, Durability, Life};
 
+use super::master::Writing;
+use super::museum::Bug;
+use super::world::World;
+
 /// Run numbers that are set aside together.
 const RUN_BLOCK: u64 = 16;
+/// How long a slow disk takes for a sync at most, in milliseconds.
+const SLOWEST: usize = 60_000;
+/// The rest after the disk took nothing, in milliseconds.
+const REST: u64 = 400;
 
 /// A row of the table of workers.
 #[derive(Clone, Debug)]
@@ -221,5 +229,46 @@ fn row(change: Change) -> Option<Row> {
         Change::Record(record) => Some(Row::Record(Rc::from(record))),
         Change::Removed => Some(Row::Stone),
         Change::Forgotten => None,
+    }
+}
+
+impl World {
+    /// A write begins.
+    pub(crate) fn disk_begins(&mut self) {
+        let slow = self.disk.is_slow;
+        let wait = if slow { self.chance.below(SLOWEST) } else { 0 };
+        let done_at = self.now.after(std::time::Duration::from_millis(wait as u64));
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        if let Some((number, batch)) = master.backlog.take_all() {
+            master.writing = Some(Writing { number, batch, done_at });
+        }
+    }
+
+    /// A write is over.
+    pub(crate) fn disk_ends(&mut self) {
+        let boot = self.boot;
+        let Some(master) = &mut self.master else {
+            return;
+        };
+        let Some(Writing { number, mut batch, .. }) = master.writing.take() else {
+            return;
+        };
+        match self.disk.refuses() {
+            Some(_) if self.bug == Some(Bug::TrustsAFailedSync) => master.backlog.confirm(number),
+            Some(_) if self.bug == Some(Bug::DropsAFailedBatch) => {
+                master.backlog.put_back(number, Batch::default(), "dropped");
+            }
+            Some(reason) => {
+                master.backlog.put_back(number, batch, reason);
+                master.rest_until = self.now.after(std::time::Duration::from_millis(REST));
+            }
+            None => {
+                self.disk.commit(number, &mut batch, boot);
+                master.backlog.confirm(number);
+                self.judge.on_commit(&self.disk.cached, &batch);
+            }
+        }
     }
 }

@@ -120,6 +120,7 @@ impl World {
                         master.hands.attached.remove(&run);
                     }
                 }
+                Deed::Follow { worker, run, process } => self.follow(worker, run, process),
                 Deed::Signal(run, signal) => self.signal_attached(run, signal),
             }
         }

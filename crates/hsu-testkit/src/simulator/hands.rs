@@ -30,6 +30,7 @@ pub(crate) struct Look {
 pub(crate) enum Deed {
     Attach { worker: WorkerId, run: RunId, process: ProcessKey, inode: u64 },
     Release(RunId),
+    Follow { worker: WorkerId, run: RunId, process: ProcessKey },
     Signal(RunId, i32),
 }
 
@@ -63,6 +64,9 @@ impl Hands {
             Effect::Attach { worker, run, process, program } => {
                 let inode = program.inode;
                 self.deeds.push_back(Deed::Attach { worker, run, process, inode });
+            }
+            Effect::Follow { worker, run, process } => {
+                self.deeds.push_back(Deed::Follow { worker, run, process });
             }
             Effect::Release { run } => self.deeds.push_back(Deed::Release(run)),
             Effect::Signal { run, signal, .. } if self.holds(run) => {

@@ -29,6 +29,7 @@ mod health;
 mod limits;
 mod rest;
 mod steps;
+mod succession;
 mod watched;
 
 use health::Chart;
@@ -106,6 +107,8 @@ struct Fate {
     is_taken: bool,
     /// Its worker.
     worker: usize,
+    /// It may go on as a process that it has named.
+    is_followed: bool,
     /// This master was told that it is over.
     is_over: bool,
     /// When.
@@ -408,6 +411,7 @@ impl Judge {
         self.i17_i18_stale_findings(now, input, effects);
         self.follow_outside(now, input, effects, fleet);
         self.follow_attached(now, effects, fleet);
+        self.i2_successors(input, effects);
         self.i24_decisions(input, effects);
         self.i25_refused(input, effects);
         self.i28_end(input, effects);

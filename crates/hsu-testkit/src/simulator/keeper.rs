@@ -12,6 +12,7 @@ use hsu_keeper::table::{Reserved, Table};
 use hsu_keeper::{FromKeeper, SignalScope, SpawnRequest, Stage, ToKeeper};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
+use hsu_model::process::ProcessKey;
 use hsu_model::time::{Now, Tick};
 
 use super::museum::Bug;
@@ -31,6 +32,8 @@ const REAPED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 enum Kin {
     Child,
     Stranger,
+    /// Its worker has named it.
+    Named,
 }
 
 /// A process in a place.
@@ -245,9 +248,13 @@ impl Keeper {
         let Some(held) = self.held.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
+        let is_ours = |process: &Process| process.parent == self.hold.pid;
+        if held.kin == Kin::Named && os.find(held.hold).is_some_and(is_ours) {
+            held.kin = Kin::Child;
+        }
         let exit = match held.kin {
             Kin::Child => os.find(held.hold).and_then(|process| process.zombie),
-            Kin::Stranger => {
+            Kin::Stranger | Kin::Named => {
                 if os.find(held.hold).is_some() {
                     let due = *held.overdue.get_or_insert_with(|| now.tick.after(REAPED_WITHIN));
                     if now.tick < due {
@@ -260,6 +267,7 @@ impl Keeper {
         held.is_noted = true;
         let unseen = match self.bug {
             Some(Bug::InventsExits) => Exit::Code(1),
+            _ if held.kin == Kin::Named => Exit::Unknown(UnknownExit::NotOurChild),
             _ => Exit::Unknown(UnknownExit::KeeperLost),
         };
         let exit = exit.unwrap_or(unseen);
@@ -295,6 +303,19 @@ impl Keeper {
         }
     }
 
+    /// Holds the process that a worker has named in place of the one that is held.
+    fn follow(&mut self, run: RunId, process: ProcessKey, os: &mut Os) {
+        let hold = Hold { pid: process.pid, start: process.started_at };
+        let is_it = os.open(process.pid).is_none_or(|of| of == hold);
+        let place = if is_it { self.table.follow(run, process) } else { None };
+        if let Some(held) = place.and_then(|place| self.held.get_mut(place)) {
+            *held = Some(Holding { hold, kin: Kin::Named, is_noted: false, overdue: None });
+            os.succeed(run, hold);
+        }
+        let is_held = place.is_some();
+        self.outgoing.push(FromKeeper::Followed { run, process, is_held });
+    }
+
     /// Everything that is held, oldest run first.
     pub(crate) fn tell_inventory(&mut self) {
         let all: Vec<_> = self.table.inventory().map(|(_, message)| message).collect();
@@ -308,6 +329,7 @@ impl Keeper {
             ToKeeper::Signal { run, signal, scope } => self.signal(*run, *signal, *scope, os),
             ToKeeper::Acknowledge { run } => self.table.forget(*run),
             ToKeeper::Inventory => self.tell_inventory(),
+            ToKeeper::Follow { run, process, .. } => self.follow(*run, *process, os),
             // Masters and pumps come and go in `roles`.
             ToKeeper::Hello { .. }
             | ToKeeper::Spawn(_)
@@ -319,9 +341,7 @@ impl Keeper {
             | ToKeeper::Drained { .. }
             | ToKeeper::Have { .. }
             | ToKeeper::Keep { .. }
-            | ToKeeper::Discard { .. }
-            // No worker of the simulation names a process.
-            | ToKeeper::Follow { .. } => {}
+            | ToKeeper::Discard { .. } => {}
         }
     }
 }

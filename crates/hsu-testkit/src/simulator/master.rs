@@ -24,6 +24,7 @@ use super::hands::Hands;
 use super::museum::Bug;
 use super::nature::CANARY;
 use super::os::Hold;
+use super::succession::Succession;
 
 /// What lives, as far as the master knows.
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ pub(crate) struct Master {
     pub(crate) fleet: Fleet,
     pub(crate) gate: Gate,
     pub(crate) roll: Roll,
+    pub(crate) succession: Succession,
     pub(crate) clearing: Clearing,
     pub(crate) backlog: Backlog,
     pub(crate) batch: Batch,
@@ -107,6 +109,7 @@ impl Master {
             fleet,
             gate: Gate::default(),
             roll: Roll::default(),
+            succession: Succession::default(),
             clearing: Clearing::default(),
             backlog: Backlog::new(bounds),
             batch: Batch::default(),

@@ -120,7 +120,8 @@ impl Model {
                 next.states = self.ended(seen, *run, *exit, wanted);
             }
             Input::Adopted { worker, run, .. }
-                if worker == id && !known(*run) && (open || starting(*run)) =>
+            | Input::Followed { worker, run, error: None, .. }
+                if worker == id && !known(*run) && takes_up(input, before, *run) =>
             {
                 let goes_on = if wanted { S::Running } else { S::Stopping };
                 next.states = any(&[S::Stopping, goes_on]);
@@ -282,6 +283,15 @@ impl Model {
             }
             other => any(&[other]),
         }
+    }
+}
+
+/// Whether what is told of a run is news of one that may go on.
+fn takes_up(input: &Input, before: Glance, run: RunId) -> bool {
+    let is_current = before.run == Some(run);
+    match input {
+        Input::Followed { .. } => before.unsettled && is_current,
+        _ => before.unsettled || rests(before.state) || before.state == S::Starting && is_current,
     }
 }
 

@@ -39,8 +39,74 @@ fn add_motif(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
     be_ready(nature, actions);
     if nature.features.foreign > 0 && !chance.one_in(4) {
         with_others(chance, nature, actions);
+    } else if nature.features.words && nature.faults.has(Fault::Escape) && !chance.one_in(4) {
+        succession(chance, nature, actions);
     } else {
         half_start(chance, nature, actions);
+    }
+}
+
+/// A worker leaves a process behind, names it, and something happens before that is known.
+fn succession(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
+    let which = byte(chance);
+    let restart = Command::Restart { force: true };
+    actions.extend([
+        Action::Behave { escapes: true, stubborn: false, stuck: false },
+        Action::Ask(which, restart),
+        Action::Rush(ALL),
+        Action::Say(byte(chance), Word::Successor),
+    ]);
+    let listens = Action::Take(Step::MasterListens(0));
+    // Its end may be told before its word is heard, and before the keeper is asked.
+    if chance.one_in(2) {
+        actions.push(listens);
+        if chance.one_in(2) {
+            actions.push(Action::Take(Step::KeeperHears));
+        }
+    }
+    for _ in 0..1 + chance.below(3) {
+        match chance.below(7) {
+            0 | 1 => actions.extend([
+                Action::Exit(byte(chance), Exit::Code(1)),
+                Action::Take(Step::KeeperNotes(0)),
+                Action::Take(Step::KeeperTells(0)),
+                Action::Take(Step::MasterHears),
+            ]),
+            5 => actions.push(listens),
+            2 => actions.push(Action::Ask(which, chance.pick(&COMMANDS))),
+            3 if nature.faults.has(Fault::LoseKeeper) => {
+                actions.push(Action::Lose(Part::Keeper, Cut::Before));
+            }
+            4 => {
+                next_master(nature, actions);
+                actions.push(Action::Say(byte(chance), Word::Successor));
+            }
+            _ => actions.push(Action::Say(byte(chance), Word::Successor)),
+        }
+    }
+    actions.push(Action::Rush(ALL));
+    come_to_an_end(chance, nature, actions);
+    repeat(chance, nature, which, actions);
+}
+
+/// Its run ends for good, or while the master does.
+fn come_to_an_end(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
+    let (which, code) = (byte(chance), Exit::Code(1));
+    match chance.below(3) {
+        0 => {
+            for _ in 0..5 {
+                actions.extend([Action::Exit(which, code), Action::Live(2)]);
+            }
+        }
+        1 if nature.faults.has(Fault::Shutdown) => actions.extend([
+            Action::Shutdown(ShutdownMode::KeepWorkers),
+            Action::Exit(which, code),
+            Action::Take(Step::KeeperNotes(0)),
+            Action::Take(Step::KeeperTells(0)),
+            Action::Take(Step::MasterHears),
+            Action::Take(Step::MasterListens(0)),
+        ]),
+        _ => {}
     }
 }
 
@@ -147,7 +213,12 @@ fn half_start(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
     } else if next_master(nature, actions) {
         actions.extend(TOLD);
     }
-    if faults.has(Fault::Repeat) {
+    repeat(chance, nature, which, actions);
+}
+
+/// The master hears again what it was told of starts, whatever it has come to since.
+fn repeat(chance: &mut Chance, nature: &Nature, which: u8, actions: &mut Vec<Action>) {
+    if nature.faults.has(Fault::Repeat) {
         for _ in 0..3 {
             let command = chance.pick(&COMMANDS);
             let more = [Action::Repeat(byte(chance) | 1), Action::Rush(ALL), Action::Repeat(1)];

@@ -15,6 +15,7 @@ use hsu_core::record::WorkerRecord;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::health::Duty;
 use hsu_model::limits::Limits;
+use hsu_model::notify::{Bond, Named, Said};
 use hsu_model::status::{Desired, WorkerState};
 use hsu_model::worker::{Managed, Unit, WorkerSpec};
 
@@ -96,6 +97,10 @@ impl Bug {
             }
             (Self::BelievesOldLimits, Input::ResourceViolation { severity, .. }) => {
                 Input::ResourceViolation { run: present()?, severity: *severity }
+            }
+            (Self::BelievesAnyName, Input::Told { run, said: Said::MainProcess(named) }) => {
+                let named = Named { bond: Some(Bond::Mark), ..*named };
+                Input::Told { run: *run, said: Said::MainProcess(named) }
             }
             (Self::StopsTheKept, Input::Shutdown { actor, .. }) => {
                 Input::Shutdown { mode: ShutdownMode::StopWorkers, actor: actor.clone() }

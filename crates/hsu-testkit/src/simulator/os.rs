@@ -262,6 +262,18 @@ impl Os {
         self.processes.retain(|process| process.is_alive() || process.parent != INIT);
     }
 
+    /// Another process counts as the first one of a run.
+    pub(crate) fn succeed(&mut self, run: RunId, hold: Hold) {
+        for process in &mut self.processes {
+            if process.hold == hold {
+                process.what = What::Worker(run);
+                self.ends.extend(process.zombie.map(|exit| (hold, run, exit)));
+            } else if process.what == What::Worker(run) {
+                process.what = What::Descendant(run);
+            }
+        }
+    }
+
     /// A zombie is gone, and its PID is free.
     pub(crate) fn reap(&mut self, hold: Hold) {
         self.processes.retain(|process| process.hold != hold || process.is_alive());

@@ -10,11 +10,13 @@ use hsu_model::notify::{Named, Said};
 use hsu_model::process::ProcessKey;
 use hsu_model::usage::{Reading, Totals, Usage};
 use hsu_model::worker::Unit;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::nature::Fault;
 use super::nature::outside::{AMOUNTS, HOVERS};
 use super::os::{Hold, SIGKILL, What};
+use super::words::Spoken;
 use super::world::World;
 
 /// What the next looks at a worker come to.
@@ -63,11 +65,14 @@ pub(crate) enum Word {
     Seldom,
     Longer,
     Broken,
+    /// A process that nobody could show to be of the worker.
     Another,
+    /// A process of the worker as which it goes on.
+    Successor,
 }
 
 impl Word {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ready,
         Self::Reloading,
         Self::Stopping,
@@ -77,6 +82,7 @@ impl Word {
         Self::Longer,
         Self::Broken,
         Self::Another,
+        Self::Successor,
     ];
 }
 
@@ -90,6 +96,8 @@ pub(crate) struct Outside {
     measured: usize,
     /// What the kernel has done to runs.
     held_back: Vec<(RunId, HeldBack)>,
+    /// What waits in the sockets of workers.
+    pub(crate) said: VecDeque<Spoken>,
     /// Whether every worker says what it must say, unasked.
     pub(crate) speaks: bool,
 }
@@ -247,6 +255,10 @@ impl World {
 
     /// A run around the latest says something.
     pub(crate) fn say(&mut self, which: u8, word: Word) {
+        if word == Word::Successor {
+            // It waits in a socket, whoever is there to hear it.
+            return self.name_successor(usize::from(which));
+        }
         if !self.master_listens() {
             return;
         }
@@ -268,12 +280,13 @@ impl World {
                 }
                 None => Said::Alive,
             },
+            Word::Successor => return,
         };
         self.tell(Input::Told { run, said });
         self.settle();
     }
 
-    fn descendant(&self, run: RunId) -> Option<Hold> {
+    pub(crate) fn descendant(&self, run: RunId) -> Option<Hold> {
         let is_it = |process: &&super::os::Process| {
             process.what == What::Descendant(run) && process.is_alive()
         };

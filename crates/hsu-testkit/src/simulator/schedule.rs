@@ -134,8 +134,7 @@ pub(crate) fn source(input: &Input) -> &'static str {
         Input::Attached { .. } | Input::AttachFailed { .. } => "World::do_deeds",
         Input::Serviced { .. } => "Step::ManagerServes",
         Input::Told { .. } => "Action::Say",
-        // No worker of the simulation goes on as another process: docs/reference/simulation.md.
-        Input::Followed { .. } => "crates/hsu-core/tests/life",
+        Input::Followed { .. } => "Step::MasterListens",
         Input::Checked { .. } => "Step::LookEnds",
         Input::Used { .. } => "Step::MasterMeasures",
         Input::HeldBack { .. } => "Action::Starve, Action::Refuse",
@@ -451,8 +450,15 @@ impl World {
         self.happen(Fault::Repeat);
         // Half of the time an answer about a start, which come seldom.
         let is_rare = |heard: &&Input| {
-            use Input::{Adopted, Pending, SpawnFailed, Spawned};
-            matches!(heard, Pending { .. } | SpawnFailed { .. } | Spawned { .. } | Adopted { .. })
+            use Input::{Adopted, Followed, Pending, SpawnFailed, Spawned};
+            matches!(
+                heard,
+                Pending { .. }
+                    | SpawnFailed { .. }
+                    | Spawned { .. }
+                    | Adopted { .. }
+                    | Followed { .. }
+            )
         };
         let rare = self.heard.iter().filter(is_rare).count();
         let again = if which % 2 == 1 && rare > 0 {
@@ -612,6 +618,7 @@ impl World {
         }
         self.os.end(master.hold, Exit::Signal { number: SIGKILL, core: false });
         self.os.reap(master.hold);
+        self.drop_words();
         self.judge.on_master_lost();
         if let Some(link) = &mut self.link {
             link.no_master = true;
@@ -644,6 +651,7 @@ impl World {
         self.boot += 1;
         self.slots = std::iter::repeat_with(Default::default).take(self.nature.slots).collect();
         (self.link, self.keeper, self.master) = (None, None, None);
+        self.drop_words();
         self.judge.on_power_lost();
         self.launch(Relaunched::No);
     }

@@ -1,6 +1,7 @@
 //! Steps: what the parts of the world do by themselves, one at a time.
 
 use hsu_core::input::Input;
+use hsu_core::parting::End;
 use hsu_keeper::{FromKeeper, GoodbyeMode, Role, Stage, ToKeeper, VERSION};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
@@ -9,19 +10,13 @@ use hsu_model::process::BootId;
 use hsu_model::time::Tick;
 use hsu_store::{Batch, Life};
 
-use super::hands::Hands;
 use super::keeper::{Keeper, claim, is_left_alone};
 use super::link::Link;
-use super::master::{Live, Writing};
+use super::master::{Live, Master};
 use super::museum::Bug;
 use super::nature::{CANARY, Features};
 use super::os::{Hold, INIT, What};
 use super::world::{Relaunched, World};
-
-/// How long a slow disk takes for a sync at most, in milliseconds.
-const SLOWEST: usize = 60_000;
-/// The rest after the disk took nothing, in milliseconds.
-const REST: u64 = 400;
 
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +69,10 @@ pub(crate) enum Step {
     ManagerServes,
     /// A worker says what it must say.
     WorkerSpeaks,
+    /// The master hears what a worker has said of who goes on.
+    MasterListens(usize),
+    /// An end has waited for words for long enough.
+    MasterParts,
     /// The master has nothing left to do, and ends.
     MasterEnds,
     /// A write begins.
@@ -157,10 +156,10 @@ impl World {
             if !master.reports.is_empty() {
                 steps.push(Step::MasterReads);
             }
-            if master.may_release() {
+            if master.may_release() || master.word_is_done() {
                 steps.push(Step::MasterReleases);
             }
-            self.possible_of_hands(&master.hands, steps);
+            self.possible_of_hands(master, steps);
             if master.ending.is_some() && master.is_quiet() && master.is_connected {
                 steps.push(Step::MasterEnds);
             }
@@ -175,10 +174,11 @@ impl World {
         }
     }
 
-    fn possible_of_hands(&self, hands: &Hands, steps: &mut Vec<Step>) {
+    fn possible_of_hands(&self, master: &Master, steps: &mut Vec<Step>) {
         if self.nature.features == Features::default() {
             return;
         }
+        let hands = &master.hands;
         steps.extend((0..hands.looks.len()).map(Step::LookEnds));
         if !hands.measures.is_empty() {
             steps.push(Step::MasterMeasures);
@@ -196,18 +196,22 @@ impl World {
         if self.silent().is_some() {
             steps.push(Step::WorkerSpeaks);
         }
+        steps.extend(self.hearable(master).map(Step::MasterListens));
+        if master.succession.parting.deadline().is_some_and(|due| due <= self.now) {
+            steps.push(Step::MasterParts);
+        }
     }
 
     /// When something is due that is not due yet.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         let master = self.master.as_ref();
-        let waits =
-            |master: &super::master::Master| !master.backlog.is_empty() && master.writing.is_none();
+        let waits = |master: &Master| !master.backlog.is_empty() && master.writing.is_none();
         let all = [
             master.and_then(|master| master.fleet.next_deadline()),
             master.and_then(|master| master.writing.as_ref().map(|writing| writing.done_at)),
             master.filter(|master| waits(master)).map(|master| master.rest_until),
             master.and_then(|master| master.hands.searched.values().min().copied()),
+            master.and_then(|master| master.succession.parting.deadline()),
             self.keeper.as_ref().and_then(|keeper| keeper.start_at),
             self.keeper.as_ref().and_then(|keeper| keeper.next_look()),
         ];
@@ -260,6 +264,8 @@ impl World {
             Step::MasterLoses(run) => self.miss(run),
             Step::ManagerServes => self.serve(),
             Step::WorkerSpeaks => self.speak(),
+            Step::MasterListens(place) => self.hear(place),
+            Step::MasterParts => self.part(),
             Step::MasterEnds => self.master_ends(),
             Step::DiskBegins => self.disk_begins(),
             Step::DiskEnds => self.disk_ends(),
@@ -283,6 +289,9 @@ impl World {
         let now = self.now();
         if let ToKeeper::Acknowledge { run } = &message {
             self.judge.on_acknowledged(*run, &self.disk.cached);
+        }
+        if let ToKeeper::Follow { run, .. } = &message {
+            self.judge.on_named(*run);
         }
         let worker = match &message {
             ToKeeper::Spawn(request) => self.index(&request.worker),
@@ -391,6 +400,7 @@ impl World {
                 _ => self.link = None,
             }
         }
+        self.drop_words();
     }
 
     fn master_hears(&mut self) {
@@ -434,18 +444,22 @@ impl World {
                 let transient = stage == Stage::Resources;
                 self.tell(Input::SpawnFailed { run, error, transient });
             }
-            FromKeeper::Exited { run, worker, exit, at, wall, .. } => {
+            FromKeeper::Exited { run, worker, process, exit, at, wall } => {
                 master.roll.name(run);
-                let exit = self.own_sight(run, exit);
-                self.tell_kills(run, exit);
-                self.tell(Input::Exited { worker, run, exit, at, wall });
+                self.process_ends(End { worker, run, process, exit, at, wall });
             }
+            FromKeeper::Followed { run, process, is_held } => self.followed(run, process, is_held),
             FromKeeper::Held { .. } if self.bug == Some(Bug::CallsTheLivingLeaked) => {}
             FromKeeper::Held { ref worker, .. }
                 if self.bug == Some(Bug::ForgetsTheDeparted)
                     && !self.nature.specs.iter().any(|spec| spec.id == *worker) => {}
             FromKeeper::Held { run, worker, process, started, .. } => {
                 master.roll.name(run);
+                if self.is_followed(run, process) {
+                    // The answer was lost with the keeper that held it first.
+                    return self.followed(run, process, true);
+                }
+                let Some(master) = &mut self.master else { return };
                 let live = Live { worker: worker.clone(), process };
                 master.live.entry(run).or_insert(live);
                 master.adopted += 1;
@@ -467,14 +481,13 @@ impl World {
             | FromKeeper::Stream { .. }
             | FromKeeper::Kept { .. }
             | FromKeeper::NotKept { .. }
-            | FromKeeper::Followed { .. }
             | FromKeeper::Ready { .. }
             | FromKeeper::Finish => {}
         }
     }
 
     /// What the keeper could not see, the master's own hold may still tell.
-    fn own_sight(&mut self, run: RunId, exit: Exit) -> Exit {
+    pub(crate) fn own_sight(&mut self, run: RunId, exit: Exit) -> Exit {
         let live = self.master.as_mut().and_then(|master| master.live.remove(&run));
         if !matches!(exit, Exit::Unknown(_)) || !self.nature.tells_others {
             return exit;
@@ -487,6 +500,7 @@ impl World {
     /// Everything that is held is known: what is missing is gone.
     fn inventory_ends(&mut self) {
         let now = self.now();
+        self.ask_again();
         let Some(master) = &mut self.master else {
             return;
         };
@@ -504,6 +518,11 @@ impl World {
             let error = "the keeper was lost before it could start the process".to_owned();
             self.step(Input::SpawnFailed { run, error, transient: true });
         }
+        self.end_inventory();
+    }
+
+    pub(crate) fn finish_inventory(&mut self) {
+        let now = self.now();
         let Some(unknown) = self.master.as_ref().map(|master| master.unknown) else {
             return;
         };
@@ -638,45 +657,9 @@ impl World {
         self.judge.i28_nobody_lives(&self.os, mode);
         self.os.end(master.hold, Exit::Code(0));
         self.os.reap(master.hold);
+        self.drop_words();
         if let Some(link) = &mut self.link {
             link.no_master = true;
-        }
-    }
-
-    fn disk_begins(&mut self) {
-        let slow = self.disk.is_slow;
-        let wait = if slow { self.chance.below(SLOWEST) } else { 0 };
-        let done_at = self.now.after(std::time::Duration::from_millis(wait as u64));
-        let Some(master) = &mut self.master else {
-            return;
-        };
-        if let Some((number, batch)) = master.backlog.take_all() {
-            master.writing = Some(Writing { number, batch, done_at });
-        }
-    }
-
-    fn disk_ends(&mut self) {
-        let boot = self.boot;
-        let Some(master) = &mut self.master else {
-            return;
-        };
-        let Some(Writing { number, mut batch, .. }) = master.writing.take() else {
-            return;
-        };
-        match self.disk.refuses() {
-            Some(_) if self.bug == Some(Bug::TrustsAFailedSync) => master.backlog.confirm(number),
-            Some(_) if self.bug == Some(Bug::DropsAFailedBatch) => {
-                master.backlog.put_back(number, Batch::default(), "dropped");
-            }
-            Some(reason) => {
-                master.backlog.put_back(number, batch, reason);
-                master.rest_until = self.now.after(std::time::Duration::from_millis(REST));
-            }
-            None => {
-                self.disk.commit(number, &mut batch, boot);
-                master.backlog.confirm(number);
-                self.judge.on_commit(&self.disk.cached, &batch);
-            }
         }
     }
 }

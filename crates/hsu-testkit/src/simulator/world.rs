@@ -261,8 +261,9 @@ impl World {
         }
         self.show();
         if let Some(master) = &mut self.master {
-            master.submit();
+            let number = master.submit();
             self.judge.i20_bounds(&master.backlog, self.nature.bounds);
+            self.finish_word(number);
         }
         self.flush_master();
     }

@@ -237,7 +237,12 @@ impl Judge {
                 }
             }
             Exit::Unknown(_) => {
-                let may_be = self.keepers_lost > 0 || self.power_lost > 0 || self.exits_forgotten;
+                // Of a process that is no child of the keeper nobody may tell.
+                let is_named = self.fate_of(run).is_followed;
+                let may_be = is_named
+                    || self.keepers_lost > 0
+                    || self.power_lost > 0
+                    || self.exits_forgotten;
                 if !may_be && !self.is_lost {
                     self.object("I22", || format!("the exit of {run} is not known: {exit:?}"));
                 }

@@ -97,7 +97,7 @@ impl Judge {
             Input::HeldBack { run, toll } => self.i18_held_back(now, *run, *toll, effects),
             _ => {}
         }
-        self.begin_charts(now, input);
+        self.begin_charts(now, input, fleet);
         self.begin_charts_of_others(now, input, fleet);
         for effect in effects {
             match effect {
@@ -119,10 +119,13 @@ impl Judge {
         (runs && !before.unsettled).then_some(place)
     }
 
-    fn begin_charts(&mut self, now: Tick, input: &Input) {
+    fn begin_charts(&mut self, now: Tick, input: &Input, fleet: &Fleet) {
         let started = match input {
             Input::Spawned { .. } => now,
             Input::Adopted { started, .. } => started.0,
+            Input::Followed { worker, .. } => {
+                fleet.started_at(worker).map_or(now, |(tick, _)| tick)
+            }
             _ => return,
         };
         for place in 0..self.ids.len() {
@@ -259,7 +262,11 @@ impl Judge {
         let Some(worker) = worker else {
             // Whoever ends may be told that the process that it names does not count.
             let is_answer = |effect: &Effect| {
-                matches!(effect, Effect::Event { kind: EventKind::MainProcessRefused { .. }, .. })
+                matches!(
+                    effect,
+                    Effect::Event { kind: EventKind::MainProcessRefused { .. }, .. }
+                        | Effect::Follow { .. }
+                )
             };
             if !effects.iter().all(is_answer) {
                 self.object("I17", || format!("a word of {run}, which is over: {effects:?}"));

@@ -123,6 +123,10 @@ pub enum Bug {
     AttachesByNumber,
     /// A process of ours is taken for somebody else's.
     AttachesToOurOwn,
+    /// The end of a process is the end of its run, although it had said who goes on.
+    MissesLastWords,
+    /// Whoever is named counts, of whomever it is a process.
+    BelievesAnyName,
 }
 
 /// A bug, who had it, and what it does.
@@ -140,7 +144,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 60] = [
+    pub const ALL: [Exhibit; 62] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -500,6 +504,18 @@ impl Bug {
             name: "AttachesToOurOwn",
             source: "rcbops/chef-cookbooks#603 (monit), uutils/procps#339",
             what: "a process of ours is taken for somebody else's",
+        },
+        Exhibit {
+            bug: Self::MissesLastWords,
+            name: "MissesLastWords",
+            source: "systemd/systemd#2737",
+            what: "the end of a process is the end of its run, although it had said who goes on",
+        },
+        Exhibit {
+            bug: Self::BelievesAnyName,
+            name: "BelievesAnyName",
+            source: "systemd/systemd#6632",
+            what: "whoever is named counts, of whomever it is a process",
         },
     ];
 
