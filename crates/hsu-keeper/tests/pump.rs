@@ -12,5 +12,7 @@ mod fixture;
 mod killing;
 #[path = "pump/recovering.rs"]
 mod recovering;
+#[path = "pump/refusing.rs"]
+mod refusing;
 #[path = "pump/tampering.rs"]
 mod tampering;

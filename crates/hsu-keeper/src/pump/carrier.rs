@@ -163,6 +163,7 @@ impl<D: Disk, P: Pipe<D::File>, W: Watch<P>> Carrier<D, P, W> {
         for spool in &mut self.spools {
             if let Some(plan) = self.plan.spools.get(&spool.id) {
                 spool.set_plan(plan);
+                self.retire_due = earliest(self.retire_due, spool.retire_at);
             }
         }
     }
@@ -241,9 +242,17 @@ impl<D: Disk, P: Pipe<D::File>, W: Watch<P>> Carrier<D, P, W> {
 
     /// Serves a pipe; answers when it is due again, none when that is left to the kernel.
     fn serve(&mut self, at: usize, event: Ready, now: Moment, work: &mut Work) -> Option<Instant> {
-        let pipe = self.pipe(at)?;
-        if self.spools.get(pipe.spool)?.overflow.is_some() {
-            self.drop_bytes(at, event, now, work)
+        let number = self.pipe(at)?.spool;
+        let spool = self.spools.get(number)?;
+        if spool.overflow.is_some() {
+            match spool.plan.on_full {
+                OnFull::Drop => self.drop_bytes(at, event, now, work),
+                OnFull::Block => {
+                    // A run that has begun since, or another plan: it waits as the others do.
+                    self.set_watched(number, false);
+                    None
+                }
+            }
         } else if event.readable {
             self.move_bytes(at, now, work)
         } else {
@@ -293,7 +302,9 @@ impl<D: Disk, P: Pipe<D::File>, W: Watch<P>> Carrier<D, P, W> {
             return;
         };
         let before = spool.end();
-        match spool.end_run(pipe.run, now, &mut self.folders) {
+        let ended = spool.end_run(pipe.run, now, &mut self.folders);
+        self.retire_due = earliest(self.retire_due, spool.retire_at);
+        match ended {
             Ok(()) => {
                 if spool.plan.readers != Readers::None && spool.end() != before {
                     work.news.push(Notice::Grew(spool.id.clone()));
@@ -402,16 +413,19 @@ impl<D: Disk, P: Pipe<D::File>, W: Watch<P>> Carrier<D, P, W> {
                 let _ = spool.discard_line(&pipe.fd, &mut self.sink);
             }
         }
-        match spool.resume(now, &mut self.folders) {
+        match spool.make_ready(now, &mut self.folders) {
             Ok(0) => {}
             Ok(bytes) => work.news.push(Notice::Dropped { spool: spool.id.clone(), bytes }),
             Err(why) => {
                 if spool.note_overflow(why, now) {
                     work.news.push(Notice::Stuck { spool: spool.id.clone(), why });
                 }
+                let drops = spool.plan.on_full == OnFull::Drop;
+                self.set_watched(number, drops);
                 return;
             }
         }
+        self.retire_due = earliest(self.retire_due, spool.retire_at);
         let before = spool.overflow.map(|overflow| overflow.retry_at);
         for at in pipes {
             // An empty pipe is left to the kernel: it must not begin a run.

@@ -110,9 +110,20 @@ pub trait Disk: Clone + fmt::Debug {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
     /// Whether something has this name; links are followed.
-    fn has(&self, path: &Path) -> bool {
-        self.facts(path).is_ok()
+    ///
+    /// # Errors
+    /// The system's when it cannot say so: what cannot be seen is not taken for gone.
+    fn has(&self, path: &Path) -> io::Result<bool> {
+        match self.facts(path) {
+            Err(error) if is_absence(&error) => Ok(false),
+            facts => facts.map(|_| true),
+        }
     }
+}
+
+/// Whether an error says that nothing has the name.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// An open file.
@@ -140,6 +151,12 @@ pub trait DiskFile: fmt::Debug {
     /// # Errors
     /// The system's.
     fn facts(&self) -> io::Result<Facts>;
+
+    /// Says when it was last written, in seconds of the wall clock.
+    ///
+    /// # Errors
+    /// The system's.
+    fn set_modified(&self, seconds: i64) -> io::Result<()>;
 
     /// Copies what follows a place to the beginning of another file.
     ///

@@ -49,7 +49,7 @@ pub(super) fn why(error: io::Error) -> Stuck {
 
 /// The last line end in `from..to` of a file.
 pub(super) fn last_line_end<F: DiskFile>(file: &F, from: u64, to: u64) -> io::Result<Option<u64>> {
-    let mut block = vec![0; 64 << 10];
+    let mut block = block_for(from, to);
     let mut end = to;
     while end > from {
         let start = end.saturating_sub(block.len() as u64).max(from);
@@ -64,7 +64,7 @@ pub(super) fn last_line_end<F: DiskFile>(file: &F, from: u64, to: u64) -> io::Re
 
 /// The first line end in `from..to` of a file.
 pub(super) fn first_line_end<F: DiskFile>(file: &F, from: u64, to: u64) -> io::Result<Option<u64>> {
-    let mut block = vec![0; 64 << 10];
+    let mut block = block_for(from, to);
     let mut start = from;
     while start < to {
         let end = to.min(start + block.len() as u64);
@@ -75,6 +75,12 @@ pub(super) fn first_line_end<F: DiskFile>(file: &F, from: u64, to: u64) -> io::R
         start = end;
     }
     Ok(None)
+}
+
+/// What a part of a file is read into, piece by piece.
+fn block_for(from: u64, to: u64) -> Vec<u8> {
+    const MOST: usize = 64 << 10;
+    vec![0; usize::try_from(to.saturating_sub(from)).unwrap_or(MOST).min(MOST)]
 }
 
 fn read_part<'a, F: DiskFile>(

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::disk::{Access, Disk, DiskFile, Facts, Missing, Pipe};
 use super::kernel;
@@ -96,6 +97,11 @@ impl DiskFile for File {
 
     fn facts(&self) -> io::Result<Facts> {
         self.metadata().map(|facts| facts_of(&facts))
+    }
+
+    fn set_modified(&self, seconds: i64) -> io::Result<()> {
+        let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        Self::set_modified(self, SystemTime::UNIX_EPOCH + since)
     }
 
     fn copy_rest(&self, from: u64, to: &Self) -> io::Result<()> {

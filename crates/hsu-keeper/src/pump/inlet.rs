@@ -73,7 +73,7 @@ impl Inlet {
     /// Why the spool takes nothing.
     pub fn end(&mut self) -> Result<u64, Stuck> {
         let now = self.moment();
-        let ready = self.spool.make_ready(now, &mut self.folders);
+        let ready = self.spool.make_ready(now, &mut self.folders).map(|_| ());
         self.note(ready)?;
         if self.spool.retire_at.is_some_and(|at| at <= now.tick) {
             self.spool.retire(now);

@@ -14,7 +14,7 @@ use hsu_model::spool::plan::{encode_place, parse_place};
 use hsu_model::spool::{CONSUMED_FILE, HEAD_FILE, PLACE_FILE, decode_consumed, index_name};
 use hsu_model::time::WallTime;
 
-use super::disk::{Access, Disk, DiskFile, Missing};
+use super::disk::{Access, Disk, DiskFile, Missing, is_absence};
 
 /// Reads the head of a spool; none when it is missing or torn.
 pub(super) fn read_head<D: Disk>(disk: &D, folder: &Path) -> io::Result<Option<Head>> {
@@ -28,21 +28,29 @@ pub(super) fn read_head<D: Disk>(disk: &D, folder: &Path) -> io::Result<Option<H
 /// Replaces the head of a spool by one small write, in a folder made again when
 /// somebody deleted it.
 pub(super) fn write_head<D: Disk>(disk: &D, folder: &Path, head: &Head) -> io::Result<()> {
-    let path = folder.join(HEAD_FILE);
-    let file = match disk.open(&path, Missing::Make) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.make_folders(folder, Access::Own)?;
-            disk.open(&path, Missing::Make)?
-        }
-        file => file?,
-    };
-    file.write_all_at(&head.encode(), 0)
+    open_own(disk, folder, HEAD_FILE)?.write_all_at(&head.encode(), 0)
 }
 
-/// How far formatted outputs have come; none before they first said so.
-pub(super) fn read_consumed<D: Disk>(disk: &D, folder: &Path) -> Option<u64> {
-    let bytes = disk.read(&folder.join(CONSUMED_FILE)).ok()?;
-    bytes.first_chunk().and_then(decode_consumed)
+/// Opens a small file of a spool, made when missing.
+fn open_own<D: Disk>(disk: &D, folder: &Path, name: &str) -> io::Result<D::File> {
+    let path = folder.join(name);
+    match disk.open(&path, Missing::Make) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.make_folders(folder, Access::Own)?;
+            disk.open(&path, Missing::Make)
+        }
+        file => file,
+    }
+}
+
+/// How far formatted outputs have come; none before they first said so. What is torn says
+/// nothing yet, and nothing counts as read until it is whole again.
+pub(super) fn read_consumed<D: Disk>(disk: &D, folder: &Path) -> io::Result<Option<u64>> {
+    match disk.read(&folder.join(CONSUMED_FILE)) {
+        Ok(bytes) => Ok(Some(bytes.first_chunk().and_then(decode_consumed).unwrap_or(0))),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The data paths of a spool, the current one first; empty when none was noted.
@@ -82,7 +90,7 @@ pub(super) struct Latest {
 impl<F: DiskFile> Index<F> {
     /// Opens the index of the segment that begins at `base`, made when missing.
     pub(super) fn open<D: Disk<File = F>>(disk: &D, folder: &Path, base: u64) -> io::Result<Self> {
-        let file = disk.open(&folder.join(index_name(base)), Missing::Make)?;
+        let file = open_own(disk, folder, &index_name(base))?;
         let record = Record::SIZE as u64;
         // A torn record at the end is overwritten.
         let length = file.facts()?.length / record * record;
@@ -129,7 +137,11 @@ impl<F: DiskFile> Index<F> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, self.length)?;
+        if let Err(error) = self.file.write_all_at(bytes, self.length) {
+            // A part of it would speak of bytes that others may write.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
         self.length += bytes.len() as u64;
         Ok(())
     }
@@ -141,13 +153,22 @@ impl<F: DiskFile> Index<F> {
             return Ok(0);
         };
         self.file.read_exact_at(&mut bytes, at)?;
-        Ok(Record::decode(&bytes).map_or(0, |record| record.at))
+        Ok(Record::decode(&bytes).map_or(0, |record| match record.mark {
+            // It may follow a line end that was not written yet.
+            Mark::Dropped(_) => record.at.saturating_sub(1),
+            Mark::Arrived(_) | Mark::Run(_) | Mark::LineEndAdded => record.at,
+        }))
     }
 
     /// The last run and arrival in the index.
     pub(super) fn latest(&self) -> io::Result<Latest> {
+        self.after(u64::MAX).map(|(latest, _)| latest)
+    }
+
+    /// The last run and arrival before a place, and all that is said of what follows.
+    fn after(&self, place: u64) -> io::Result<(Latest, Vec<Record>)> {
         const BLOCK: usize = 256 * Record::SIZE;
-        let mut latest = Latest::default();
+        let (mut latest, mut rest) = (Latest::default(), Vec::new());
         let mut end = self.length;
         let mut block = [0; BLOCK];
         while end > 0 && (latest.run.is_none() || latest.at.is_none()) {
@@ -158,6 +179,7 @@ impl<F: DiskFile> Index<F> {
             let (records, _) = part.as_chunks();
             for record in records.iter().rev().filter_map(Record::decode) {
                 match record.mark {
+                    _ if record.at >= place => rest.push(record),
                     Mark::Run(run) => latest.run = latest.run.or(Some(run)),
                     Mark::Arrived(time) => latest.at = latest.at.or(Some(time)),
                     Mark::LineEndAdded | Mark::Dropped(_) => {}
@@ -165,7 +187,8 @@ impl<F: DiskFile> Index<F> {
             }
             end = start;
         }
-        Ok(latest)
+        rest.reverse();
+        Ok((latest, rest))
     }
 }
 
@@ -181,5 +204,22 @@ pub(super) fn begin_index<D: Disk>(
     index.file.set_len(0)?;
     index.length = 0;
     index.note(0, latest, &mut Latest::default(), Duration::ZERO)?;
+    Ok(index)
+}
+
+/// Begins the index of the segment that follows when one that began at `base` is cut after
+/// `kept` bytes: what was said of the rest is said of it there.
+pub(super) fn divide_index<D: Disk>(
+    disk: &D,
+    folder: &Path,
+    (base, kept): (u64, u64),
+    latest: Latest,
+) -> io::Result<Index<D::File>> {
+    let (before, rest) = Index::open(disk, folder, base)?.after(kept)?;
+    let run = before.run.or(if rest.is_empty() { latest.run } else { None });
+    let at = before.at.or(if rest.is_empty() { latest.at } else { None });
+    let mut index = begin_index(disk, folder, base + kept, Latest { run, at })?;
+    let rest = rest.iter().map(|record| Record { at: record.at - kept, ..*record }.encode());
+    index.append(&rest.collect::<Vec<_>>().concat())?;
     Ok(index)
 }

@@ -9,11 +9,11 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hsu_model::spool::head::InsertKind;
+use hsu_model::spool::head::Head;
 use hsu_model::spool::notice::Stuck;
 
 use super::disk::{Disk, Pipe};
-use super::files::Folders;
+use super::ledger::{read_head, write_head};
 use super::spool::{Moment, Spool};
 
 /// The longest rest between two attempts; room is used within twice this.
@@ -83,9 +83,7 @@ impl<D: Disk> Spool<D> {
         count: usize,
         buffer: &mut [u8],
     ) -> io::Result<bool> {
-        self.head.dropped += count as u64;
-        // On a disk so full that even this fails, the count lives in memory.
-        let _ = self.save_head();
+        self.count_dropped(signed(count));
         let mut left = count;
         let mut last = b'\n';
         while left > 0 {
@@ -95,16 +93,33 @@ impl<D: Disk> Spool<D> {
                 Ok(0) => break,
                 Ok(taken) => taken,
                 Err(error) => {
-                    // What is left in the pipe was not dropped.
-                    self.head.dropped -= left as u64;
+                    self.count_dropped(-signed(left));
                     return Err(error);
                 }
             };
             last = part.get(taken - 1).copied().unwrap_or(last);
             left -= taken;
         }
-        self.head.dropped -= left as u64;
+        if left > 0 {
+            self.count_dropped(-signed(left));
+        }
         Ok(last == b'\n')
+    }
+
+    /// Counts bytes that are dropped, or takes back that they were. On a disk so full that
+    /// even this cannot be written, the count lives in memory.
+    fn count_dropped(&mut self, count: i64) {
+        self.uncounted += count;
+        if self.opened {
+            self.head.dropped = self.head.dropped.saturating_add_signed(count);
+            let _ = self.save_head();
+        } else if let Ok(Some(head)) = read_head(&self.disk, &self.folder) {
+            // What is in memory is not what is on disk: only the count in there changes.
+            let dropped = head.dropped.saturating_add_signed(self.uncounted);
+            if write_head(&self.disk, &self.folder, &Head { dropped, ..head }).is_ok() {
+                self.uncounted = 0;
+            }
+        }
     }
 
     /// Drops the rest of a line whose beginning was dropped, so that the spool goes
@@ -125,17 +140,10 @@ impl<D: Disk> Spool<D> {
         }
         Ok(())
     }
+}
 
-    /// Tries to go on after bytes were dropped: the marker line comes first. How many
-    /// bytes it tells of.
-    pub(super) fn resume(&mut self, now: Moment, folders: &mut Folders) -> Result<u64, Stuck> {
-        self.make_ready(now, folders)?;
-        let dropped = self.head.dropped - self.head.announced;
-        if dropped > 0 {
-            self.insert(InsertKind::DropMarker, now)?;
-        }
-        Ok(dropped)
-    }
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Where dropped bytes go, and how the pump looks at bytes without taking them.

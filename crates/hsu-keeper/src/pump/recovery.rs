@@ -8,14 +8,16 @@ use std::io;
 use std::path::Path;
 
 use hsu_model::logs::OnFull;
+use hsu_model::spool::head::InsertKind;
 use hsu_model::spool::notice::Stuck;
-use hsu_model::spool::{DATA_FILE, base_in_name, closed_path, index_name};
+use hsu_model::spool::{DATA_FILE, HEAD_FILE, PLACE_FILE, base_in_name, closed_path, index_name};
 
-use super::disk::{Access, Disk, DiskFile as _, Missing};
+use super::disk::{Access, Disk, DiskFile as _, Missing, is_absence};
 use super::files::{Folders, open_log, why};
 use super::ledger::{
     Index, Latest, begin_index, read_consumed, read_head, read_place, write_place,
 };
+use super::rotation::{date, refused};
 use super::spool::{Files, Moment, PATH_CHECK, Spool};
 
 /// How many earlier data paths are remembered.
@@ -25,14 +27,26 @@ impl<D: Disk> Spool<D> {
     /// Learns where the spool stands, and completes what an earlier pump began.
     pub(super) fn open_first(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
         self.disk.make_folders(&self.folder, Access::Own).map_err(why)?;
+        if std::mem::replace(&mut self.sought, true) {
+            // Another plan, or another attempt: what is known of the folders is not of now.
+            *folders = Folders::default();
+        }
         let mut places = read_place(&self.disk, &self.folder).map_err(why)?;
         self.path = self.absolute(places.first().map_or(DATA_FILE, String::as_str));
         let head = read_head(&self.disk, &self.folder).map_err(why)?;
         self.head = head.unwrap_or_default();
+        self.head.dropped = self.head.dropped.saturating_add_signed(self.uncounted);
         self.list_closed(now, folders).map_err(why)?;
+        if head.is_none() {
+            self.head.base = self.end_of_closed().map_err(why)?;
+        }
         let wanted = self.plan.log_file.clone().unwrap_or_else(|| DATA_FILE.to_owned());
         if self.path != self.absolute(&wanted) {
-            self.leave_old_path().map_err(why)?;
+            self.leave_old_path(now).map_err(why)?;
+            if places.is_empty() && !self.closed.is_empty() {
+                // The spool's own file is noted only once there is another.
+                places.push(DATA_FILE.to_owned());
+            }
             places.retain(|place| *place != wanted);
             places.insert(0, wanted.clone());
             places.truncate(PLACES);
@@ -42,19 +56,22 @@ impl<D: Disk> Spool<D> {
             self.list_closed(now, folders).map_err(why)?;
         }
         if head.is_none() {
-            self.head.base = self.end_of_closed();
+            // Both may have closed segments, and no place is used twice.
+            self.head.base = self.head.base.max(self.end_of_closed().map_err(why)?);
         }
-        if self.head.base != 0 || self.plan.on_full == OnFull::Drop {
+        if self.head.base != 0 || self.plan.on_full == OnFull::Drop || self.uncounted != 0 {
             self.save_head().map_err(why)?;
         }
         self.load_latest().map_err(why)?;
         if self.head.cut != 0 {
-            self.finish_cut().map_err(why)?;
+            self.finish_cut(now).map_err(why)?;
         } else {
             self.open_current()?;
         }
         self.closed.retain(|base| *base < self.head.base);
-        self.consumed = read_consumed(&self.disk, &self.folder).unwrap_or_else(|| self.end());
+        let consumed = read_consumed(&self.disk, &self.folder).map_err(why)?;
+        // Outputs that have said nothing yet have read nothing.
+        self.consumed = consumed.unwrap_or(0);
         self.remove_stray_indexes(places.len()).map_err(why)?;
         self.retire(now);
         self.opened = true;
@@ -75,32 +92,38 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Where the stream stands when its head is lost: after the last closed segment.
-    fn end_of_closed(&self) -> u64 {
-        self.closed.back().map_or(0, |base| {
-            let facts = self.disk.facts(Path::new(&closed_path(&self.path, *base)));
-            base + facts.map_or(0, |facts| facts.length)
-        })
+    fn end_of_closed(&self) -> io::Result<u64> {
+        let Some(base) = self.closed.back() else {
+            return Ok(0);
+        };
+        match self.disk.facts(Path::new(&closed_path(&self.path, *base))) {
+            Err(error) if is_absence(&error) => Ok(*base),
+            facts => facts.map(|facts| base + facts.length),
+        }
     }
 
     /// The plan names another log file: closes the one in use. What is in it stays there.
-    fn leave_old_path(&mut self) -> io::Result<()> {
+    fn leave_old_path(&mut self, now: Moment) -> io::Result<()> {
         if open_log(&self.disk, Path::new(&self.path), Missing::Leave)
             .is_ok_and(|file| file.is_none())
             && self.head.cut == 0
         {
             return Ok(());
         }
-        let refused = |_| io::Error::from_raw_os_error(libc::ELOOP);
         self.inode = 0;
         self.load_latest()?;
         if self.head.cut != 0 {
-            self.finish_cut()?;
+            self.finish_cut(now)?;
         } else {
             self.open_current().map_err(refused)?;
         }
+        self.check_file(now).map_err(refused)?;
         self.finish_insert()?;
+        if self.line_is_open().map_err(refused)? {
+            self.insert(InsertKind::LineEnd, now).map_err(refused)?;
+        }
         if self.length > 0 {
-            self.cut_at(self.end()).map_err(refused)?;
+            self.cut_at(self.end(), now).map_err(refused)?;
         }
         self.files = None;
         // Only an empty file is left under the old name.
@@ -138,9 +161,11 @@ impl<D: Disk> Spool<D> {
         let facts = files.data.facts().map_err(why)?;
         let mut same = facts.inode == self.inode && facts.links > 0;
         if same && now.tick.saturating_duration_since(self.path_checked) >= PATH_CHECK {
+            same = self.is_named()?;
+            if same {
+                self.restore_folder().map_err(why)?;
+            }
             self.path_checked = now.tick;
-            same = self.is_named();
-            self.restore_folder().map_err(why)?;
             self.retire(now);
         }
         if same && facts.length >= self.length {
@@ -148,15 +173,18 @@ impl<D: Disk> Spool<D> {
             self.length = facts.length;
             return Ok(());
         }
-        if same && self.is_named() && facts.length == 0 {
+        let same = same && self.is_named()?;
+        if same && facts.length == 0 {
             // Readers may have the emptied file open: its places are not used twice.
             self.disk.remove(Path::new(&self.path)).map_err(why)?;
             let _ = self.disk.remove(&self.folder.join(index_name(self.head.base)));
-        } else if same && self.is_named() {
+        } else if same {
             // A part was taken; what is left keeps its place in the stream.
+            self.files.as_ref().map_or(Ok(()), |files| date(&files.data, now)).map_err(why)?;
             let closed = closed_path(&self.path, self.head.base);
             self.disk.rename(Path::new(&self.path), Path::new(&closed)).map_err(why)?;
             self.closed.push_back(self.head.base);
+            self.retire_at = Some(now.tick);
         } else {
             let _ = self.disk.remove(&self.folder.join(index_name(self.head.base)));
         }
@@ -164,19 +192,32 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Whether the log file is still the one under its path.
-    fn is_named(&self) -> bool {
-        self.disk.inode(Path::new(&self.path)).is_ok_and(|named| named == self.inode)
+    fn is_named(&self) -> Result<bool, Stuck> {
+        match self.disk.inode(Path::new(&self.path)) {
+            Err(error) if is_absence(&error) => Ok(false),
+            named => named.map(|named| named == self.inode).map_err(why),
+        }
     }
 
     /// Makes the spool's own folder again when somebody deleted it.
     fn restore_folder(&mut self) -> io::Result<()> {
-        if self.disk.has(&self.folder.join(index_name(self.head.base))) {
+        let has = |name: &str| self.disk.has(&self.folder.join(name));
+        let has_index = has(&index_name(self.head.base))?;
+        // While an earlier log file is left, the place file still leads there.
+        let place = self.plan.log_file.as_ref().filter(|path| **path == self.path);
+        let is_whole = has_index
+            && (self.head.base == 0 || has(HEAD_FILE)?)
+            && (place.is_none() || has(PLACE_FILE)?);
+        if is_whole {
             return Ok(());
         }
         self.disk.make_folders(&self.folder, Access::Own)?;
+        if let Some(place) = place {
+            write_place(&self.disk, &self.folder, std::slice::from_ref(place))?;
+        }
         self.save_head()?;
-        if let Some(path) = &self.plan.log_file {
-            write_place(&self.disk, &self.folder, std::slice::from_ref(path))?;
+        if has_index {
+            return Ok(());
         }
         let index = begin_index(&self.disk, &self.folder, self.head.base, Latest::default())?;
         self.latest = Latest::default();

@@ -21,13 +21,16 @@ use hsu_model::spool::notice::Stuck;
 use hsu_model::spool::plan::Readers;
 use hsu_model::spool::{closed_path, index_name, next_path};
 
-use super::disk::{Disk, DiskFile as _, Missing};
+use super::disk::{Disk, DiskFile, Missing, is_absence};
 use super::files::{first_line_end, last_line_end, open_log, why};
-use super::ledger::{begin_index, read_consumed};
+use super::ledger::{divide_index, read_consumed};
 use super::spool::{CHUNK, Files, Moment, Spool};
 
 /// How long a surplus segment that formatted outputs have not read is left alone.
 const UNREAD_REST: Duration = Duration::from_secs(2);
+
+/// How long a segment that cannot be deleted is left alone.
+const REFUSED_REST: Duration = Duration::from_secs(10);
 
 impl<D: Disk> Spool<D> {
     /// Closes the segment when it is full and a line end is in it, and what follows
@@ -38,17 +41,17 @@ impl<D: Disk> Spool<D> {
             let Some(cut) = self.find_cut(limit).map_err(why)? else {
                 return Ok(());
             };
-            self.cut_at(self.head.base + cut)?;
+            self.cut_at(self.head.base + cut, now)?;
             self.retire(now);
         }
         Ok(())
     }
 
     /// Ends the current segment at a stream offset after its beginning.
-    pub(super) fn cut_at(&mut self, offset: u64) -> Result<(), Stuck> {
+    pub(super) fn cut_at(&mut self, offset: u64, now: Moment) -> Result<(), Stuck> {
         set_aside(&self.disk, &closed_path(&self.path, self.head.base)).map_err(why)?;
         self.head.cut = offset;
-        self.save_head().and_then(|()| self.finish_cut()).map_err(why)
+        self.save_head().and_then(|()| self.finish_cut(now)).map_err(why)
     }
 
     /// The number of bytes up to and with the line end at which a full segment is cut.
@@ -72,16 +75,23 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Steps 2 to 6, from wherever they were left.
-    pub(super) fn finish_cut(&mut self) -> io::Result<()> {
+    pub(super) fn finish_cut(&mut self, now: Moment) -> io::Result<()> {
         let (base, cut) = (self.head.base, self.head.cut);
         let kept = cut.saturating_sub(base);
         let (closed, next) = (closed_path(&self.path, base), next_path(&self.path));
+        // What is under the path is another file from some step on: it is looked at anew.
         self.files = None;
+        self.inode = 0;
+        self.searched = 0;
         let disk = &self.disk;
+        let is_closed = disk.has(Path::new(&closed))?;
         let current = open(disk, &self.path)?;
         let still_whole =
             current.as_ref().map_or(Ok(0), |file| file.facts().map(|f| f.length))? >= kept;
-        if let Some(current) = current.filter(|_| still_whole && !disk.has(Path::new(&closed))) {
+        if current.is_some() && !still_whole && !is_closed {
+            return self.abandon_cut(&next);
+        }
+        if let Some(current) = current.filter(|_| !is_closed) {
             copy_tail(disk, &current, kept, Path::new(&next))?;
             disk.rename(Path::new(&self.path), Path::new(&closed))?;
         }
@@ -89,17 +99,20 @@ impl<D: Disk> Spool<D> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        if let Some(closed) = open(disk, &closed)?
-            && closed.facts()?.length > kept
-        {
-            closed.set_len(kept)?;
+        if let Some(closed) = open(disk, &closed)? {
+            if closed.facts()?.length > kept {
+                closed.set_len(kept)?;
+            }
+            date(&closed, now)?;
         }
-        let index = begin_index(&self.disk, &self.folder, cut, self.latest)?;
+        let index = divide_index(disk, &self.folder, (base, kept), self.latest)?;
         self.head.base = cut;
         self.head.cut = 0;
+        // The pump that began this may have come so far that it was listed.
+        if self.closed.back() != Some(&base) {
+            self.closed.push_back(base);
+        }
         self.save_head()?;
-        self.searched = 0;
-        self.closed.push_back(base);
         let data = open_log(&self.disk, Path::new(&self.path), Missing::Make).map_err(refused)?;
         let data = data.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
         let facts = data.facts()?;
@@ -107,6 +120,18 @@ impl<D: Disk> Spool<D> {
         self.inode = facts.inode;
         self.files = Some(Files { data, index });
         Ok(())
+    }
+
+    /// Somebody has cut the file below the place at which it was to be ended: what is left
+    /// is not ended there. [`Self::check_file`] sees the rest.
+    fn abandon_cut(&mut self, next: &str) -> io::Result<()> {
+        match self.disk.remove(Path::new(next)) {
+            Err(error) if !is_absence(&error) => return Err(error),
+            _ => {}
+        }
+        self.head.cut = 0;
+        self.save_head()?;
+        self.open_current().map_err(refused)
     }
 
     /// Deletes closed segments that are too many or too old, but none that a
@@ -128,8 +153,14 @@ impl<D: Disk> Spool<D> {
                 self.retire_at = Some(now.tick + UNREAD_REST);
                 return;
             }
-            // A segment that somebody else deleted is as good.
-            let _ = self.disk.remove(Path::new(&path));
+            match self.disk.remove(Path::new(&path)) {
+                Err(error) if !is_absence(&error) => {
+                    self.retire_at = Some(now.tick + REFUSED_REST);
+                    return;
+                }
+                // A segment that somebody else deleted is as good.
+                _ => {}
+            }
             let _ = self.disk.remove(&self.folder.join(index_name(oldest)));
             self.closed.pop_front();
         }
@@ -140,7 +171,9 @@ impl<D: Disk> Spool<D> {
         if self.plan.readers == Readers::None || self.consumed >= offset {
             return true;
         }
-        self.consumed = read_consumed(&self.disk, &self.folder).unwrap_or(self.consumed);
+        if let Ok(Some(consumed)) = read_consumed(&self.disk, &self.folder) {
+            self.consumed = consumed;
+        }
         self.consumed >= offset
     }
 
@@ -160,14 +193,25 @@ impl<D: Disk> Spool<D> {
 
 /// How long it takes until a file is older than `age`, to the second; nothing when it is.
 fn rest_of<D: Disk>(disk: &D, path: &str, age: Duration, now: Moment) -> Duration {
-    // What somebody else deleted is old enough.
-    let written = disk.facts(Path::new(path)).map_or(i64::MIN, |facts| facts.modified);
+    let written = match disk.facts(Path::new(path)) {
+        Ok(facts) => facts.modified,
+        // What somebody else deleted is old enough.
+        Err(error) if is_absence(&error) => i64::MIN,
+        Err(_) => return age,
+    };
     let passed = (now.reckoned.0 / 1_000_000_000).saturating_sub(written);
     let passed = Duration::from_secs(u64::try_from(passed).unwrap_or(0));
     match age.checked_sub(passed) {
         None => Duration::ZERO,
         Some(rest) => rest + Duration::from_secs(1),
     }
+}
+
+/// Dates a segment that is closed while the wall clock shows an earlier time than it should:
+/// it would be old the moment the clock is right again.
+pub(super) fn date<F: DiskFile>(closed: &F, now: Moment) -> io::Result<()> {
+    let seconds = now.reckoned.0 / 1_000_000_000;
+    if closed.facts()?.modified < seconds { closed.set_modified(seconds) } else { Ok(()) }
 }
 
 /// Copies what follows `from` to a fresh file.
@@ -181,7 +225,7 @@ fn copy_tail<D: Disk>(disk: &D, current: &D::File, from: u64, next: &Path) -> io
 
 /// Makes room for the name of a closed segment that only a lost head can have left behind.
 fn set_aside<D: Disk>(disk: &D, closed: &str) -> io::Result<()> {
-    if disk.has(Path::new(closed)) {
+    if disk.has(Path::new(closed))? {
         disk.rename(Path::new(closed), Path::new(&format!("{closed}.stray")))?;
     }
     Ok(())
@@ -191,7 +235,7 @@ fn open<D: Disk>(disk: &D, path: &str) -> io::Result<Option<D::File>> {
     open_log(disk, Path::new(path), Missing::Leave).map_err(refused)
 }
 
-fn refused(why: Stuck) -> io::Error {
+pub(super) fn refused(why: Stuck) -> io::Error {
     io::Error::from_raw_os_error(match why {
         Stuck::System(number) => number,
         Stuck::NotAFile | Stuck::Unread => libc::ELOOP,

@@ -79,6 +79,11 @@ pub(super) struct Spool<D: Disk> {
     pub(super) head: Head,
     /// Whether the head on disk is this one; a full disk may have refused it.
     head_saved: bool,
+    /// Bytes that were dropped and that the head on disk does not count; or less than none,
+    /// when it counts some that are still in their pipe.
+    pub(super) uncounted: i64,
+    /// Whether what lies on disk was looked for before, by this pump.
+    pub(super) sought: bool,
     /// The bytes in the current segment.
     pub(super) length: u64,
     pub(super) files: Option<Files<D::File>>,
@@ -119,6 +124,8 @@ impl<D: Disk> Spool<D> {
             opened: false,
             head: Head::default(),
             head_saved: true,
+            uncounted: 0,
+            sought: false,
             length: 0,
             files: None,
             inode: 0,
@@ -144,6 +151,8 @@ impl<D: Disk> Spool<D> {
             self.inode = 0;
         }
         self.plan = plan.clone();
+        // Fewer files may stay: looked at when it is next time for that, which is now.
+        self.retire_at = self.opened.then_some(self.path_checked);
     }
 
     /// The stream offset of the next byte.
@@ -190,8 +199,9 @@ impl<D: Disk> Spool<D> {
         usize::try_from(if size == 0 { CHUNK } else { left }).unwrap_or(usize::MAX)
     }
 
-    /// Everything that has to be true before bytes are moved.
-    pub(super) fn make_ready(&mut self, now: Moment, folders: &mut Folders) -> Result<(), Stuck> {
+    /// Everything that has to be true before bytes are moved. How many bytes were dropped
+    /// of which a line now tells: those of an earlier pump are told by the next.
+    pub(super) fn make_ready(&mut self, now: Moment, folders: &mut Folders) -> Result<u64, Stuck> {
         if !self.opened {
             self.open_first(now, folders)?;
         }
@@ -199,17 +209,22 @@ impl<D: Disk> Spool<D> {
             self.save_head().map_err(why)?;
         }
         if self.head.cut != 0 {
-            self.finish_cut().map_err(why)?;
+            self.finish_cut(now).map_err(why)?;
         }
         if self.files.is_none() {
             self.open_current()?;
         }
+        self.check_file(now)?;
         if self.head.insert.is_some() {
             self.finish_insert().map_err(why)?;
         }
-        self.check_file(now)?;
         self.rotate_when_full(now)?;
-        self.check_unread()
+        self.check_unread()?;
+        let dropped = self.head.dropped - self.head.announced;
+        if dropped > 0 {
+            self.insert(InsertKind::DropMarker, now)?;
+        }
+        Ok(dropped)
     }
 
     /// Keeps the lines of two runs apart: when a run begins while another one's
@@ -229,7 +244,7 @@ impl<D: Disk> Spool<D> {
         now: Moment,
         folders: &mut Folders,
     ) -> Result<(), Stuck> {
-        if !self.opened && !self.disk.has(&self.folder) {
+        if !self.opened && !self.disk.has(&self.folder).map_err(why)? {
             // Nobody ever wrote here, and an end makes no files.
             return Ok(());
         }
@@ -241,7 +256,7 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Whether the last byte is something else than a line end.
-    fn line_is_open(&self) -> Result<bool, Stuck> {
+    pub(super) fn line_is_open(&self) -> Result<bool, Stuck> {
         let (Some(last), Some(files)) = (self.length.checked_sub(1), &self.files) else {
             return Ok(false);
         };
@@ -286,6 +301,7 @@ impl<D: Disk> Spool<D> {
         self.head_saved = false;
         ledger::write_head(&self.disk, &self.folder, &self.head)?;
         self.head_saved = true;
+        self.uncounted = 0;
         Ok(())
     }
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::io::Write as _;
 use std::thread;
 
+use hsu_model::spool::head::Head;
 use hsu_model::spool::index::Mark;
 use hsu_model::spool::plan::{Readers, SpoolPlan};
-use hsu_model::spool::{CONSUMED_FILE, encode_consumed};
+use hsu_model::spool::{CONSUMED_FILE, HEAD_FILE, encode_consumed};
 use hsu_model::units::ByteSize;
 
 use crate::fixture::{Folder, attach, settle, turn_until};
@@ -205,7 +206,39 @@ fn another_log_file_is_taken_up_while_the_worker_writes_and_the_old_one_stays() 
     assert!(fs::read(old).unwrap().starts_with(b"inside\n"));
     assert!(!folder.spool_folder().join("data").exists());
     let place = fs::read_to_string(folder.spool_folder().join("place")).unwrap();
-    assert_eq!(place, format!("{}\n", folder.log().display()));
+    assert_eq!(place, format!("{}\ndata\n", folder.log().display()), "readers find both");
+    let head = fs::read(folder.spool_folder().join(HEAD_FILE)).unwrap();
+    let old = fs::read(folder.spool_folder().join("data.00000000000000000000")).unwrap();
+    assert_eq!(Head::decode(head.first_chunk().unwrap()).unwrap().base, old.len() as u64);
+}
+
+#[test]
+fn a_line_that_is_unfinished_when_the_log_file_changes_is_ended() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(SpoolPlan::fallback());
+    let mut first = attach(&mut pump, 1);
+    first.write_all(b"unfinished").unwrap();
+    settle(&mut pump);
+    folder.write_plan(folder.plan(1 << 20, 0));
+    let mut second = attach(&mut pump, 2);
+    second.write_all(b"second\n").unwrap();
+    settle(&mut pump);
+    let old = fs::read(folder.spool_folder().join("data.00000000000000000000")).unwrap();
+    assert_eq!((old, folder.content()), (b"unfinished\n".to_vec(), b"second\n".to_vec()));
+}
+
+#[test]
+fn fewer_segments_stay_once_the_plan_says_so_though_nobody_writes() {
+    let folder = Folder::new();
+    let mut pump = folder.pump(folder.plan(100, 0));
+    let mut worker = attach(&mut pump, 1);
+    for number in 0..20 {
+        writeln!(worker, "a line with the number {number:30}").unwrap();
+        settle_quickly(&mut pump);
+    }
+    assert!(folder.segments().len() > 5);
+    folder.write_plan(folder.plan(100, 2));
+    turn_until(&mut pump, || folder.segments().len() == 3);
 }
 
 #[test]

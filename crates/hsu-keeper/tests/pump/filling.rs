@@ -216,3 +216,39 @@ fn folder_base(folder: &Folder) -> u64 {
     let head = fs::read(folder.spool_folder().join(HEAD_FILE)).unwrap_or_default();
     head.first_chunk().and_then(Head::decode).map_or(0, |head| head.base)
 }
+
+#[test]
+fn a_run_that_begins_while_its_spool_is_stuck_waits_as_the_others_do() {
+    let folder = Folder::new();
+    // A folder is where the log file should be, and the policy is to wait.
+    fs::create_dir(folder.log()).unwrap();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    let mut first = attach(&mut pump, 1);
+    first.write_all(b"first\n").unwrap();
+    turn_for(&mut pump, Duration::from_millis(100));
+    let mut second = attach(&mut pump, 2);
+    second.write_all(b"second\n").unwrap();
+    turn_for(&mut pump, Duration::from_millis(100));
+    fs::remove_dir(folder.log()).unwrap();
+    turn_until(&mut pump, || folder.content().len() == 13);
+    assert_eq!(folder.content(), b"first\nsecond\n");
+}
+
+#[test]
+fn what_no_output_has_read_stays_though_none_has_said_a_word_before_the_pump_was_replaced() {
+    let folder = Folder::new();
+    let readers = Readers::Outputs { unread_limit: ByteSize(1 << 20) };
+    let plan = SpoolPlan { readers, ..folder.plan(100, 1) };
+    let bytes = lines(10);
+    let mut pump = folder.pump(plan.clone());
+    let mut worker = attach(&mut pump, 1);
+    for part in bytes.chunks(93) {
+        worker.write_all(part).unwrap();
+        turn_for(&mut pump, Duration::from_millis(30));
+    }
+    drop(pump);
+    let mut next = folder.pump(plan);
+    attach(&mut next, 2).write_all(b"next\n").unwrap();
+    turn_until(&mut next, || folder.content().ends_with(b"next\n"));
+    assert_eq!(folder.content(), [&bytes[..], b"next\n"].concat());
+}

@@ -69,6 +69,52 @@ fn a_rotation_that_stopped_at_any_step_is_completed() {
 }
 
 #[test]
+fn a_segment_whose_rotation_was_completed_by_another_pump_is_one_segment() {
+    let folder = Folder::new();
+    let path = folder.log().to_str().unwrap().to_owned();
+    lay(&folder, Head { cut: 13, ..Head::default() }, b"first\nsecond\n");
+    // It had come so far that the old one has its name.
+    fs::write(next_path(&path), b"").unwrap();
+    fs::rename(&path, closed_path(&path, 0)).unwrap();
+    go_on(&folder, folder.plan(1 << 20, 1), b"more\n");
+    assert_eq!(folder.content(), b"first\nsecond\nmore\n", "one closed segment may stay");
+}
+
+#[test]
+fn what_an_earlier_pump_dropped_is_told_by_the_next() {
+    let folder = Folder::new();
+    lay(&folder, Head { dropped: 9, ..Head::default() }, b"before\n");
+    let plan = SpoolPlan { on_full: OnFull::Drop, ..folder.plan(1 << 20, 0) };
+    go_on(&folder, plan, b"more\n");
+    assert_eq!(folder.content(), b"before\n[hsu-master] dropped 9 bytes\nmore\n");
+}
+
+#[test]
+fn what_the_index_says_of_a_tail_goes_with_it_to_the_next_segment() {
+    let folder = Folder::new();
+    lay(&folder, Head::default(), b"a line\nhalf\nof run two\n");
+    let index = folder.spool_folder().join(index_name(0));
+    let marks = [(11, Mark::LineEndAdded), (12, Mark::Run(RunId(2)))];
+    let more = marks.map(|(at, mark)| Record { at, mark }.encode()).concat();
+    OpenOptions::new().append(true).open(index).unwrap().write_all(&more).unwrap();
+    let mut pump = folder.pump(folder.plan(10, 0));
+    attach(&mut pump, 2).write_all(b"more\n").unwrap();
+    settle(&mut pump);
+    assert_eq!(folder.segments()[0].1, b"a line\n");
+    let base = folder.segments()[1].0.unwrap();
+    assert_eq!((base, folder.added_line_ends(base)), (7, vec![4]));
+    let runs: Vec<_> = folder
+        .records(base)
+        .into_iter()
+        .filter_map(|record| match record.mark {
+            Mark::Run(run) => Some((record.at, run.0)),
+            Mark::Arrived(_) | Mark::LineEndAdded | Mark::Dropped(_) => None,
+        })
+        .collect();
+    assert_eq!(runs, [(0, 1), (5, 2)]);
+}
+
+#[test]
 fn a_line_end_that_was_begun_is_written_once() {
     for written in [&b"half"[..], b"half\n"] {
         let folder = Folder::new();

@@ -179,3 +179,36 @@ fn a_pump_at_rest_is_not_woken() {
     pump.turn(Some(Duration::from_millis(300))).unwrap();
     assert!(before.elapsed() >= Duration::from_millis(300), "it woke with nothing to do");
 }
+
+#[test]
+fn what_is_left_of_a_file_that_is_shortened_during_its_rotation_is_not_overwritten() {
+    let folder = Folder::new();
+    let (mut pump, mut worker) = begun(&folder);
+    worker.write_all(b"second\ntail").unwrap();
+    settle(&mut pump);
+    drop(pump);
+    // A pump was killed when it had copied the tail, and somebody shortened the file then.
+    let spool = folder.spool_folder();
+    fs::write(spool.join(HEAD_FILE), Head { cut: 14, ..Head::default() }.encode()).unwrap();
+    fs::write(folder.0.join("w.log.next"), b"tail").unwrap();
+    File::options().write(true).open(folder.log()).unwrap().set_len(3).unwrap();
+    let mut pump = folder.pump(folder.plan(1 << 20, 0));
+    attach(&mut pump, 1).write_all(b"after\n").unwrap();
+    settle(&mut pump);
+    let content = folder.content();
+    assert!(content.starts_with(b"bef") && content.ends_with(b"after\n"), "{content:?}");
+}
+
+#[test]
+fn readers_are_led_to_the_log_file_again_after_the_folder_of_its_spool_was_deleted() {
+    let folder = Folder::new();
+    let (mut pump, mut worker) = begun(&folder);
+    fs::remove_dir_all(folder.spool_folder()).unwrap();
+    // Another pump has made the folder and not all that belongs into it.
+    fs::create_dir_all(folder.spool_folder()).unwrap();
+    fs::write(folder.spool_folder().join("index.00000000000000000000"), b"").unwrap();
+    turn_until(&mut pump, || {
+        worker.write_all(b"x\n").unwrap();
+        folder.spool_folder().join("place").exists()
+    });
+}

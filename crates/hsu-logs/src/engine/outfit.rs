@@ -79,6 +79,7 @@ impl Work {
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
         // When this fails, the first commit of each output says as much.
         let _ = self.cursors.flush();
+        self.tell_first();
     }
 
     fn feeds_of(&mut self, pump: &PumpPlan) -> HashMap<SpoolId, Feed> {

@@ -1,8 +1,9 @@
 //! The engine's thread: what it does between two sleeps.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fs;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -240,11 +241,23 @@ impl Work {
         let first = feed.taps.first().copied();
         let folder = folder_of(&self.spools, spool);
         // A spool that never had a byte has no folder, and nothing to be told.
-        let _ = fs::write(folder.join(CONSUMED_FILE), encode_consumed(consumed));
+        let _ = write_consumed(&folder.join(CONSUMED_FILE), consumed);
         let tap = first.and_then(|(output, tap)| self.outputs.get_mut(output)?.taps.get_mut(tap));
         if let Some(tap) = tap {
             // Segments that stay are deleted by the pump.
             let _ = tap.reader.retire_internal(consumed);
+        }
+    }
+
+    /// Tells the pump of every spool of which it was never told: without a word it takes
+    /// nothing for read, also what was there before anybody read.
+    pub(super) fn tell_first(&mut self) {
+        let untold = self.feeds.iter().filter(|(spool, feed)| {
+            feed.told == 0 && !folder_of(&self.spools, spool).join(CONSUMED_FILE).exists()
+        });
+        let untold: Vec<SpoolId> = untold.map(|(spool, _)| spool.clone()).collect();
+        for spool in untold {
+            self.tell_consumed(&spool, 1);
         }
     }
 
@@ -287,4 +300,11 @@ impl Inbox {
             && self.shown.is_empty()
             && self.stop_by.is_none()
     }
+}
+
+/// Writes how far a spool was consumed in place, so that whoever reads it meanwhile, or after
+/// a full disk, finds what was there before or what is there now.
+fn write_consumed(path: &Path, consumed: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(&encode_consumed(consumed))
 }
