@@ -1,7 +1,7 @@
 //! The simulator: thousands of lives of a whole HSU Master in a second, each made of a seed.
 //!
 //! Real are the fleet, the gate, the roll call and the clearing of `hsu-core`, the table of
-//! `hsu-keeper` and every message, the backlog of `hsu-store`. Simulated are the kernel, the
+//! `hsu-keeper` and every message, its pump with the spools, the backlog of `hsu-store`. Simulated are the kernel, the
 //! disk, the clocks and the operators, with every fault that is known to hurt. What is only a
 //! model says so in its first lines. A promise that breaks is a seed that replays.
 //!
@@ -23,6 +23,7 @@ mod museum;
 mod nature;
 mod os;
 mod outside;
+mod river;
 mod schedule;
 mod steps;
 mod succession;

@@ -16,6 +16,7 @@ use super::judge::Finding;
 use super::motif::compose;
 use super::museum::Bug;
 use super::nature::{Features, Nature};
+use super::river;
 use super::schedule::Action;
 use super::trace::Trace;
 use super::world::{SPIN, World};
@@ -42,6 +43,12 @@ pub struct Report {
     pub schedules: u64,
     /// Steps of the fleet in them.
     pub steps: u64,
+    /// Of the schedules, those in which a pump carries bytes.
+    pub rivers: u64,
+    /// Calls of the disk in these.
+    pub calls: u64,
+    /// Pumps that were killed.
+    pub kills: u64,
     /// The seed that broke a promise, and how.
     pub broken: Option<(u64, Vec<Finding>)>,
     /// Of each promise how often it was broken, and by which seed first.
@@ -61,6 +68,14 @@ struct Run {
     steps: u64,
     coverage: Box<Coverage>,
     trace: Trace,
+}
+
+/// Of so many seeds one makes a river. It takes as long as four worlds.
+const RIVERS: usize = 64;
+
+/// Whether a seed makes a river.
+fn is_river(seed: u64) -> bool {
+    Chance::of(seed ^ 0x0c1e_a4ed).one_in(RIVERS)
 }
 
 /// What a seed makes: a world, what it draws from, and what happens in it.
@@ -209,18 +224,27 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
         }
         for number in from..(from + SHARE).min(campaign.schedules) {
             let seed = campaign.seed.wrapping_add(number);
-            let (chance, nature, actions) = make(seed);
-            let made = (chance, nature);
-            let run = run(made, &actions, campaign.bug, met, Trace::default());
             mine.schedules += 1;
-            mine.steps += run.steps;
-            met = run.coverage;
-            if let Some(finding) = run.findings.first()
+            let findings = if is_river(seed) {
+                let (waters, acts) = river::chart(&mut Chance::of(seed));
+                let flow = river::run(&waters, &acts, campaign.bug, Trace::default());
+                mine.rivers += 1;
+                mine.calls += flow.calls;
+                mine.kills += flow.kills;
+                flow.findings
+            } else {
+                let (chance, nature, actions) = make(seed);
+                let run = run((chance, nature), &actions, campaign.bug, met, Trace::default());
+                mine.steps += run.steps;
+                met = run.coverage;
+                run.findings
+            };
+            if let Some(finding) = findings.first()
                 && campaign.survey
             {
                 mine.survey.entry(finding.invariant).or_insert((0, seed)).0 += 1;
-            } else if !run.findings.is_empty() {
-                mine.broken = Some((seed, run.findings));
+            } else if !findings.is_empty() {
+                mine.broken = Some((seed, findings));
                 stop.store(true, Ordering::Relaxed);
                 break;
             }
@@ -231,6 +255,9 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
     all.processor_seconds += worked.tv_sec as f64 + worked.tv_nsec as f64 / 1e9;
     all.schedules += mine.schedules;
     all.steps += mine.steps;
+    all.rivers += mine.rivers;
+    all.calls += mine.calls;
+    all.kills += mine.kills;
     for (invariant, (count, seed)) in mine.survey {
         all.survey.entry(invariant).or_insert((0, seed)).0 += count;
     }
@@ -252,33 +279,52 @@ pub struct Story {
 /// Runs one seed again and cuts it down to the actions that the finding needs.
 #[must_use]
 pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
-    let (chance, nature, all) = make(seed);
-    let world = || (chance.clone(), nature.clone());
-    let first = run(world(), &all, bug, Box::default(), Trace::default());
-    let invariant = first.findings.first()?.invariant;
-    let breaks = |actions: &[Action]| {
-        let again = run(world(), actions, bug, Box::default(), Trace::default());
-        again.findings.first().is_some_and(|finding| finding.invariant == invariant)
+    if is_river(seed) {
+        let (waters, acts) = river::chart(&mut Chance::of(seed));
+        return shorten(acts, |acts, trace| {
+            let flow = river::run(&waters, acts, bug, trace);
+            (flow.findings, flow.trace)
+        });
+    }
+    let (chance, nature, actions) = make(seed);
+    shorten(actions, |actions, trace| {
+        let run = run((chance.clone(), nature.clone()), actions, bug, Box::default(), trace);
+        (run.findings, run.trace)
+    })
+}
+
+fn shorten<A: Clone>(
+    all: Vec<A>,
+    run: impl Fn(&[A], Trace) -> (Vec<Finding>, Trace),
+) -> Option<Story> {
+    let (first, _) = run(&all, Trace::default());
+    let invariant = first.first()?.invariant;
+    let breaks = |actions: &[A]| {
+        let (again, _) = run(actions, Trace::default());
+        again.first().is_some_and(|finding| finding.invariant == invariant)
     };
     let least = minimise(all.clone(), breaks);
-    let told = run(world(), &least, bug, Box::default(), Trace::kept());
-    Some(Story {
-        findings: told.findings,
-        lengths: (all.len(), least.len()),
-        text: told.trace.text().to_owned(),
-    })
+    let (findings, trace) = run(&least, Trace::kept());
+    let lengths = (all.len(), least.len());
+    Some(Story { findings, lengths, text: trace.text().to_owned() })
 }
 
 /// The same as text for a seed that breaks nothing.
 #[must_use]
 pub fn tell(seed: u64) -> String {
-    let (chance, nature, actions) = make(seed);
-    run((chance, nature), &actions, None, Box::default(), Trace::kept()).trace.text().to_owned()
+    let trace = if is_river(seed) {
+        let (waters, acts) = river::chart(&mut Chance::of(seed));
+        river::run(&waters, &acts, None, Trace::kept()).trace
+    } else {
+        let (chance, nature, actions) = make(seed);
+        run((chance, nature), &actions, None, Box::default(), Trace::kept()).trace
+    };
+    trace.text().to_owned()
 }
 
 /// Leaves out whatever is not needed, in ever smaller parts.
 // Source: Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
-fn minimise(mut actions: Vec<Action>, breaks: impl Fn(&[Action]) -> bool) -> Vec<Action> {
+fn minimise<A: Clone>(mut actions: Vec<A>, breaks: impl Fn(&[A]) -> bool) -> Vec<A> {
     let mut part = actions.len().div_ceil(2).max(1);
     loop {
         let mut place = 0;

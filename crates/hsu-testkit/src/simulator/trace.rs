@@ -18,6 +18,11 @@ impl Trace {
         Self { text: Some(String::new()) }
     }
 
+    /// Whether somebody reads it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// Everything so far.
     pub(crate) fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()

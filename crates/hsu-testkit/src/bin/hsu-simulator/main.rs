@@ -97,11 +97,15 @@ fn run(arguments: &Simulate) -> ExitCode {
     let per_minute = report.schedules as f64 / report.seconds * 60.0 / jobs as f64;
     let per_processor = report.schedules as f64 / report.processor_seconds * 60.0;
     println!(
-        "simulate: {} schedules, {} steps, seeds from {seed}, 0 promises broken; {:.1} s, \
+        "simulate: {} schedules, {} steps, among them {} rivers with {} calls of the disk and {} \
+         pumps killed, seeds from {seed}, 0 promises broken; {:.1} s, \
          {per_minute:.0} schedules a minute and core, {per_processor:.0} a minute of processor time; \
          coverage {hit} of {all} cells, {:.2} %",
         report.schedules,
         report.steps,
+        report.rivers,
+        report.calls,
+        report.kills,
         report.seconds,
         hit as f64 * 100.0 / all as f64,
     );

@@ -127,6 +127,20 @@ pub enum Bug {
     MissesLastWords,
     /// Whoever is named counts, of whomever it is a process.
     BelievesAnyName,
+    /// Output is read first and written then, and lost with whoever is killed between.
+    ReadsThenWrites,
+    /// What has no room is taken and nowhere told.
+    LosesOnAFullDisk,
+    /// A log file is emptied when the next pump opens it.
+    EmptiesOnStart,
+    /// A file is rotated by a copy, and what came meanwhile is cut off with it.
+    CopiesAndTruncates,
+    /// A file that was moved away is written to for ever.
+    WritesToTheMoved,
+    /// What is too much is deleted before it was read.
+    RetiresTheUnread,
+    /// Numbers of segments come back.
+    ReusesSegments,
 }
 
 /// A bug, who had it, and what it does.
@@ -144,7 +158,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 62] = [
+    pub const ALL: [Exhibit; 69] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -516,6 +530,48 @@ impl Bug {
             name: "BelievesAnyName",
             source: "systemd/systemd#6632",
             what: "whoever is named counts, of whomever it is a process",
+        },
+        Exhibit {
+            bug: Self::ReadsThenWrites,
+            name: "ReadsThenWrites",
+            source: "hashicorp/nomad#17076, jdx/pitchfork#540",
+            what: "output is read first and written then, and lost with whoever is killed between",
+        },
+        Exhibit {
+            bug: Self::LosesOnAFullDisk,
+            name: "LosesOnAFullDisk",
+            source: "telefonicaid/perseo-fe#27",
+            what: "what has no room is taken and nowhere told",
+        },
+        Exhibit {
+            bug: Self::EmptiesOnStart,
+            name: "EmptiesOnStart",
+            source: "palantir/atlasdb#1481, davmac314/dinit#315",
+            what: "a log file is emptied when the next pump opens it",
+        },
+        Exhibit {
+            bug: Self::CopiesAndTruncates,
+            name: "CopiesAndTruncates",
+            source: "logrotate/logrotate#34",
+            what: "a file is rotated by a copy, and what came meanwhile is cut off with it",
+        },
+        Exhibit {
+            bug: Self::WritesToTheMoved,
+            name: "WritesToTheMoved",
+            source: "ralphlange/procServ#73, Supervisor/supervisor#240",
+            what: "a file that was moved away is written to for ever",
+        },
+        Exhibit {
+            bug: Self::RetiresTheUnread,
+            name: "RetiresTheUnread",
+            source: "fluent/fluentd#1428",
+            what: "what is too much is deleted before it was read",
+        },
+        Exhibit {
+            bug: Self::ReusesSegments,
+            name: "ReusesSegments",
+            source: "vectordotdev/vector#19759",
+            what: "numbers of segments come back",
         },
     ];
 
