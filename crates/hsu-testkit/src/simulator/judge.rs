@@ -27,6 +27,7 @@ mod attached;
 mod books;
 mod health;
 mod limits;
+mod looks;
 mod rest;
 mod steps;
 mod succession;

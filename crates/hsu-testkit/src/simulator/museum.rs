@@ -17,6 +17,8 @@ use hsu_model::health::Duty;
 use hsu_model::limits::Limits;
 use hsu_model::notify::{Bond, Named, Said};
 use hsu_model::status::{Desired, WorkerState};
+use hsu_model::time::Tick;
+use hsu_model::usage::Usage;
 use hsu_model::worker::{Managed, Unit, WorkerSpec};
 
 mod exhibits;
@@ -38,7 +40,7 @@ impl Bug {
             Self::RestoresNoAccounts => record.accounted = None,
             Self::RestoresNoStop => record.desired = Desired::Running,
             Self::RestoresNoDisable => record.enabled = None,
-            Self::RestoresNoRest => record.next_attempt = Some(hsu_model::time::Tick(0)),
+            Self::RestoresNoRest => record.next_attempt = Some(Tick(0)),
             _ => return None,
         }
         Some(record)
@@ -66,6 +68,9 @@ impl Bug {
                     rule.spike_tolerance = std::time::Duration::ZERO;
                 }
             }),
+            Self::ForgetsFlapping => {
+                spoiled.health.checks.iter_mut().for_each(|check| check.rhythm.flapping = None);
+            }
             Self::ProbesTheStarting | Self::ActsOnTheFirstFailure => {
                 if self == Self::ProbesTheStarting {
                     restart.startup_grace = std::time::Duration::ZERO;
@@ -101,6 +106,11 @@ impl Bug {
             (Self::BelievesAnyName, Input::Told { run, said: Said::MainProcess(named) }) => {
                 let named = Named { bond: Some(Bond::Mark), ..*named };
                 Input::Told { run: *run, said: Said::MainProcess(named) }
+            }
+            (Self::AssumesIntervals, Input::Used { run, usage: Some(usage) }) => {
+                // All looks are taken for ten seconds apart, whenever they were.
+                let at = Tick(usage.at.0.next_multiple_of(10_000_000_000));
+                Input::Used { run: *run, usage: Some(Usage { at, ..usage.clone() }) }
             }
             (Self::StopsTheKept, Input::Shutdown { actor, .. }) => {
                 Input::Shutdown { mode: ShutdownMode::StopWorkers, actor: actor.clone() }

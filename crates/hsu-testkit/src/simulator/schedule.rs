@@ -212,17 +212,17 @@ fn outside(
     match chance.below(4) {
         0 if features.checks => {
             let is_sick = nature.faults.has(Fault::Sick);
-            let ails = [Ail::Well, Ail::Sick, Ail::Sick, Ail::Unseen];
+            let ails = [Ail::Well, Ail::Sick, Ail::Sick, Ail::Restless, Ail::Restless, Ail::Unseen];
             Some(Action::Ail(which, if is_sick { chance.pick(&ails) } else { Ail::Well }))
         }
         1 if features.limits && nature.faults.has(Fault::Greedy) => Some(match less % 16 {
             0 | 1 => Action::Balk(which),
             2 | 3 => Action::Starve(which),
             4 | 5 => Action::Refuse(which, chance.one_in(2)),
-            6 | 7 => Action::Eat(which, less & 1, Eats::Hovering),
+            6 | 7 => Action::Eat(which, less / 16, Eats::Hovering),
             _ => {
                 let amount = chance.pick(&[0, 1, 2, 2, 3, 3, 4]);
-                Action::Eat(which, less & 1, Eats::Steadily(amount))
+                Action::Eat(which, less / 16, Eats::Steadily(amount))
             }
         }),
         2 if features.words => Some(Action::Say(which, chance.pick(&Word::ALL))),

@@ -20,17 +20,8 @@ use std::time::Duration;
 
 use super::Judge;
 use super::limits::Account;
+use super::looks::Count;
 use crate::simulator::nature::restart_of;
-
-/// What was told of one check of the run that goes on.
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    failures: u32,
-    successes: u32,
-    verdict: Verdict,
-    /// The question that is not answered.
-    asked: Option<u64>,
-}
 
 /// What was told of one run.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +93,7 @@ impl Judge {
         for effect in effects {
             match effect {
                 Effect::Check { run, check, sequence, .. } => {
-                    self.i17_question(*run, *check, *sequence);
+                    self.i17_question(now, *run, *check, *sequence);
                 }
                 Effect::Measure { run, limits, .. } => self.i18_measure(*run, limits, fleet),
                 Effect::Service { worker, verb } => self.i2_service(input, worker, *verb),
@@ -157,7 +148,7 @@ impl Judge {
 
     /// A question is about a run that runs, rises, does not overlap itself, and waits until
     /// the worker has come up.
-    fn i17_question(&mut self, run: RunId, check: usize, sequence: u64) {
+    fn i17_question(&mut self, now: Tick, run: RunId, check: usize, sequence: u64) {
         let Some(place) = self.charts.iter().position(|chart| chart.run == Some(run)) else {
             return self.object("I17", || format!("a look at {run}, which does not run"));
         };
@@ -167,12 +158,14 @@ impl Judge {
             });
         let chart = &mut self.charts[place];
         let rises = sequence > std::mem::replace(&mut chart.latest, sequence);
-        let overlaps = chart
-            .counts
-            .get_mut(check)
-            .is_some_and(|count| count.asked.replace(sequence).is_some());
+        let count = chart.counts.get_mut(check);
+        let is_hasty = count.as_ref().is_some_and(|count| count.next.is_some_and(|at| now < at));
+        let overlaps = count.is_some_and(|count| count.asked.replace(sequence).is_some());
         if overlaps || !rises {
             self.object("I17", || format!("check {check} of {run} overlaps itself"));
+        }
+        if is_hasty {
+            self.object("I17", || format!("check {check} of {run} is made again too soon"));
         }
         if is_early {
             self.object("I17", || format!("check {check} of {run} is made before it is up"));
@@ -201,23 +194,13 @@ impl Judge {
         let chart = &mut self.charts[worker];
         let is_void = chart.is_up && check.duties == [Duty::Startup];
         let Some(count) = chart.counts.get_mut(place) else { return };
-        count.asked = None;
+        (count.asked, count.next) = (None, None);
         if is_void || !is_plain(check) || matches!(finding, Finding::Inconclusive { .. }) {
             return;
         }
         let was = count.verdict;
-        let failed = matches!(finding, Finding::Failed { .. });
-        if failed {
-            (count.failures, count.successes) = (count.failures + 1, 0);
-        } else {
-            (count.failures, count.successes) = (0, count.successes + 1);
-        }
-        if count.failures >= check.rhythm.failure_threshold {
-            count.verdict = Verdict::Failing;
-        } else if count.successes >= check.rhythm.success_threshold {
-            count.verdict = Verdict::Passing;
-        }
-        let verdict = count.verdict;
+        count.take(check, now, finding);
+        let (failed, verdict) = (count.failures > 0, count.verdict);
         let expected = (verdict != was).then_some(verdict);
         let all = spec.health.checks.iter().zip(&chart.counts);
         chart.is_up |= all

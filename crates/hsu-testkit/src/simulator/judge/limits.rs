@@ -22,6 +22,9 @@ use crate::simulator::nature::restart_of;
 /// A worker that was slowed down stays so for at least this long.
 const SLOWED_FOR: Duration = Duration::from_secs(30);
 
+/// A rate over less than this is none.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 /// One limit of one run, from when it is exceeded until it is kept again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Violation {
@@ -41,6 +44,9 @@ pub(super) struct Account {
     pub(super) limits: Option<Arc<Limits>>,
     pub(super) is_measured: bool,
     violations: Vec<Violation>,
+    /// What the last look saw of each limit, and when.
+    seen: Vec<Option<u64>>,
+    seen_at: Option<Tick>,
     /// What it was told of the kernel: processes that it killed, and that it refused.
     kills: u64,
     refusals: u64,
@@ -49,6 +55,14 @@ pub(super) struct Account {
 }
 
 impl Violation {
+    /// Beyond what a limit is exceeded: a rate that is held never goes beyond it, and is
+    /// exceeded by whoever comes near.
+    fn most(&self, rule: &Rule) -> u64 {
+        let is_held = rule.hold == Hold::Kernel || self.slowed.is_some();
+        let near = rule.most - rule.most / 20;
+        if rule.kind.is_rate() && is_held { rule.critical.min(near) } else { rule.critical }
+    }
+
     /// The steps that are due after a look at this amount.
     fn steps(
         &mut self,
@@ -152,8 +166,11 @@ impl Account {
             if rule.kind == LimitKind::Processes {
                 self.refusals = reading.held;
             }
-            let Some(amount) = reading.value else { continue };
-            let most = present.critical;
+            let value = reading.value;
+            let Some(amount) = value.and_then(|sum| self.amount(place, rule, usage.at, sum)) else {
+                continue;
+            };
+            let most = self.violations[place].most(present);
             let calm = most - most * u64::from(declared.hysteresis) / 100;
             // What the kernel has refused would have been beyond the limit.
             let level = if held { amount.max(most + 1) } else { amount };
@@ -173,7 +190,22 @@ impl Account {
                 wrong = Some(format!("{run} at {amount}: due is {due:?}, done is {told:?}"));
             }
         }
+        self.seen = usage.readings.iter().map(|reading| reading.value).collect();
+        self.seen_at = Some(usage.at);
         wrong
+    }
+
+    /// How much is used: of what is used up anew each second, the growth in a second since the
+    /// last look, when that was long enough ago.
+    fn amount(&self, place: usize, rule: &Rule, now: Tick, sum: u64) -> Option<u64> {
+        if !rule.kind.is_rate() {
+            return Some(sum);
+        }
+        let before = self.seen.get(place).copied().flatten()?;
+        let span = now.since(self.seen_at?);
+        let grown = u128::from(sum - before) * 1_000_000_000;
+        let is_long = span >= SHORTEST;
+        is_long.then(|| u64::try_from(grown / span.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

@@ -141,6 +141,10 @@ pub enum Bug {
     RetiresTheUnread,
     /// Numbers of segments come back.
     ReusesSegments,
+    /// A check that flaps is well after one good look.
+    ForgetsFlapping,
+    /// A rate is reckoned with the interval that should have passed.
+    AssumesIntervals,
 }
 
 /// A bug, who had it, and what it does.
@@ -158,7 +162,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 69] = [
+    pub const ALL: [Exhibit; 71] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -572,6 +576,18 @@ impl Bug {
             name: "ReusesSegments",
             source: "vectordotdev/vector#19759",
             what: "numbers of segments come back",
+        },
+        Exhibit {
+            bug: Self::ForgetsFlapping,
+            name: "ForgetsFlapping",
+            source: "sensu/sensu#964",
+            what: "a check that flaps is well after one good look",
+        },
+        Exhibit {
+            bug: Self::AssumesIntervals,
+            name: "AssumesIntervals",
+            source: "BrightcoveOS/Diamond#443",
+            what: "a rate is reckoned with the interval that should have passed",
         },
     ];
 

@@ -8,7 +8,10 @@ use hsu_model::discovery::{
     Combine, Discovery, Manager, Matches, ProgramId, Rights, Search, Unmanaged,
 };
 use hsu_model::health::probe::Probe;
-use hsu_model::health::{Check, Duty, Expression, Health, Rhythm, Source};
+use hsu_model::health::{
+    Adaptive, Check, Duty, Expression, Flapping, Health, Judgement, Measure, Rhythm, Source,
+    Statistic,
+};
 use hsu_model::id::WorkerId;
 use hsu_model::limits::{Action, Alert, Brake, Hold, LimitKind, Limits, Raise, Rule, Shares, Step};
 use hsu_model::notify::{Notify, NotifyAccess, NotifyChannel};
@@ -26,10 +29,14 @@ pub(crate) const AMOUNTS: [u64; 5] = [10, 85, 96, 120, 170];
 /// Places among the amounts, one for each look: what hovers at the threshold goes beyond it,
 /// comes back by less than the hysteresis, and only then by more.
 pub(crate) const HOVERS: [u8; 4] = [3, 2, 3, 1];
+/// Numbers that a look reads: one that is good, and one that is not.
+pub(crate) const GOOD: f64 = 1.0;
+pub(crate) const BAD: f64 = 9.0;
+const ADAPTIVE: Adaptive = Adaptive { shortest: seconds(5), longest: seconds(60) };
 /// The program that fits every search.
 pub(crate) const FITTING: u64 = 1;
 
-fn seconds(seconds: u64) -> Duration {
+const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -48,8 +55,8 @@ pub(crate) fn health(chance: &mut Chance) -> Health {
         let may_follow = place > 0 && chance.one_in(4);
         let (source, duties) = match may_follow && chance.one_in(2) {
             true => (composed(place), &[Duty::Readiness][..]),
-            false if may_follow => (probed(), &[Duty::Readiness][..]),
-            false => (probed(), duties),
+            false if may_follow => (probed(None), &[Duty::Readiness][..]),
+            false => (probed(judgement(chance)), duties),
         };
         let is_probed = matches!(source, Source::Probed { .. });
         checks.push(Check {
@@ -63,8 +70,8 @@ pub(crate) fn health(chance: &mut Chance) -> Health {
                 jitter: 0.0,
                 failure_threshold: chance.pick(&[1, 2, 3]),
                 success_threshold: chance.pick(&[1, 1, 2]),
-                adaptive: None,
-                flapping: None,
+                adaptive: chance.one_in(4).then_some(ADAPTIVE),
+                flapping: chance.one_in(3).then(|| flapping(chance)),
             },
             severity: Severity::Critical,
             after: if may_follow && is_probed { vec![0] } else { Vec::new() },
@@ -73,8 +80,27 @@ pub(crate) fn health(chance: &mut Chance) -> Health {
     Health { checks }
 }
 
-fn probed() -> Source {
-    Source::Probed { probe: Arc::new(Probe::Process), judgement: None, shared_for: seconds(0) }
+fn probed(judgement: Option<Judgement>) -> Source {
+    Source::Probed { probe: Arc::new(Probe::Process), judgement, shared_for: seconds(0) }
+}
+
+/// When changes of a verdict are too many.
+fn flapping(chance: &mut Chance) -> Flapping {
+    Flapping { changes: chance.pick(&[1, 2]), window: seconds(300), hold: seconds(60) }
+}
+
+/// What numbers of several looks come to, for some checks.
+fn judgement(chance: &mut Chance) -> Option<Judgement> {
+    let statistics =
+        [Statistic::Least, Statistic::Greatest, Statistic::Average, Statistic::Percentile(50)];
+    chance.one_in(4).then(|| Judgement {
+        measure: Measure::Value,
+        statistic: chance.pick(&statistics),
+        window: seconds(60),
+        samples: chance.pick(&[1, 3]),
+        at_least: None,
+        at_most: Some(GOOD + 1.0),
+    })
 }
 
 fn composed(place: usize) -> Source {
@@ -83,15 +109,19 @@ fn composed(place: usize) -> Source {
 
 /// Some limits.
 pub(crate) fn limits(chance: &mut Chance) -> Arc<Limits> {
-    let kinds = [LimitKind::Resident, LimitKind::Processes];
-    let count = 1 + chance.below(2);
+    let kinds = [LimitKind::Resident, LimitKind::Processes, LimitKind::Cpu];
+    let count = 1 + chance.below(kinds.len());
     let rules = kinds.iter().take(count).map(|kind| Rule {
         kind: *kind,
         paths: Vec::new(),
         most: MOST,
         warning: 80,
         critical: MOST,
-        hold: if *kind == LimitKind::Processes { Hold::Kernel } else { Hold::Watch },
+        hold: match kind {
+            LimitKind::Processes => Hold::Kernel,
+            LimitKind::Cpu if chance.one_in(2) => Hold::Kernel,
+            _ => Hold::Watch,
+        },
         brake: Brake::Hold,
         spike_tolerance: seconds(chance.pick(&[0, 0, 15])),
         ladder: ladder(chance),
