@@ -146,8 +146,9 @@ impl<D: Disk> Spool<D> {
         let index = Index::open(&self.disk, &self.folder, self.head.base).map_err(why)?;
         if self.inode == 0 {
             let facts = data.facts().map_err(why)?;
-            self.inode = facts.inode;
+            // Both, or none: a length is that of this file.
             self.length = facts.length.max(index.last_place().map_err(why)?);
+            self.inode = facts.inode;
         }
         self.files = Some(Files { data, index });
         Ok(())
@@ -205,10 +206,12 @@ impl<D: Disk> Spool<D> {
         let has_index = has(&index_name(self.head.base))?;
         // While an earlier log file is left, the place file still leads there.
         let place = self.plan.log_file.as_ref().filter(|path| **path == self.path);
-        let is_whole = has_index
-            && (self.head.base == 0 || has(HEAD_FILE)?)
-            && (place.is_none() || has(PLACE_FILE)?);
-        if is_whole {
+        // An index may have been made again by itself; this was not.
+        let has_rest = match place {
+            Some(_) => has(PLACE_FILE)?,
+            None => self.head.base == 0 || has(HEAD_FILE)?,
+        };
+        if has_index && has_rest {
             return Ok(());
         }
         self.disk.make_folders(&self.folder, Access::Own)?;

@@ -23,17 +23,17 @@ use hsu_model::time::WallTime;
 
 use crate::fixture::{Folder, spool};
 
-/// Counts calls; the one that is due fails.
+/// Counts calls; the ones that are due fail.
 #[derive(Clone, Debug, Default)]
 struct Faulty {
     calls: Rc<Cell<u32>>,
-    fails_at: Rc<Cell<Option<u32>>>,
+    fails_at: Rc<Cell<[u32; 2]>>,
 }
 
 impl Faulty {
     fn enter(&self) -> io::Result<()> {
         self.calls.set(self.calls.get() + 1);
-        match self.fails_at.get() == Some(self.calls.get()) {
+        match self.fails_at.get().contains(&self.calls.get()) {
             true => Err(io::Error::from_raw_os_error(libc::EIO)),
             false => Ok(()),
         }
@@ -219,15 +219,26 @@ fn head(folder: &Folder) -> Head {
 }
 
 #[test]
-fn whichever_call_is_refused_once_no_byte_is_lost_or_doubled_and_no_place_is_left_out() {
+fn whichever_call_is_refused_no_byte_is_lost_or_doubled_and_no_place_is_left_out() {
+    refuse_each_call(0);
+}
+
+#[test]
+fn nor_when_the_next_attempt_is_refused_too() {
+    // As many calls later as it takes to look at the files of a spool again.
+    refuse_each_call(6);
+}
+
+/// Refuses each call of a pump that moves some lines, one in each life, and one so many later.
+fn refuse_each_call(later: u32) {
     let lines: Vec<u8> = (0..60).flat_map(|n| format!("line {n:06}\n").into_bytes()).collect();
     let mut calls = u32::MAX;
-    let mut fails_at = 0;
-    while fails_at < calls {
-        fails_at += 1;
+    let mut number = 0;
+    while number < calls {
+        number += 1;
         let folder = Folder::new();
         let mut rig = Rig::new(&folder, folder.plan(100, 0));
-        rig.disk.fails_at.set(Some(fails_at));
+        rig.disk.fails_at.set([number, number + later]);
         for part in lines.chunks(70) {
             rig.write(part);
             rig.turn();
@@ -238,16 +249,16 @@ fn whichever_call_is_refused_once_no_byte_is_lost_or_doubled_and_no_place_is_lef
         for _ in 0..6 {
             drained.extend(rig.turn().drained);
         }
-        assert_eq!(drained.len(), 1, "call {fails_at}");
-        assert!(folder.content() == lines, "call {fails_at}");
+        assert_eq!(drained.len(), 1, "call {number}");
+        assert!(folder.content() == lines, "call {number}");
         let segments = folder.segments();
         let mut offset = 0;
         for (base, bytes) in &segments {
             let base = base.unwrap_or_else(|| head(&folder).base);
-            assert_eq!(base, offset, "call {fails_at}");
+            assert_eq!(base, offset, "call {number}");
             offset += bytes.len() as u64;
             let index = fs::read(folder.spool_folder().join(index_name(base)));
-            assert!(!index.unwrap().is_empty(), "call {fails_at}");
+            assert!(!index.unwrap().is_empty(), "call {number}");
         }
         // As many calls are tried as there are.
         calls = rig.disk.calls.get();
