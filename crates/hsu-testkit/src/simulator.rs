@@ -31,7 +31,7 @@ mod trace;
 mod words;
 mod world;
 
-pub use campaign::{Campaign, Report, Story, replay, run_campaign, tell};
+pub use campaign::{Campaign, Report, Scope, Story, replay, run_campaign, tell};
 pub use coverage::Coverage;
 pub use judge::Finding;
 pub use museum::{Bug, Exhibit};

@@ -1,12 +1,12 @@
 //! The simulator: it finds no broken promise, and every bug of the museum.
 
-use hsu_testkit::simulator::{Bug, Campaign, replay, run_campaign};
+use hsu_testkit::simulator::{Bug, Campaign, Scope, replay, run_campaign};
 
 /// Far from what `cargo xtask simulate` begins with.
 const SEED: u64 = 1 << 40;
 
 fn campaign(schedules: u64, bug: Option<Bug>) -> Campaign {
-    Campaign { schedules, seed: SEED, jobs: 1, bug, survey: false }
+    Campaign { schedules, seed: SEED, jobs: 1, bug, survey: false, scope: Scope::Everything }
 }
 
 #[test]
@@ -39,9 +39,18 @@ fn a_seed_replays_and_a_finding_is_cut_down_to_what_it_needs() {
     let bug = Some(Bug::RestartsTwice);
     let found = run_campaign(&campaign(150_000, bug)).broken;
     let (seed, findings) = found.expect("it is found");
-    let story = replay(seed, bug).expect("it is found again");
+    let story = replay(seed, bug, Scope::Everything).expect("it is found again");
     assert_eq!(story.findings.first().map(|f| f.invariant), Some(findings[0].invariant));
     assert!(story.lengths.1 <= story.lengths.0, "{:?}", story.lengths);
-    assert_eq!(replay(seed, bug).map(|again| again.text), Some(story.text));
-    assert!(replay(seed, None).is_none());
+    assert_eq!(replay(seed, bug, Scope::Everything).map(|again| again.text), Some(story.text));
+    assert!(replay(seed, None, Scope::Everything).is_none());
+}
+
+#[test]
+fn no_byte_of_a_river_is_lost() {
+    let rivers = Campaign { scope: Scope::Rivers, ..campaign(1_000, None) };
+    let report = run_campaign(&rivers);
+    assert!(report.broken.is_none(), "{:?}", report.broken);
+    assert!(report.rivers == 1_000 && report.kills > 100, "{report:?}");
+    assert_eq!(run_campaign(&rivers).calls, report.calls, "a seed lives the same life again");
 }

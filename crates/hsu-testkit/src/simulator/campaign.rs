@@ -34,6 +34,17 @@ pub struct Campaign {
     pub bug: Option<Bug>,
     /// Whether to go on after a finding, and count findings by promise.
     pub survey: bool,
+    /// What the seeds make.
+    pub scope: Scope,
+}
+
+/// What seeds make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Worlds, and a river now and then.
+    Everything,
+    /// Rivers only.
+    Rivers,
 }
 
 /// What came of it.
@@ -74,8 +85,8 @@ struct Run {
 const RIVERS: usize = 64;
 
 /// Whether a seed makes a river.
-fn is_river(seed: u64) -> bool {
-    Chance::of(seed ^ 0x0c1e_a4ed).one_in(RIVERS)
+fn is_river(seed: u64, scope: Scope) -> bool {
+    scope == Scope::Rivers || Chance::of(seed ^ 0x0c1e_a4ed).one_in(RIVERS)
 }
 
 /// What a seed makes: a world, what it draws from, and what happens in it.
@@ -225,7 +236,7 @@ fn work(campaign: &Campaign, next: &AtomicU64, stop: &AtomicBool, report: &Mutex
         for number in from..(from + SHARE).min(campaign.schedules) {
             let seed = campaign.seed.wrapping_add(number);
             mine.schedules += 1;
-            let findings = if is_river(seed) {
+            let findings = if is_river(seed, campaign.scope) {
                 let (waters, acts) = river::chart(&mut Chance::of(seed));
                 let flow = river::run(&waters, &acts, campaign.bug, Trace::default());
                 mine.rivers += 1;
@@ -278,8 +289,8 @@ pub struct Story {
 
 /// Runs one seed again and cuts it down to the actions that the finding needs.
 #[must_use]
-pub fn replay(seed: u64, bug: Option<Bug>) -> Option<Story> {
-    if is_river(seed) {
+pub fn replay(seed: u64, bug: Option<Bug>, scope: Scope) -> Option<Story> {
+    if is_river(seed, scope) {
         let (waters, acts) = river::chart(&mut Chance::of(seed));
         return shorten(acts, |acts, trace| {
             let flow = river::run(&waters, acts, bug, trace);
@@ -311,8 +322,8 @@ fn shorten<A: Clone>(
 
 /// The same as text for a seed that breaks nothing.
 #[must_use]
-pub fn tell(seed: u64) -> String {
-    let trace = if is_river(seed) {
+pub fn tell(seed: u64, scope: Scope) -> String {
+    let trace = if is_river(seed, scope) {
         let (waters, acts) = river::chart(&mut Chance::of(seed));
         river::run(&waters, &acts, None, Trace::kept()).trace
     } else {

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use hsu_testkit::simulator::{Bug, Campaign, Exhibit, replay, run_campaign, tell};
+use hsu_testkit::simulator::{Bug, Campaign, Exhibit, Scope, replay, run_campaign, tell};
 
 /// A seventh of a life is asking for memory and giving it back.
 #[global_allocator]
@@ -37,6 +37,9 @@ struct Simulate {
     /// Run this seed only, and tell it step by step.
     #[arg(long)]
     replay: Option<u64>,
+    /// Only rivers, in which the pump carries bytes into spools.
+    #[arg(long)]
+    rivers: bool,
     /// How many at the same time; one for each core when it is not given.
     #[arg(long)]
     jobs: Option<usize>,
@@ -69,17 +72,19 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Simulate) -> ExitCode {
+    let scope = if arguments.rivers { Scope::Rivers } else { Scope::Everything };
     if let Some(seed) = arguments.replay {
-        return again(seed, None);
+        return again(seed, None, scope);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores);
     let (schedules, seed) = (arguments.schedules, arguments.seed);
     let survey = arguments.survey;
-    let report = run_campaign(&Campaign { schedules, seed, jobs, bug: None, survey });
+    let report = run_campaign(&Campaign { schedules, seed, jobs, bug: None, survey, scope });
     if let Some((seed, _)) = &report.broken {
-        let code = again(*seed, None);
-        println!("replay: cargo xtask simulate --replay {seed}");
+        let code = again(*seed, None, scope);
+        let rivers = if arguments.rivers { "--rivers " } else { "" };
+        println!("replay: cargo xtask simulate {rivers}--replay {seed}");
         println!("simulate: seed {seed} broke a promise after {} schedules", report.schedules);
         return code;
     }
@@ -123,7 +128,7 @@ fn visit(arguments: &Museum) -> ExitCode {
             println!("museum: {name} is not found in {} schedules", report.schedules);
             return ExitCode::FAILURE;
         };
-        let _ = again(seed, Some(bug));
+        let _ = again(seed, Some(bug), Scope::Everything);
         println!("museum: {name} is found by seed {seed}, after {} schedules", report.schedules);
         return ExitCode::SUCCESS;
     }
@@ -153,12 +158,13 @@ fn visit(arguments: &Museum) -> ExitCode {
 
 fn search(bug: Bug, arguments: &Museum) -> hsu_testkit::simulator::Report {
     let (schedules, seed) = (arguments.within, arguments.seed);
-    run_campaign(&Campaign { schedules, seed, jobs: 1, bug: Some(bug), survey: false })
+    let scope = Scope::Everything;
+    run_campaign(&Campaign { schedules, seed, jobs: 1, bug: Some(bug), survey: false, scope })
 }
 
-fn again(seed: u64, bug: Option<Bug>) -> ExitCode {
-    let Some(story) = replay(seed, bug) else {
-        println!("{}", tell(seed));
+fn again(seed: u64, bug: Option<Bug>, scope: Scope) -> ExitCode {
+    let Some(story) = replay(seed, bug, scope) else {
+        println!("{}", tell(seed, scope));
         println!("simulate: seed {seed} breaks no promise");
         return ExitCode::SUCCESS;
     };

@@ -261,7 +261,8 @@ impl Judge {
         }
         let story = &self.stories[spool];
         let is_read = story.committed.is_some_and(|read| read >= end);
-        if plan.readers != Readers::None && !is_read && !story.is_beheaded {
+        // Where somebody cut the stream, readers begin anew before what they had read.
+        if plan.readers != Readers::None && !is_read && !is_hurt {
             let read = story.committed;
             self.object(|| {
                 format!("spool {spool}: {base} to {end} were deleted, and read to {read:?}")
