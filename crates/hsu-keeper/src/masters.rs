@@ -196,6 +196,14 @@ impl Masters {
         })
     }
 
+    /// Whether what somebody orders is done. What a candidate that is being ended says late
+    /// is not: the old master goes on, and would never hear of it.
+    #[must_use]
+    pub fn obeys(&self, role: Role) -> bool {
+        let is_in_time = |upgrade: &Upgrade| upgrade.ready_by.is_some();
+        role != Role::Candidate || self.upgrade.as_ref().is_some_and(is_in_time)
+    }
+
     /// The state is free.
     #[must_use]
     pub fn proceed(&self) -> Action {
@@ -246,10 +254,10 @@ impl Masters {
     /// The candidate serves from now on; the old master is told to end.
     #[must_use]
     pub fn hand_over(&mut self, now: Tick) -> Vec<Action> {
-        // One that is being ended is too late.
-        let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.ready_by.is_some()) else {
+        if !self.obeys(Role::Candidate) {
             return Vec::new();
-        };
+        }
+        let Some(upgrade) = self.upgrade.take() else { return Vec::new() };
         self.relaunch = upgrade.relaunch;
         self.serving = None;
         self.serve(now);

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -151,17 +152,8 @@ fn the_loss_of_a_master_is_an_event_and_its_replacement_and_its_end_are_not() {
     fleet.stop(SOON).unwrap();
 }
 
-#[test]
-fn the_loss_of_a_master_while_another_one_is_about_to_take_over_is_an_event() {
-    let sandbox = Sandbox::new().unwrap();
-    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
-    fleet.wait_for("counter", "running", SOON).unwrap();
-    // A master of which nothing is written yet is not known to have been lost.
-    let written = || {
-        let events = fleet.tell(&["events"]).map_err(|error| error.to_string())?;
-        if events.contains("the master serves") { Ok(()) } else { Err(events) }
-    };
-    eventually("the first events are written", SOON, written).unwrap();
+/// An upgrade to a master that does not begin before a file is there.
+fn slow_upgrade(sandbox: &Sandbox, fleet: &Fleet<'_>) -> (Child, PathBuf) {
     let path = |name: &str| sandbox.folder().join(name);
     let (slow, begun, go) = (path("slow"), path("begun"), path("go"));
     let script = format!(
@@ -183,12 +175,41 @@ fn the_loss_of_a_master_while_another_one_is_about_to_take_over_is_an_event() {
         .spawn();
     let there = || if begun.exists() { Ok(()) } else { Err("no candidate yet".to_owned()) };
     eventually("another master is started", SOON, there).unwrap();
+    (upgrade.unwrap(), go)
+}
+
+#[test]
+fn a_master_that_is_told_to_end_does_not_give_way_to_another() {
+    let sandbox = Sandbox::new().unwrap();
+    let script = "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done";
+    let worker = Worker::new("slow", "/bin/sh").arguments(["-c", script]);
+    let fleet = FleetBuilder::new(&sandbox).worker(worker).start().unwrap();
+    fleet.wait_for("slow", "running", SOON).unwrap();
+    let (mut upgrade, go) = slow_upgrade(&sandbox, &fleet);
+    fleet.tell(&["master", "shutdown"]).unwrap();
+    std::fs::write(&go, "").unwrap();
+    sandbox.empty_within(SOON).unwrap();
+    assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
+}
+
+#[test]
+fn the_loss_of_a_master_while_another_one_is_about_to_take_over_is_an_event() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    // A master of which nothing is written yet is not known to have been lost.
+    let written = || {
+        let events = fleet.tell(&["events"]).map_err(|error| error.to_string())?;
+        if events.contains("the master serves") { Ok(()) } else { Err(events) }
+    };
+    eventually("the first events are written", SOON, written).unwrap();
+    let (mut upgrade, go) = slow_upgrade(&sandbox, &fleet);
     assert_eq!(fleet.kill(Role::Master).unwrap(), 1);
     std::fs::write(&go, "").unwrap();
     back(&fleet);
     let events = fleet.tell(&["events"]).unwrap();
     assert_eq!(events.matches("the master was lost and is replaced").count(), 1, "{events}");
-    upgrade.unwrap().wait().unwrap();
+    upgrade.wait().unwrap();
     fleet.stop(SOON).unwrap();
 }
 

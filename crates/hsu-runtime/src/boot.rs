@@ -348,6 +348,8 @@ impl Body {
     /// Everything of an earlier life is known: the master serves.
     pub(crate) fn settle_boot(&mut self, now: Now) {
         if std::mem::replace(&mut self.settled, true) {
+            // The keeper tells a candidate everything once more when it serves.
+            self.candidate = false;
             return;
         }
         let kind = EventKind::MasterStarted { adopted: self.adopted };

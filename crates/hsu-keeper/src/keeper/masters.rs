@@ -110,6 +110,9 @@ impl Keeper {
 
     /// A master, or one that shall become it, says what shall be done.
     pub(super) fn on_order(&mut self, role: Role, message: ToKeeper) {
+        if !self.masters.obeys(role) {
+            return;
+        }
         let now = kernel::now().tick;
         match message {
             ToKeeper::Spawn(request) => self.queue_start(request),

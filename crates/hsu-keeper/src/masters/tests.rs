@@ -137,6 +137,7 @@ fn everything_is_over_when_nothing_is_left_or_after_a_while() {
 #[test]
 fn a_candidate_that_is_ready_serves_and_the_old_master_is_fenced() {
     let mut masters = upgrading();
+    assert!(masters.obeys(Role::Candidate) && masters.obeys(Role::Master));
     assert_eq!(told(&[masters.proceed()]), ["Candidate: Proceed"]);
     let handed = masters.hand_over(at(1));
     assert_eq!(told(&handed), ["Master: Fenced", "promote", "inventory"]);
@@ -160,6 +161,7 @@ fn a_late_candidate_is_dead_before_the_old_master_goes_on() {
     assert_eq!(masters.deadline(), Some(at(5)));
     assert_eq!(told(&masters.tend(at(5))), ["Kill Candidate"]);
     assert!(masters.hand_over(at(5)).is_empty(), "it is ready too late");
+    assert!(!masters.obeys(Role::Candidate), "and nothing that it orders is done");
     let resumed = told(&masters.ended(at(6), Which::Candidate, Loss::Killed));
     assert_eq!(resumed[0], "Master: Resume");
     assert!(resumed[1].contains("it was not ready in time"));

@@ -33,10 +33,13 @@ impl Body {
         }
         if heard.is_lost && self.ending.is_none() {
             warn!("the keeper was lost; starting another");
-            self.tell_lost(now, "keeper", "");
             self.roll.lose();
             self.holding.lose(now);
             self.lose_upgrade();
+            if self.ending.is_none() {
+                // After the events of a candidate, whose numbers are not given twice.
+                self.tell_lost(now, "keeper", "");
+            }
         }
     }
 

@@ -187,7 +187,10 @@ impl Holding {
         let hello =
             ToKeeper::Hello { role: self.role, version: VERSION, relaunch: self.relaunch.clone() };
         let mut link = Link::connect(&self.plan.runtime, hello)?;
-        link.queue(ToKeeper::Inventory);
+        if self.role == Role::Master {
+            // A candidate asks when it has the state: heard before, it would be heard in part.
+            link.queue(ToKeeper::Inventory);
+        }
         for message in self.waiting.drain(..) {
             link.queue(message);
         }

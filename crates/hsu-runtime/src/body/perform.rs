@@ -306,7 +306,7 @@ impl Body {
             });
             self.board.post(entries);
         }
-        if self.settled {
+        if self.settled && !self.candidate {
             self.board.open();
         }
     }

@@ -77,6 +77,12 @@ impl Body {
 
     /// Lets go of state and sockets, so that the candidate can take them.
     pub(super) fn give_way(&mut self, now: Now) {
+        if self.stopping.is_some() {
+            // The other one would not know of it, and start again what we have stopped. The
+            // keeper ends it when it has waited for too long, or with our goodbye.
+            warn!("the master is ending: its state is not given to another one");
+            return;
+        }
         self.settle(now);
         // Who takes up the state without this mark tells that we were lost.
         self.store.mark(Life::Left, self.boot);

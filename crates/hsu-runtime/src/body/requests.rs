@@ -93,6 +93,15 @@ impl Body {
 
     fn on_request(&mut self, now: Now, request: Request) {
         match request {
+            // The keeper has not said that we serve: what we promise may be undone by the
+            // master that gave way to us.
+            Request::Command { reply, .. } if self.candidate => {
+                drop(reply.send(Answer::Refused(Refusal::BeingReplaced)));
+            }
+            Request::Upgrade { reply, .. } if self.candidate => {
+                drop(reply.send(Err(Unreplaced::UnderWay)));
+            }
+            Request::Shutdown { .. } if self.candidate => self.replacement.requests.push(request),
             Request::Command { actor, worker, command, reply } => {
                 if let Some(reason) = self.store.health()
                     && !command.outruns_the_disk()

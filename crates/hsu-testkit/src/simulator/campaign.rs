@@ -156,9 +156,7 @@ impl World {
             if !self.judge.findings.is_empty() {
                 return;
             }
-            let is_orphaned = self.master.is_none()
-                && self.keeper.as_ref().is_none_or(|keeper| !keeper.relaunches)
-                && !self.judge.has_ended();
+            let is_orphaned = self.is_deserted() && !self.judge.has_ended();
             if self.is_on_the_way() {
                 calm_since = None;
             } else if is_looked_at {
@@ -171,12 +169,15 @@ impl World {
                     break;
                 }
                 Some(due) => self.now = due,
-                None if is_orphaned => self.launch(super::world::Relaunched::No),
+                None if is_orphaned => {
+                    self.launch(super::world::Relaunched::No);
+                }
                 None if before == self.steps => break,
                 None => {}
             }
         }
         self.judge.at_rest(self.now, self.master.as_ref(), &self.os);
+        self.judge.l4_one_serves(&self.os, self.keeper.as_ref());
     }
 
     /// Whether something is to become of a worker, or is waited for, that takes its time.

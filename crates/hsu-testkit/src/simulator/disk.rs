@@ -248,7 +248,6 @@ impl World {
 
     /// A write is over.
     pub(crate) fn disk_ends(&mut self) {
-        let boot = self.boot;
         let Some(master) = &mut self.master else {
             return;
         };
@@ -265,8 +264,9 @@ impl World {
                 master.rest_until = self.now.after(std::time::Duration::from_millis(REST));
             }
             None => {
-                self.disk.commit(number, &mut batch, boot);
                 master.backlog.confirm(number);
+                let writer = master.hold;
+                self.commit(writer, number, &mut batch);
                 self.judge.on_commit(&self.disk.cached, &batch);
             }
         }

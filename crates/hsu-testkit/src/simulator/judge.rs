@@ -31,9 +31,11 @@ mod looks;
 mod rest;
 mod steps;
 mod succession;
+mod takeover;
 mod watched;
 
 use health::Chart;
+pub(crate) use takeover::Shelf;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +149,10 @@ pub(crate) struct Judge {
     starts: Vec<Tick>,
     given_up: u64,
     pub(crate) keepers_lost: u32,
+    /// Whether a candidate wrote, and the master before it goes on as it was.
+    candidate_wrote: bool,
+    /// When a master ended by itself, and nobody was started since.
+    master_failed: Option<Tick>,
     pub(crate) masters_lost: u32,
     pub(crate) power_lost: u32,
     /// Whether a keeper was told that nobody would ask any more how a run had ended.
@@ -192,6 +198,8 @@ impl Judge {
             starts: Vec::new(),
             given_up: 0,
             keepers_lost: 0,
+            candidate_wrote: false,
+            master_failed: None,
             masters_lost: 0,
             power_lost: 0,
             exits_forgotten: false,

@@ -1,15 +1,16 @@
 //! The simulated keeper: the real table of runs, around it what the real one asks the kernel.
 //!
-//! Real: [`hsu_keeper::table`], every message. A model, by name: the order of system calls
-//! around them (make a child, let it claim its place, note its end, reap it), each of which is
-//! a step of its own, so that a kill falls between any two.
+//! Real: [`hsu_keeper::table`], [`hsu_keeper::masters`], every message. A model, by name: the
+//! order of system calls around them (make a child, let it claim its place, note its end, reap
+//! it), each of which is a step of its own, so that a kill falls between any two.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use hsu_keeper::masters::{Masters, Which};
 use hsu_keeper::table::slot::{Held, Slot};
 use hsu_keeper::table::{Reserved, Table};
-use hsu_keeper::{FromKeeper, SignalScope, SpawnRequest, Stage, ToKeeper};
+use hsu_keeper::{FromKeeper, Role, SignalScope, SpawnRequest, Stage, ToKeeper};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
 use hsu_model::process::ProcessKey;
@@ -73,15 +74,13 @@ pub(crate) struct Keeper {
     pub(crate) table: Table<Rc<[Slot]>>,
     held: Vec<Option<Holding>>,
     jobs: VecDeque<Job>,
+    /// For the master that serves, and for the candidate.
     pub(crate) outgoing: Vec<FromKeeper>,
-    /// The master that said hello, and was not lost since.
+    pub(crate) aside: Vec<FromKeeper>,
+    pub(crate) masters: Masters,
+    /// The processes of masters.
     pub(crate) serving: Option<Hold>,
-    /// Whether a lost master is started again.
-    pub(crate) relaunches: bool,
-    /// When.
-    pub(crate) start_at: Option<Tick>,
-    /// Set by the goodbye that stops everything.
-    pub(crate) is_ending: bool,
+    pub(crate) candidate: Option<Hold>,
     bug: Option<Bug>,
 }
 
@@ -117,12 +116,25 @@ impl Keeper {
             held,
             jobs: VecDeque::new(),
             outgoing: Vec::new(),
+            aside: Vec::new(),
+            masters: Masters::default(),
             serving: None,
-            relaunches: true,
-            start_at: None,
-            is_ending: false,
+            candidate: None,
             bug,
         }
+    }
+
+    /// The process of a master.
+    pub(crate) fn process(&self, which: Which) -> Option<Hold> {
+        match which {
+            Which::Serving => self.serving,
+            Which::Candidate => self.candidate,
+        }
+    }
+
+    /// What is told next to whoever plays a role.
+    pub(crate) fn outgoing(&mut self, role: Role) -> &mut Vec<FromKeeper> {
+        if role == Role::Candidate { &mut self.aside } else { &mut self.outgoing }
     }
 
     /// Whether an end is noted and not told: it does nothing else before.
@@ -304,7 +316,7 @@ impl Keeper {
     }
 
     /// Holds the process that a worker has named in place of the one that is held.
-    fn follow(&mut self, run: RunId, process: ProcessKey, os: &mut Os) {
+    fn follow(&mut self, role: Role, run: RunId, process: ProcessKey, os: &mut Os) {
         let hold = Hold { pid: process.pid, start: process.started_at };
         let is_it = os.open(process.pid).is_none_or(|of| of == hold);
         let place = if is_it { self.table.follow(run, process) } else { None };
@@ -313,24 +325,24 @@ impl Keeper {
             os.succeed(run, hold);
         }
         let is_held = place.is_some();
-        self.outgoing.push(FromKeeper::Followed { run, process, is_held });
+        self.outgoing(role).push(FromKeeper::Followed { run, process, is_held });
     }
 
     /// Everything that is held, oldest run first.
-    pub(crate) fn tell_inventory(&mut self) {
+    pub(crate) fn tell_inventory(&mut self, role: Role) {
         let all: Vec<_> = self.table.inventory().map(|(_, message)| message).collect();
-        self.outgoing.extend(all);
-        self.outgoing.push(FromKeeper::InventoryEnd);
+        self.outgoing(role).extend(all);
+        self.outgoing(role).push(FromKeeper::InventoryEnd);
     }
 
     /// What a message asks for that is not a start.
-    pub(crate) fn obey(&mut self, message: &ToKeeper, os: &mut Os) {
+    pub(crate) fn obey(&mut self, role: Role, message: &ToKeeper, os: &mut Os) {
         match message {
             ToKeeper::Signal { run, signal, scope } => self.signal(*run, *signal, *scope, os),
             ToKeeper::Acknowledge { run } => self.table.forget(*run),
-            ToKeeper::Inventory => self.tell_inventory(),
-            ToKeeper::Follow { run, process, .. } => self.follow(*run, *process, os),
-            // Masters and pumps come and go in `roles`.
+            ToKeeper::Inventory => self.tell_inventory(role),
+            ToKeeper::Follow { run, process, .. } => self.follow(role, *run, *process, os),
+            // Masters come and go in `roles`; the pump has a world of its own.
             ToKeeper::Hello { .. }
             | ToKeeper::Spawn(_)
             | ToKeeper::Pong

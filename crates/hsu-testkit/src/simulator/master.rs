@@ -97,6 +97,10 @@ pub(crate) struct Master {
     pub(crate) unknown: hsu_model::exit::UnknownExit,
     pub(crate) adopted: u32,
     pub(crate) is_settled: bool,
+    /// Whether another one waits for it to take over.
+    pub(crate) is_candidate: bool,
+    /// Whether somebody waits for another one to take over from it.
+    pub(crate) is_to_be_replaced: bool,
     pub(crate) hands: Hands,
     pub(crate) shown: Vec<Shown>,
     pub(crate) bug: Option<Bug>,
@@ -129,6 +133,8 @@ impl Master {
             unknown: hsu_model::exit::UnknownExit::KeeperLost,
             adopted: 0,
             is_settled: false,
+            is_candidate: false,
+            is_to_be_replaced: false,
             hands: Hands::default(),
             shown: Vec::new(),
             bug: None,

@@ -7,6 +7,7 @@
 //! not have. What happens before and after it is left to chance.
 
 use hsu_core::input::{Command, Severity, ShutdownMode};
+use hsu_keeper::masters::Which;
 use hsu_model::exit::Exit;
 use hsu_model::id::RunId;
 
@@ -14,7 +15,7 @@ use super::chance::Chance;
 use super::foreign::Fortune;
 use super::nature::{Fault, Nature};
 use super::outside::Word;
-use super::schedule::{Action, COMMANDS, Cut, Found, Part, action};
+use super::schedule::{Action, COMMANDS, Cut, Found, PARTS, Part, action};
 use super::steps::Step;
 
 /// Steps after which nothing is left to do at this instant, as a rule.
@@ -37,7 +38,9 @@ pub(crate) fn compose(chance: &mut Chance, nature: &Nature) -> Vec<Action> {
 
 fn add_motif(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
     be_ready(nature, actions);
-    if nature.features.foreign > 0 && !chance.one_in(4) {
+    if nature.faults.has(Fault::Upgrade) && chance.one_in(2) {
+        take_over(chance, nature, actions);
+    } else if nature.features.foreign > 0 && !chance.one_in(4) {
         with_others(chance, nature, actions);
     } else if nature.features.words && nature.faults.has(Fault::Escape) && !chance.one_in(4) {
         succession(chance, nature, actions);
@@ -61,7 +64,7 @@ fn succession(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
     if chance.one_in(2) {
         actions.push(listens);
         if chance.one_in(2) {
-            actions.push(Action::Take(Step::KeeperHears));
+            actions.push(Action::Take(Step::KeeperHears(0)));
         }
     }
     for _ in 0..1 + chance.below(3) {
@@ -140,8 +143,8 @@ fn next_master(nature: &Nature, actions: &mut Vec<Action>) -> bool {
     if nature.faults.has(Fault::LoseMaster) {
         actions.extend([
             Action::Lose(Part::Master, Cut::Before),
-            Action::Take(Step::KeeperMisses),
-            Action::Take(Step::KeeperRelaunches),
+            Action::Take(Step::KeeperMisses(Which::Serving)),
+            Action::Take(Step::KeeperTends),
         ]);
     } else if nature.faults.has(Fault::Shutdown) {
         let mode = ShutdownMode::KeepWorkers;
@@ -155,7 +158,7 @@ fn next_master(nature: &Nature, actions: &mut Vec<Action>) -> bool {
 /// It has asked the keeper what there is, and was told.
 const TOLD: [Action; 3] = [
     Action::Take(Step::MasterConnects),
-    Action::Take(Step::KeeperHears),
+    Action::Take(Step::KeeperHears(0)),
     Action::Take(Step::MasterHears),
 ];
 
@@ -196,7 +199,7 @@ fn half_start(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
         }
         _ => actions.push(Action::Ask(which, Command::Restart { force: true })),
     }
-    actions.push(Action::Take(Step::KeeperHears));
+    actions.push(Action::Take(Step::KeeperHears(0)));
     if chance.one_in(2) {
         actions.push(Action::Take(Step::KeeperStarts));
     }
@@ -209,7 +212,7 @@ fn half_start(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
         ]);
     } else if faults.has(Fault::Repeat) && chance.one_in(2) {
         actions.push(Action::Recount);
-        actions.extend([Action::Take(Step::KeeperHears), Action::Take(Step::MasterHears)]);
+        actions.extend([Action::Take(Step::KeeperHears(0)), Action::Take(Step::MasterHears)]);
     } else if next_master(nature, actions) {
         actions.extend(TOLD);
     }
@@ -314,6 +317,24 @@ fn odd_moments(chance: &mut Chance, nature: &Nature, which: u8, actions: &mut Ve
                 }
                 actions.push(Action::Take(Step::MasterSights));
             }
+        }
+    }
+}
+
+/// Another master takes over, and somebody is lost or stands still between any two steps.
+fn take_over(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
+    actions.push(Action::Upgrade);
+    for _ in 0..1 + chance.below(2) {
+        actions.push(Action::Rush(byte(chance) % 24));
+        let part = chance.pick(&PARTS);
+        let is_keeper = part == Part::Keeper;
+        let fault = if is_keeper { Fault::LoseKeeper } else { Fault::LoseMaster };
+        if nature.faults.has(Fault::Freeze) && chance.one_in(4) {
+            actions.extend([Action::Freeze(part), Action::Rush(byte(chance) % 8), Action::Leap]);
+        } else if nature.faults.has(fault) && !chance.one_in(4) {
+            actions.push(Action::Lose(part, chance.pick(&[Cut::Before, Cut::Written])));
+        } else if nature.faults.has(Fault::DiskFull) && chance.one_in(4) {
+            actions.push(Action::Fill(chance.one_in(2)));
         }
     }
 }

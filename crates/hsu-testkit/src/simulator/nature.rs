@@ -78,11 +78,13 @@ pub(crate) enum Fault {
     Sick,
     /// Workers use more than they may.
     Greedy,
+    /// Another master takes over from the one that serves.
+    Upgrade,
 }
 
 impl Fault {
     /// All of them, in the order of their bits.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::LoseMaster,
         Self::LoseKeeper,
         Self::Freeze,
@@ -103,6 +105,7 @@ impl Fault {
         Self::Shutdown,
         Self::Sick,
         Self::Greedy,
+        Self::Upgrade,
     ];
 
     pub(crate) fn bit(self) -> u32 {

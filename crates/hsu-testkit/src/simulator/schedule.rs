@@ -13,6 +13,7 @@ use hsu_model::exit::Exit;
 use super::chance::Chance;
 use super::foreign::Fortune;
 use super::keeper::Outcome;
+use super::link::Links;
 use super::nature::{Fault, Nature, spec};
 use super::os::{SIGKILL, What};
 use super::outside::{Ail, Eats, Word};
@@ -24,6 +25,10 @@ use super::world::{Relaunched, World};
 pub(crate) enum Part {
     Master,
     Keeper,
+    /// A candidate, or else whoever has given way to it.
+    Candidate,
+    /// Whoever has given way to a candidate, or else that.
+    Old,
 }
 
 /// How far a master comes in the turn in which it is killed.
@@ -33,6 +38,8 @@ pub(crate) enum Cut {
     Before,
     /// What it wrote is on the disk; nothing was sent.
     Written,
+    /// It is not killed, but ends by itself.
+    Failed,
 }
 
 /// One thing that happens.
@@ -109,6 +116,8 @@ pub(crate) enum Action {
     Force,
     /// A master that ended is started again.
     Launch,
+    /// An operator asks for another master in place of the one that serves.
+    Upgrade,
 }
 
 /// What was found about a run.
@@ -161,6 +170,8 @@ pub(crate) const COMMANDS: [Command; 14] = [
     Command::Disable,
     Command::ResetBreaker,
 ];
+pub(crate) const PARTS: [Part; 4] = [Part::Master, Part::Keeper, Part::Candidate, Part::Old];
+const MASTERS: [Part; 4] = [Part::Master, Part::Master, Part::Candidate, Part::Old];
 const EXITS: [Exit; 4] =
     [Exit::Code(0), Exit::Code(1), Exit::Code(1), Exit::Signal { number: 11, core: true }];
 /// How long a full disk stays full at least, in milliseconds, while a world lives on.
@@ -240,13 +251,17 @@ fn fault(
     byte: impl Fn(&mut Chance) -> u8,
 ) -> Option<Action> {
     let fault = faults.pick(chance)?;
-    let parts = [Part::Master, Part::Keeper];
+    let parts = if faults.has(Fault::Upgrade) { &PARTS[..] } else { &PARTS[..2] };
     Some(match fault {
-        Fault::LoseMaster => Action::Lose(Part::Master, chance.pick(&[Cut::Before, Cut::Written])),
+        Fault::LoseMaster => {
+            let part =
+                if faults.has(Fault::Upgrade) { chance.pick(&MASTERS) } else { Part::Master };
+            Action::Lose(part, chance.pick(&[Cut::Before, Cut::Written, Cut::Failed]))
+        }
         Fault::LoseKeeper => Action::Lose(Part::Keeper, Cut::Before),
         Fault::Freeze => {
             if chance.one_in(2) {
-                Action::Freeze(chance.pick(&parts))
+                Action::Freeze(chance.pick(parts))
             } else {
                 Action::Thaw
             }
@@ -271,6 +286,7 @@ fn fault(
         Fault::Stubborn => Action::Behave { escapes: false, stubborn: true, stuck: false },
         Fault::Stuck => Action::Behave { escapes: false, stubborn: true, stuck: true },
         Fault::Reconfigure => Action::Configure(byte(chance)),
+        Fault::Upgrade => Action::Upgrade,
         Fault::Sick | Fault::Greedy => return None,
         Fault::Shutdown => match chance.below(4) {
             0 => Action::Shutdown(ShutdownMode::StopWorkers),
@@ -329,12 +345,13 @@ impl World {
             Action::Repeat(which) => self.repeat(usize::from(which)),
             Action::Recount => self.recount(),
             Action::Launch => {
-                if self.master.is_none() && self.keeper.as_ref().is_none_or(|k| !k.relaunches) {
+                if self.is_deserted() {
                     self.launch(Relaunched::No);
                 }
             }
             Action::Shutdown(mode) => self.shut_down(mode),
             Action::Force => self.force(),
+            Action::Upgrade => self.ask_for_another(),
             Action::Lose(..)
             | Action::Freeze(_)
             | Action::Thaw
@@ -399,8 +416,8 @@ impl World {
             return;
         };
         let is_held_up = master.backlog.health().is_some() && !command.outruns_the_disk();
-        if is_held_up || master.ending.is_some() {
-            // A wish that cannot be made durable is not begun.
+        if is_held_up || master.ending.is_some() || master.is_candidate {
+            // A wish that cannot be made durable is not begun, nor one that may be undone.
             return;
         }
         master.perform_all(now);
@@ -484,7 +501,7 @@ impl World {
         if let Some(master) = &mut self.master
             && master.is_connected
             && master.is_settled
-            && self.link.as_ref().is_some_and(is_quiet)
+            && self.links.of(master.hold).is_some_and(is_quiet)
         {
             self.happened |= Fault::Repeat.bit();
             master.roll.lose();
@@ -499,7 +516,7 @@ impl World {
             return;
         }
         let Some(master) = &mut self.master else { return };
-        if master.stopping.is_none() {
+        if master.stopping.is_none() && !master.is_candidate {
             master.stopping = Some(mode);
             self.happen(Fault::Shutdown);
             self.step(Input::Shutdown { mode, actor: Actor::Signal(15) });
@@ -521,14 +538,10 @@ impl World {
 
     fn go_wrong(&mut self, action: Action) {
         match action {
-            Action::Lose(Part::Master, cut) => self.lose_master(cut),
-            Action::Lose(Part::Keeper, _) => {
-                if self.keeper.is_some() {
-                    self.happen(Fault::LoseKeeper);
-                    self.judge.keepers_lost += 1;
-                    self.end_keeper(Exit::Signal { number: SIGKILL, core: false });
-                }
+            Action::Lose(part @ (Part::Master | Part::Candidate | Part::Old), cut) => {
+                self.lose_master(part, cut);
             }
+            Action::Lose(Part::Keeper, _) => self.lose_keeper(),
             Action::Freeze(part) => self.freeze(part),
             Action::Thaw => self.thaw(),
             Action::Power(kept) => self.lose_power(usize::from(kept)),
@@ -585,7 +598,16 @@ impl World {
             | Action::Recount
             | Action::Shutdown(_)
             | Action::Force
+            | Action::Upgrade
             | Action::Launch => {}
+        }
+    }
+
+    fn lose_keeper(&mut self) {
+        if self.keeper.is_some() {
+            self.happen(Fault::LoseKeeper);
+            self.judge.keepers_lost += 1;
+            self.end_keeper(Exit::Signal { number: SIGKILL, core: false });
         }
     }
 
@@ -603,54 +625,14 @@ impl World {
         self.wall = self.wall.saturating_add(i64::from(seconds) * 1_000_000_000);
     }
 
-    fn lose_master(&mut self, cut: Cut) {
-        let boot = self.boot;
-        let Some(mut master) = self.master.take() else {
-            return;
-        };
-        self.happen(Fault::LoseMaster);
-        if cut == Cut::Written {
-            // The writing thread was quicker than the kill.
-            if let Some(mut writing) = master.writing.take() {
-                self.disk.commit(writing.number, &mut writing.batch, boot);
-                self.judge.on_commit(&self.disk.cached, &writing.batch);
-            }
-        }
-        self.os.end(master.hold, Exit::Signal { number: SIGKILL, core: false });
-        self.os.reap(master.hold);
-        self.drop_words();
-        self.judge.on_master_lost();
-        if let Some(link) = &mut self.link {
-            link.no_master = true;
-        }
-    }
-
-    fn freeze(&mut self, part: Part) {
-        self.happen(Fault::Freeze);
-        let hold = match part {
-            Part::Master => self.master.as_ref().map(|master| master.hold),
-            Part::Keeper => self.keeper.as_ref().map(|keeper| keeper.hold),
-        };
-        if let Some(process) = hold.and_then(|hold| self.os.find_mut(hold)) {
-            process.frozen = true;
-        }
-    }
-
-    pub(crate) fn thaw(&mut self) {
-        for process in &mut self.os.processes {
-            if matches!(process.what, What::Master | What::Keeper) {
-                process.frozen = false;
-            }
-        }
-    }
-
     fn lose_power(&mut self, kept: usize) {
         self.happen(Fault::Power);
         self.disk.lose_power(kept);
         self.os.reboot();
         self.boot += 1;
         self.slots = std::iter::repeat_with(Default::default).take(self.nature.slots).collect();
-        (self.link, self.keeper, self.master) = (None, None, None);
+        (self.links, self.keeper, self.master) = (Links::default(), None, None);
+        (self.holder, self.candidate, self.old) = (None, None, None);
         self.drop_words();
         self.judge.on_power_lost();
         self.launch(Relaunched::No);

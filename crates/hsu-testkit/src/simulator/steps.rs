@@ -2,7 +2,8 @@
 
 use hsu_core::input::Input;
 use hsu_core::parting::End;
-use hsu_keeper::{FromKeeper, GoodbyeMode, Role, Stage, ToKeeper, VERSION};
+use hsu_keeper::masters::Which;
+use hsu_keeper::{FromKeeper, GoodbyeMode, Program, Role, Stage, ToKeeper, VERSION};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::{Exit, UnknownExit};
 use hsu_model::id::RunId;
@@ -11,20 +12,19 @@ use hsu_model::time::Tick;
 use hsu_store::{Batch, Life};
 
 use super::keeper::{Keeper, claim, is_left_alone};
-use super::link::Link;
 use super::master::{Live, Master};
 use super::museum::Bug;
 use super::nature::{CANARY, Features};
-use super::os::{Hold, INIT, What};
-use super::world::{Relaunched, World};
+use super::os::{Hold, What};
+use super::world::World;
 
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The keeper reads a datagram.
-    KeeperHears,
-    /// The keeper sees that its master is gone.
-    KeeperMisses,
+    /// The keeper reads a datagram of a connection.
+    KeeperHears(usize),
+    /// The keeper sees that a master is gone.
+    KeeperMisses(Which),
     /// The keeper makes a child, or learns what became of it.
     KeeperStarts,
     /// The keeper notes the end of a process.
@@ -33,8 +33,8 @@ pub(crate) enum Step {
     KeeperTells(usize),
     /// The keeper reaps an orphan.
     KeeperReaps(Hold),
-    /// The keeper starts a lost master again.
-    KeeperRelaunches,
+    /// Something is due about masters, such as another start.
+    KeeperTends,
     /// The keeper has nothing left to hold, and was told to end.
     KeeperEnds,
     /// A child whose keeper is gone claims its place.
@@ -75,6 +75,16 @@ pub(crate) enum Step {
     MasterParts,
     /// The master has nothing left to do, and ends.
     MasterEnds,
+    /// A candidate reaches the keeper.
+    CandidateConnects,
+    /// A candidate reads a datagram.
+    CandidateHears,
+    /// A candidate has lost the keeper, or has waited for too long.
+    CandidateFails,
+    /// A master that has given way reads a datagram.
+    OldHears,
+    /// It sees that its keeper is gone.
+    OldMisses,
     /// A write begins.
     DiskBegins,
     /// A write is over.
@@ -82,7 +92,7 @@ pub(crate) enum Step {
 }
 
 impl World {
-    fn is_up(&self, hold: Hold) -> bool {
+    pub(super) fn is_up(&self, hold: Hold) -> bool {
         self.os.find(hold).is_some_and(|process| process.is_alive() && !process.frozen)
     }
 
@@ -98,34 +108,23 @@ impl World {
             }
         }
         self.possible_of_master(steps);
+        self.possible_of_others(steps);
     }
 
     fn possible_of_keeper(&self, keeper: &Keeper, steps: &mut Vec<Step>) {
         if let Some(place) = keeper.in_the_middle() {
             return steps.push(Step::KeeperTells(place));
         }
-        let is_due = keeper.start_at.is_some() || !keeper.relaunches;
-        if self.link.is_none() && self.master.is_none() && !is_due {
-            // Whoever started it had said hello, and is gone.
-            steps.push(Step::KeeperMisses);
-        }
-        if let Some(link) = &self.link {
-            if !link.up.is_empty() {
-                steps.push(Step::KeeperHears);
-            } else if link.no_master {
-                steps.push(Step::KeeperMisses);
-            }
-        }
+        self.possible_of_roles(keeper, steps);
         if keeper.has_jobs() {
             steps.push(Step::KeeperStarts);
         }
         steps.extend(keeper.ended(&self.os, self.now).map(Step::KeeperNotes));
         steps.extend(keeper.orphan(&self.os).map(Step::KeeperReaps));
-        if keeper.start_at.is_some_and(|due| due <= self.now) && self.master.is_none() {
-            steps.push(Step::KeeperRelaunches);
-        }
-        if keeper.is_ending && keeper.table.is_empty() && self.link.is_none() {
+        if keeper.masters.is_over(self.now, || keeper.table.is_empty()) {
             steps.push(Step::KeeperEnds);
+        } else if self.masters_due().is_some_and(|due| due <= self.now) {
+            steps.push(Step::KeeperTends);
         }
     }
 
@@ -135,7 +134,7 @@ impl World {
         };
         let is_up = self.is_up(master.hold);
         if is_up {
-            match &self.link {
+            match self.links.of(master.hold) {
                 Some(link) if !link.down.is_empty() && master.is_connected => {
                     steps.push(Step::MasterHears);
                 }
@@ -212,7 +211,8 @@ impl World {
             master.filter(|master| waits(master)).map(|master| master.rest_until),
             master.and_then(|master| master.hands.searched.values().min().copied()),
             master.and_then(|master| master.succession.parting.deadline()),
-            self.keeper.as_ref().and_then(|keeper| keeper.start_at),
+            self.masters_due(),
+            self.candidate.as_ref().map(|candidate| candidate.until),
             self.keeper.as_ref().and_then(|keeper| keeper.next_look()),
         ];
         all.into_iter().flatten().filter(|due| *due > self.now).min()
@@ -222,8 +222,8 @@ impl World {
     pub(crate) fn take(&mut self, step: Step) {
         self.trace.note(|| format!("{step:?}"));
         match step {
-            Step::KeeperHears => self.keeper_hears(),
-            Step::KeeperMisses => self.keeper_misses(),
+            Step::KeeperHears(place) => self.keeper_hears(place),
+            Step::KeeperMisses(which) => self.keeper_misses(which),
             Step::KeeperStarts => self.keeper_starts(),
             Step::KeeperNotes(place) => {
                 let (now, tells) = (self.now(), self.nature.tells_others);
@@ -238,17 +238,21 @@ impl World {
                 self.flush_keeper();
             }
             Step::KeeperReaps(hold) => self.os.reap(hold),
-            Step::KeeperRelaunches => {
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.start_at = None;
-                }
-                self.launch(Relaunched::Yes);
+            Step::KeeperTends => self.keeper_tends(),
+            Step::KeeperEnds => {
+                let is_empty = |keeper: &Keeper| keeper.table.is_empty();
+                // What the kernel holds for too long is left alone.
+                self.judge.exits_forgotten |= !self.keeper.as_ref().is_none_or(is_empty);
+                self.end_keeper(Exit::Code(0));
             }
-            Step::KeeperEnds => self.end_keeper(Exit::Code(0)),
             Step::ChildClaims(hold) => self.child_claims(hold),
             Step::MasterHears => self.master_hears(),
             Step::MasterMisses => self.master_misses(),
-            Step::MasterStartsKeeper => self.start_keeper(),
+            Step::MasterStartsKeeper => {
+                if let Some(master) = &self.master {
+                    self.start_keeper(master.hold);
+                }
+            }
             Step::MasterConnects => self.master_connects(),
             Step::MasterWakes => {
                 self.step(Input::Wake);
@@ -267,72 +271,13 @@ impl World {
             Step::MasterListens(place) => self.hear(place),
             Step::MasterParts => self.part(),
             Step::MasterEnds => self.master_ends(),
+            Step::CandidateConnects => self.candidate_connects(),
+            Step::CandidateHears => self.candidate_hears(),
+            Step::CandidateFails => self.candidate_fails(),
+            Step::OldHears => self.old_hears(),
+            Step::OldMisses => self.old_misses(),
             Step::DiskBegins => self.disk_begins(),
             Step::DiskEnds => self.disk_ends(),
-        }
-    }
-
-    fn keeper_hears(&mut self) {
-        let Some(datagram) = self.link.as_mut().and_then(|link| link.up.pop_front()) else {
-            return;
-        };
-        let mut messages = Vec::new();
-        let read = ToKeeper::read_all(&datagram, &mut messages);
-        debug_assert!(read.is_ok(), "a datagram of ours is well-formed");
-        for message in messages {
-            self.keeper_obeys(message);
-        }
-        self.flush_keeper();
-    }
-
-    fn keeper_obeys(&mut self, message: ToKeeper) {
-        let now = self.now();
-        if let ToKeeper::Acknowledge { run } = &message {
-            self.judge.on_acknowledged(*run, &self.disk.cached);
-        }
-        if let ToKeeper::Follow { run, .. } = &message {
-            self.judge.on_named(*run);
-        }
-        let worker = match &message {
-            ToKeeper::Spawn(request) => self.index(&request.worker),
-            _ => 0,
-        };
-        let Some(keeper) = &mut self.keeper else {
-            return;
-        };
-        match message {
-            ToKeeper::Hello { role: Role::Master, .. } => {
-                keeper.serving = self.master.as_ref().map(|master| master.hold);
-                keeper.relaunches = true;
-                keeper.start_at = None;
-                keeper.is_ending = false;
-                let pid = keeper.hold.pid;
-                keeper.outgoing.push(FromKeeper::Welcome { version: VERSION, keeper: pid });
-            }
-            ToKeeper::Spawn(request) => keeper.order(&request, worker, now),
-            ToKeeper::Goodbye { mode } => {
-                keeper.relaunches = false;
-                keeper.start_at = None;
-                if mode == GoodbyeMode::Stop {
-                    keeper.is_ending = true;
-                    let is_exit =
-                        |(_, told): (usize, FromKeeper)| matches!(told, FromKeeper::Exited { .. });
-                    self.judge.exits_forgotten |= keeper.table.inventory().any(is_exit);
-                    keeper.table.forget_ended();
-                }
-            }
-            other => keeper.obey(&other, &mut self.os),
-        }
-    }
-
-    fn keeper_misses(&mut self) {
-        self.link = None;
-        let now = self.now;
-        if let Some(keeper) = &mut self.keeper {
-            keeper.serving = None;
-            if keeper.relaunches && self.bug != Some(Bug::LeavesTheMasterLost) {
-                keeper.start_at = Some(now);
-            }
         }
     }
 
@@ -394,26 +339,26 @@ impl World {
     pub(crate) fn end_keeper(&mut self, exit: Exit) {
         if let Some(keeper) = self.keeper.take() {
             self.os.end(keeper.hold, exit);
-            let is_missed = self.master.as_ref().is_some_and(|master| master.is_connected);
-            match &mut self.link {
-                Some(link) if is_missed => link.no_keeper = true,
-                _ => self.link = None,
-            }
+            self.links.lose_keeper();
         }
         self.drop_words();
     }
 
     fn master_hears(&mut self) {
-        let Some(datagram) = self.link.as_mut().and_then(|link| link.down.pop_front()) else {
-            return;
-        };
-        let mut messages = Vec::new();
-        let read = FromKeeper::read_all(&datagram, &mut messages);
-        debug_assert!(read.is_ok(), "a datagram of ours is well-formed");
-        for message in messages {
-            self.master_takes(message);
+        let Some(hold) = self.master.as_ref().map(|master| master.hold) else { return };
+        for message in self.read(hold) {
+            self.take_message(hold, message);
         }
         self.settle();
+    }
+
+    /// A master is told something, which may change whether it has the state.
+    pub(super) fn take_message(&mut self, hold: Hold, message: FromKeeper) {
+        if self.master.as_ref().is_some_and(|master| master.hold == hold) {
+            self.master_takes(message);
+        } else if self.old.as_ref().is_some_and(|old| old.master.hold == hold) {
+            self.old_takes(&message);
+        }
     }
 
     pub(crate) fn tell(&mut self, input: Input) {
@@ -470,14 +415,15 @@ impl World {
                 self.tell(Input::Pending { worker, run });
             }
             FromKeeper::InventoryEnd => self.inventory_ends(),
+            FromKeeper::Ping => master.outgoing.push(ToKeeper::Pong),
+            FromKeeper::Yield => self.give_way(),
+            FromKeeper::Fenced => self.be_replaced(),
+            FromKeeper::UpgradeFailed { .. } => master.is_to_be_replaced = false,
             FromKeeper::Welcome { .. }
-            | FromKeeper::Ping
             | FromKeeper::PumpLost
-            | FromKeeper::Yield
             | FromKeeper::Proceed
+            // It has the state.
             | FromKeeper::Resume
-            | FromKeeper::Fenced
-            | FromKeeper::UpgradeFailed { .. }
             | FromKeeper::Stream { .. }
             | FromKeeper::Kept { .. }
             | FromKeeper::NotKept { .. }
@@ -527,19 +473,28 @@ impl World {
             return;
         };
         self.step(Input::Settled { unknown });
-        if let Some(master) = &mut self.master
-            && !std::mem::replace(&mut master.is_settled, true)
-        {
-            let kind = EventKind::MasterStarted { adopted: master.adopted };
-            master.record(now, None, Actor::Master, kind);
+        let Some(master) = &mut self.master else { return };
+        if std::mem::replace(&mut master.is_settled, true) {
+            // The keeper tells a candidate everything once more when it serves.
+            master.is_candidate = false;
+            return;
+        }
+        let kind = EventKind::MasterStarted { adopted: master.adopted };
+        master.record(now, None, Actor::Master, kind);
+        if master.is_candidate {
+            master.outgoing.push(ToKeeper::Ready);
+            // The inventory that follows tells of starts whose answer went to the old one.
+            master.roll.lose();
+            master.roll.doubt();
         }
     }
 
     fn master_misses(&mut self) {
         let now = self.now();
-        self.link = None;
         if let Some(master) = &mut self.master {
+            self.links.close(master.hold);
             master.is_connected = false;
+            master.is_to_be_replaced = false;
             let kind = EventKind::RoleLost { role: "keeper".into(), reason: String::new() };
             master.record(now, None, Actor::Master, kind);
             master.roll.lose();
@@ -547,32 +502,22 @@ impl World {
         self.settle();
     }
 
-    fn start_keeper(&mut self) {
-        let now = self.now();
-        if let Some(hold) = self.os.fork(INIT, What::Keeper, 0) {
-            self.keeper = Some(Keeper::begin(hold, &self.slots, &mut self.os, now, self.bug));
-        }
-    }
-
     fn master_connects(&mut self) {
         let Some(master) = &mut self.master else {
             return;
         };
-        let hello = ToKeeper::Hello {
-            role: Role::Master,
-            version: VERSION,
-            relaunch: hsu_keeper::Program::default(),
-        };
+        let hello =
+            ToKeeper::Hello { role: Role::Master, version: VERSION, relaunch: Program::default() };
         let waiting = std::mem::take(&mut master.outgoing);
         master.outgoing = vec![hello, ToKeeper::Inventory];
         master.outgoing.extend(waiting);
         master.is_connected = true;
         master.roll.doubt();
-        self.link = Some(Link::default());
+        self.links.open(master.hold);
         self.flush_master();
     }
 
-    fn kills(&mut self) {
+    pub(super) fn kills(&mut self) {
         let Some(kill) = self.master.as_mut().and_then(|master| master.kills.pop_front()) else {
             return;
         };
@@ -621,7 +566,6 @@ impl World {
     }
 
     fn master_ends(&mut self) {
-        let boot = self.boot;
         let Some(master) = &mut self.master else {
             return;
         };
@@ -643,11 +587,11 @@ impl World {
             return;
         };
         if let Some(mut writing) = master.writing.take() {
-            self.disk.commit(writing.number, &mut writing.batch, boot);
+            self.commit(master.hold, writing.number, &mut writing.batch);
         }
         if let Some((number, mut batch)) = master.backlog.take_all() {
             if self.disk.refuses().is_none() {
-                self.disk.commit(number, &mut batch, boot);
+                self.commit(master.hold, number, &mut batch);
             } else {
                 // A full disk keeps no master from ending, and what it knew is lost.
                 self.judge.lose_facts();
@@ -655,11 +599,18 @@ impl World {
         }
         self.judge.on_master_ended(mode);
         self.judge.i28_nobody_lives(&self.os, mode);
+        self.holder = None;
         self.os.end(master.hold, Exit::Code(0));
         self.os.reap(master.hold);
+        self.links.lose_master(master.hold);
         self.drop_words();
-        if let Some(link) = &mut self.link {
-            link.no_master = true;
+    }
+
+    /// A batch is written by a master, who must have the state.
+    pub(super) fn commit(&mut self, writer: Hold, number: u64, batch: &mut Batch) {
+        if self.holder != Some(writer) {
+            self.judge.object("I30", || "who has not the state writes it".to_owned());
         }
+        self.disk.commit(number, batch, self.boot);
     }
 }

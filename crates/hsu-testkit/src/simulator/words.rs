@@ -228,8 +228,8 @@ impl World {
     /// A role is gone: nobody waits for what it asked, and without both there is no socket.
     pub(crate) fn drop_words(&mut self) {
         match (&self.master, &self.keeper) {
-            (None, None) => self.outside.said.clear(),
-            (None, Some(_)) => {
+            (None, None) if self.old.is_none() => self.outside.said.clear(),
+            (None, _) => {
                 self.outside.said.retain(|spoken| matches!(spoken, Spoken::Name { .. }));
             }
             (Some(_), _) => {}

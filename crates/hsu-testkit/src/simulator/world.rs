@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hsu_core::fleet::{Fleet, Settings};
 use hsu_core::input::{Input, Ticket};
 use hsu_core::record::{Resume, WorkerRecord};
+use hsu_keeper::Role;
 use hsu_keeper::table::slot::Slot;
 use hsu_model::exit::UnknownExit;
 use hsu_model::id::{RunId, WorkerId};
@@ -20,12 +21,13 @@ use super::coverage::Coverage;
 use super::disk::{Disk, Row};
 use super::judge::Judge;
 use super::keeper::{Keeper, Outcome};
-use super::link::{Link, down, up};
+use super::link::{Links, down, up};
 use super::master::{Master, Shown};
 use super::museum::Bug;
 use super::nature::{Fault, Nature};
-use super::os::{Os, What};
+use super::os::{Hold, Os, What};
 use super::outside::Outside;
+use super::takeover::{Candidate, Old};
 use super::trace::Trace;
 
 /// When the host was started.
@@ -44,9 +46,15 @@ pub(crate) struct World {
     pub(crate) os: Os,
     pub(crate) disk: Disk,
     pub(crate) slots: Rc<[Slot]>,
-    pub(crate) link: Option<Link>,
+    pub(crate) links: Links,
     pub(crate) keeper: Option<Keeper>,
+    /// The master that has the state, and who has its lock.
     pub(crate) master: Option<Master>,
+    pub(crate) holder: Option<Hold>,
+    pub(crate) candidate: Option<Candidate>,
+    pub(crate) old: Option<Box<Old>>,
+    /// Masters that have ended by themselves.
+    pub(crate) failed: Vec<Hold>,
     pub(crate) boot: u32,
     pub(crate) next_ticket: u64,
     /// What this master was told, to be told again.
@@ -87,9 +95,13 @@ impl World {
             os: Os::new(nature.pids, nature.at_once),
             disk: Disk::default(),
             slots,
-            link: None,
+            links: Links::default(),
             keeper: None,
             master: None,
+            holder: None,
+            candidate: None,
+            old: None,
+            failed: Vec::new(),
             boot: 1,
             next_ticket: 0,
             heard: Vec::new(),
@@ -133,17 +145,25 @@ impl World {
     }
 
     /// A master begins: by the keeper, or by whoever manages services here.
-    pub(crate) fn launch(&mut self, relaunched: Relaunched) {
+    pub(crate) fn launch(&mut self, relaunched: Relaunched) -> Option<Hold> {
         let parent = match relaunched {
             Relaunched::Yes => self.keeper.as_ref().map_or(super::os::INIT, |k| k.hold.pid),
             Relaunched::No => super::os::INIT,
         };
-        let Some(hold) = self.os.fork(parent, What::Master, 0) else {
-            return;
-        };
-        if self.keeper.is_none() {
-            // Nobody is left to miss the other end.
-            self.link = None;
+        let hold = self.os.fork(parent, What::Master, 0)?;
+        if self.holder.is_some() {
+            // The lock of the state is not to be had.
+            self.fail_master(hold);
+        } else {
+            self.take_up(hold, relaunched == Relaunched::Yes);
+        }
+        Some(hold)
+    }
+
+    /// A master has the state, and takes it up.
+    pub(super) fn take_up(&mut self, hold: Hold, went_on: bool) {
+        if self.holder.replace(hold).is_some() {
+            self.judge.object("I30", || "two masters have the state".to_owned());
         }
         if let Some(id) = self.rot.take().and_then(|which| self.disk.rot(usize::from(which))) {
             let worker = self.index(&id);
@@ -152,7 +172,6 @@ impl World {
         let file = &self.disk.cached;
         let same_boot = file.life.is_none_or(|(_, boot)| boot == self.boot);
         let in_order = file.life.is_none_or(|(clean, _)| clean);
-        let went_on = relaunched == Relaunched::Yes;
         let fresh = !went_on && (in_order || !same_boot);
         let resume = if fresh { Resume::Fresh } else { Resume::Continue };
         let next_run = file.next_run.max(self.nature.settings.next_run);
@@ -291,7 +310,7 @@ impl World {
         let Some(master) = &mut self.master else {
             return;
         };
-        if let Some(link) = &mut self.link
+        if let Some(link) = self.links.of_mut(master.hold)
             && master.is_connected
             && !master.outgoing.is_empty()
         {
@@ -303,15 +322,16 @@ impl World {
         let Some(keeper) = &mut self.keeper else {
             return;
         };
-        if keeper.outgoing.is_empty() {
-            return;
-        }
-        match &mut self.link {
-            Some(link) if keeper.serving.is_some() && !link.no_master => {
-                link.down.push_back(down(keeper.outgoing.drain(..)));
+        for role in [Role::Master, Role::Candidate] {
+            let outgoing = keeper.outgoing(role);
+            if outgoing.is_empty() {
+                continue;
             }
-            // Nobody plays the role: it is not told.
-            _ => keeper.outgoing.clear(),
+            match self.links.player(role) {
+                Some(link) => link.down.push_back(down(outgoing.drain(..))),
+                // Nobody plays the role: it is not told.
+                None => outgoing.clear(),
+            }
         }
     }
 

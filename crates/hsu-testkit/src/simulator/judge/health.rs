@@ -134,7 +134,9 @@ impl Judge {
                 Unit::Managed(managed) if managed.notify.is_on() => &managed.notify,
                 _ => &quiet,
             };
-            let waits = notify.ready && !notify.startup_timeout.is_zero();
+            // It says once that it is ready, and the record of it outlives the master.
+            let record = || fleet.export(&spec.id).and_then(|record| record.ready_run);
+            let waits = notify.ready && !notify.startup_timeout.is_zero() && record() != after.run;
             let watchdog = notify.watchdog;
             self.charts[place] = Chart {
                 is_ours: true,

@@ -9,6 +9,7 @@ use hsu_model::time::Tick;
 use hsu_model::worker::WorkerSpec;
 
 use super::Judge;
+use crate::simulator::keeper::Keeper;
 use crate::simulator::master::Master;
 use crate::simulator::nature::restart_of;
 use crate::simulator::os::{Os, Process, Temper, What};
@@ -43,6 +44,21 @@ impl Judge {
             && let Some(asked) = self.asked.first().copied()
         {
             self.object("L3", || format!("{asked:?} is never answered"));
+        }
+        if master.is_some_and(|master| master.is_to_be_replaced) {
+            self.object("L3", || "who asked for another master is never answered".to_owned());
+        }
+    }
+
+    /// L4: one master serves at most, and no upgrade is half done.
+    pub(crate) fn l4_one_serves(&mut self, os: &Os, keeper: Option<&Keeper>) {
+        let is_master = |process: &&Process| process.what == What::Master && process.is_alive();
+        let masters = os.processes.iter().filter(is_master).count();
+        if masters > 1 {
+            self.object("L4", || format!("{masters} masters are there"));
+        }
+        if keeper.is_some_and(|keeper| keeper.masters.is_upgrading()) {
+            self.object("L4", || "an upgrade never ends".to_owned());
         }
     }
 

@@ -123,6 +123,14 @@ pub enum Bug {
     AttachesByNumber,
     /// A process of ours is taken for somebody else's.
     AttachesToOurOwn,
+    /// A candidate takes the state before the other master has let go of it.
+    TakesWhatIsHeld,
+    /// A master that was fenced writes once more.
+    WritesWhenFenced,
+    /// A master that gave way goes on before the candidate is dead.
+    ResumesTooSoon,
+    /// A master that ended by itself is started again at once.
+    RelaunchesAtOnce,
     /// The end of a process is the end of its run, although it had said who goes on.
     MissesLastWords,
     /// Whoever is named counts, of whomever it is a process.
@@ -162,7 +170,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 71] = [
+    pub const ALL: [Exhibit; 75] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -522,6 +530,30 @@ impl Bug {
             name: "AttachesToOurOwn",
             source: "rcbops/chef-cookbooks#603 (monit), uutils/procps#339",
             what: "a process of ours is taken for somebody else's",
+        },
+        Exhibit {
+            bug: Self::TakesWhatIsHeld,
+            name: "TakesWhatIsHeld",
+            source: "Jepsen, etcd 3.4.3 (locks), kubernetes client-go leaderelection, package doc",
+            what: "a candidate takes the state before the other master has let go of it",
+        },
+        Exhibit {
+            bug: Self::WritesWhenFenced,
+            name: "WritesWhenFenced",
+            source: "Kleppmann, How to do distributed locking, 2016 (HBase)",
+            what: "a master that was fenced writes once more",
+        },
+        Exhibit {
+            bug: Self::ResumesTooSoon,
+            name: "ResumesTooSoon",
+            source: "kubernetes client-go leaderelection, package doc: it does not fence",
+            what: "a master that gave way goes on before the candidate is dead",
+        },
+        Exhibit {
+            bug: Self::RelaunchesAtOnce,
+            name: "RelaunchesAtOnce",
+            source: "circus-tent/circus#1157, Unitech/pm2#2584",
+            what: "a master that ended by itself is started again at once",
         },
         Exhibit {
             bug: Self::MissesLastWords,

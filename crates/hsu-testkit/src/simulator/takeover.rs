@@ -1,0 +1,276 @@
+//! Taking over: a candidate, and the master that gives way to it.
+//!
+//! A model, by name, of `hsu-runtime/src/boot.rs` (a candidate waits until the state is free)
+//! and `hsu-runtime/src/body/replacement.rs` (the other one lets go of it, ends or goes on).
+
+use std::time::Duration;
+
+use hsu_core::effect::Effect;
+use hsu_keeper::{FromKeeper, Program, Role, ToKeeper, VERSION};
+use hsu_model::event::{Actor, EventKind};
+use hsu_model::exit::Exit;
+use hsu_model::process::BootId;
+use hsu_model::time::Tick;
+use hsu_store::{Batch, Life};
+
+use super::judge::Shelf;
+use super::link::up;
+use super::master::Master;
+use super::museum::Bug;
+use super::nature::Fault;
+use super::os::Hold;
+use super::steps::Step;
+use super::world::World;
+
+/// How long a candidate looks for the keeper.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
+/// How long it waits for the state.
+const PROCEED_WITHIN: Duration = Duration::from_secs(4);
+
+/// A master that shall take over, and has not the state yet.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) hold: Hold,
+    /// When it gives up.
+    pub(crate) until: Tick,
+}
+
+impl Candidate {
+    pub(super) fn new(hold: Hold, now: Tick) -> Self {
+        Self { hold, until: now.after(FOUND_WITHIN) }
+    }
+}
+
+/// A master that has given way, and may have to go on.
+#[derive(Debug)]
+pub(crate) struct Old {
+    pub(crate) master: Master,
+    shelf: Shelf,
+}
+
+impl World {
+    /// What those who have not the state can do.
+    pub(super) fn possible_of_others(&self, steps: &mut Vec<Step>) {
+        if let Some(candidate) = self.candidate.as_ref().filter(|other| self.is_up(other.hold)) {
+            match self.links.of(candidate.hold) {
+                Some(link) if !link.down.is_empty() => steps.push(Step::CandidateHears),
+                Some(link) if link.no_keeper => steps.push(Step::CandidateFails),
+                Some(_) => {}
+                None if self.keeper.is_some() => steps.push(Step::CandidateConnects),
+                None => {}
+            }
+            if candidate.until <= self.now {
+                steps.push(Step::CandidateFails);
+            }
+        }
+        if let Some(old) = self.old.as_ref().filter(|old| self.is_up(old.master.hold)) {
+            match self.links.of(old.master.hold) {
+                Some(link) if !link.down.is_empty() => steps.push(Step::OldHears),
+                Some(link) if link.no_keeper => steps.push(Step::OldMisses),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// An operator asks for another master.
+    pub(crate) fn ask_for_another(&mut self) {
+        if !self.master_listens() || self.candidate.is_some() || self.old.is_some() {
+            return;
+        }
+        let now = self.now();
+        if let Some(master) = &mut self.master
+            && master.stopping.is_none()
+            && master.is_settled
+            && !master.is_candidate
+            && !std::mem::replace(&mut master.is_to_be_replaced, true)
+        {
+            let kind = EventKind::Commanded { verb: "upgrade".to_owned() };
+            master.record(now, None, Actor::Operator { uid: 0 }, kind);
+            master.outgoing.push(ToKeeper::Upgrade { program: Program::default() });
+            self.happen(Fault::Upgrade);
+            self.settle();
+        }
+    }
+
+    pub(super) fn candidate_connects(&mut self) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.until = self.now.after(PROCEED_WITHIN);
+            let (role, version, relaunch) = (Role::Candidate, VERSION, Program::default());
+            self.links.open(candidate.hold);
+            if let Some(link) = self.links.of_mut(candidate.hold) {
+                link.up.push_back(up([ToKeeper::Hello { role, version, relaunch }]));
+            }
+        }
+    }
+
+    pub(super) fn candidate_hears(&mut self) {
+        let Some(hold) = self.candidate.as_ref().map(|candidate| candidate.hold) else { return };
+        if self.read(hold).iter().any(|message| matches!(message, FromKeeper::Proceed)) {
+            self.candidate_proceeds(hold);
+        }
+    }
+
+    /// What a master reads at once.
+    pub(super) fn read(&mut self, hold: Hold) -> Vec<FromKeeper> {
+        let datagram = self.links.of_mut(hold).and_then(|link| link.down.pop_front());
+        let mut messages = Vec::new();
+        let read = FromKeeper::read_all(&datagram.unwrap_or_default(), &mut messages);
+        debug_assert!(read.is_ok(), "a datagram of ours is well-formed");
+        messages
+    }
+
+    fn candidate_proceeds(&mut self, hold: Hold) {
+        if self.holder.is_some() && !self.has(Bug::TakesWhatIsHeld) {
+            // The lock of the state is not to be had.
+            return self.fail_master(hold);
+        }
+        self.candidate = None;
+        // What decays is found by the next master that is launched.
+        let rot = self.rot.take();
+        self.take_up(hold, true);
+        self.rot = rot;
+        if let Some(master) = &mut self.master {
+            master.is_candidate = true;
+            master.is_connected = true;
+            master.outgoing.push(ToKeeper::Inventory);
+        }
+        self.flush_master();
+    }
+
+    pub(super) fn candidate_fails(&mut self) {
+        if let Some(candidate) = &self.candidate {
+            self.fail_master(candidate.hold);
+        }
+    }
+
+    /// The master that serves lets go of the state.
+    pub(super) fn give_way(&mut self) {
+        self.settle();
+        let Some(master) = self.master.as_mut().filter(|master| master.stopping.is_none()) else {
+            // Nobody would know that it was told to end: the candidate waits in vain.
+            return;
+        };
+        let life = Some((Life::Left, BootId::default()));
+        master.backlog.push(Batch { life, ..Batch::default() });
+        // What is on its way, and then everything else.
+        self.disk_ends();
+        self.disk_begins();
+        self.disk_ends();
+        let Some(master) = &mut self.master else { return };
+        if !master.backlog.is_empty() {
+            let life = Some((Life::Lasts, BootId::default()));
+            master.backlog.push(Batch { life, ..Batch::default() });
+            return;
+        }
+        // The thread for chores hurries, and reports when somebody listens again.
+        while self.master.as_ref().is_some_and(|master| !master.kills.is_empty()) {
+            self.kills();
+        }
+        let Some(mut master) = self.master.take() else { return };
+        self.holder = None;
+        master.succession.hearing = None;
+        master.outgoing.push(ToKeeper::Yielded);
+        let shelf = self.judge.on_yielded();
+        self.old = Some(Box::new(Old { master, shelf }));
+        self.drop_words();
+        self.flush_old();
+    }
+
+    fn flush_old(&mut self) {
+        if let Some(old) = &mut self.old
+            && let Some(link) = self.links.of_mut(old.master.hold)
+            && !old.master.outgoing.is_empty()
+        {
+            link.up.push_back(up(old.master.outgoing.drain(..)));
+        }
+    }
+
+    pub(super) fn old_hears(&mut self) {
+        let Some(hold) = self.old.as_ref().map(|old| old.master.hold) else { return };
+        for message in self.read(hold) {
+            self.take_message(hold, message);
+        }
+        self.flush_old();
+        self.settle();
+    }
+
+    /// A master that has given way is told something: only what is about masters counts.
+    pub(super) fn old_takes(&mut self, message: &FromKeeper) {
+        match message {
+            FromKeeper::Ping => {
+                self.old.iter_mut().for_each(|old| old.master.outgoing.push(ToKeeper::Pong));
+            }
+            FromKeeper::Resume => self.take_back(),
+            FromKeeper::Fenced => self.be_replaced(),
+            FromKeeper::UpgradeFailed { .. } => {
+                self.old.iter_mut().for_each(|old| old.master.is_to_be_replaced = false);
+            }
+            _ => {}
+        }
+    }
+
+    /// The keeper was lost, and with it whoever would tell how the upgrade ends.
+    pub(super) fn old_misses(&mut self) {
+        let now = self.now();
+        let Some(old) = &mut self.old else { return };
+        let hold = old.master.hold;
+        self.links.close(hold);
+        old.master.is_connected = false;
+        old.master.roll.lose();
+        if self.keeper.is_none() {
+            self.start_keeper(hold);
+        }
+        self.take_back();
+        if let Some(master) = self.master.as_mut().filter(|master| master.hold == hold) {
+            master.is_to_be_replaced = false;
+            let kind = EventKind::RoleLost { role: "keeper".into(), reason: String::new() };
+            master.record(now, None, Actor::Master, kind);
+        }
+        self.settle();
+    }
+
+    /// The state is the old one's again, unless another has it.
+    fn take_back(&mut self) {
+        let now = self.now();
+        if self.holder.is_some() && !self.has(Bug::ResumesTooSoon) {
+            return self.be_replaced();
+        }
+        let Some(old) = self.old.take() else { return };
+        let Old { mut master, shelf } = *old;
+        if self.holder.replace(master.hold).is_some() {
+            self.judge.object("I30", || "two masters have the state".to_owned());
+        }
+        self.disk.begin_life();
+        self.heard.clear();
+        let life = Some((Life::Lasts, BootId::default()));
+        master.backlog.push(Batch { life, ..Batch::default() });
+        // The other master may have written before it failed.
+        let events = (master.next_event - 1, self.disk.cached.last_event);
+        master.next_event = master.next_event.max(events.1 + 1);
+        let workers = master.fleet.statuses().map(|status| status.id).collect();
+        master.perform(now, Effect::Persist { workers });
+        master.roll.lose();
+        master.roll.doubt();
+        master.outgoing.push(ToKeeper::Inventory);
+        self.judge.on_regained(shelf, &master.fleet, events);
+        self.master = Some(master);
+    }
+
+    /// The other master serves: the old one ends, and whoever asked for that is told.
+    pub(super) fn be_replaced(&mut self) {
+        let hold = self.old.as_ref().map(|old| old.master.hold);
+        let hold = hold.or_else(|| self.master.as_ref().map(|master| master.hold));
+        if let Some(hold) = hold {
+            if self.has(Bug::WritesWhenFenced) {
+                self.commit(hold, 0, &mut Batch::default());
+            }
+            if self.holder == Some(hold) {
+                self.judge.object("I30", || "who has the state is fenced".to_owned());
+            }
+            (self.old, self.master) = (None, self.master.take().filter(|it| it.hold != hold));
+            self.os.end(hold, Exit::Code(0));
+            self.os.reap(hold);
+            self.links.lose_master(hold);
+        }
+    }
+}
