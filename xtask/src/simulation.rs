@@ -14,8 +14,9 @@ const QUICK: &str = "300000";
 
 /// What to run, as `hsu-simulator` takes it.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// Options of the run: `--schedules N --seed S --jobs N`, `--replay SEED`; see `-- --help`.
+    /// Options of the run: `--schedules N --seed S --jobs N`, `--replay SEED`; see `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }

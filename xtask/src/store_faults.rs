@@ -9,9 +9,10 @@ use crate::workspace;
 
 /// What to try, and how thoroughly.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
     /// A campaign and its options, `all` without one: `all --seed S --operations N`, `power`,
-    /// `refusals`, `rot`; see `-- --help`.
+    /// `refusals`, `rot`; see `--help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }

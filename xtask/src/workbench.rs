@@ -9,8 +9,9 @@ use crate::workspace;
 
 /// What the program is told.
 #[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// Options of the program itself; `-- --help` shows them.
+    /// Options of the program itself; `--help` shows them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }

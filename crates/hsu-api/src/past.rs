@@ -242,8 +242,8 @@ impl Past {
 pub struct Causes {
     /// Of each worker the latest event of each kind.
     latest: BTreeMap<(String, String), u64>,
-    /// The latest event about the master itself that moves workers.
-    master: Option<u64>,
+    /// The latest event about the master itself that moves workers, and whether it begins.
+    master: Option<(u64, bool)>,
 }
 
 /// The kinds of events that may have led to an event, by its kind.
@@ -293,13 +293,19 @@ impl Causes {
     /// The number of the event that led to this one; to be asked of each event in order.
     pub fn of(&mut self, event: &EventView) -> Option<u64> {
         let Some(worker) = &event.worker else {
-            if matches!(event.kind.as_str(), "master_started" | "master_stopping" | "role_lost") {
-                self.master = Some(event.sequence);
+            match event.kind.as_str() {
+                "master_started" => self.master = Some((event.sequence, true)),
+                "master_stopping" | "role_lost" => self.master = Some((event.sequence, false)),
+                _ => {}
             }
             return None;
         };
         let found = causes_of(event).iter().filter_map(|kind| match *kind {
-            "master" => self.master,
+            // What it decides by its own rules later on does not follow from its beginning.
+            "master" => self
+                .master
+                .filter(|(_, begins)| !begins || event.kind == "adopted" || event.actor != "master")
+                .map(|(sequence, _)| sequence),
             kind => self.latest.get(&(worker.clone(), kind.to_owned())).copied(),
         });
         let cause = found.max();
@@ -380,6 +386,26 @@ mod tests {
         let of = |number: usize| found.get(number - 1).copied().flatten();
         assert_eq!([2, 4, 5].map(of), [Some(1), Some(3), Some(4)]);
         assert_eq!([9, 10, 12].map(of), [Some(8), Some(9), None]);
+    }
+
+    #[test]
+    fn a_master_that_begins_leads_to_what_it_takes_up_and_to_nothing_that_it_decides_later() {
+        let mut causes = Causes::default();
+        let of_master = |sequence, kind: &str| {
+            let fields = json!({"worker": null});
+            event(sequence, kind, &fields)
+        };
+        let events = [
+            event(1, "restart_refused", &json!({})),
+            of_master(2, "master_started"),
+            event(3, "adopted", &json!({"run": 1})),
+            event(4, "state_changed", &json!({"to": "searching", "actor": "configuration"})),
+            event(5, "state_changed", &json!({"to": "stopping"})),
+            of_master(6, "master_stopping"),
+            event(7, "state_changed", &json!({"to": "stopping"})),
+        ];
+        let found: Vec<_> = events.iter().map(|event| causes.of(event)).collect();
+        assert_eq!(found, [None, None, Some(2), Some(2), Some(3), None, Some(6)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::timing::{count, sequence, span};
+use crate::timing::{Until, count, sequence, span, until};
 
 /// What can be waited for: the words for states, as `list` prints them, and `ready`.
 const STATES: [&str; 10] = [
@@ -308,7 +308,7 @@ pub(crate) struct Events {
     /// At most this many of those that there are: 100 without it, and with `-f` none.
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) limit: Option<usize>,
-    /// Write the whole journal into this file, for `replay`.
+    /// Write the whole journal into this file, or `-` for standard output, for `replay`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "worker", "after", "limit", "output"])]
     pub(crate) export: Option<PathBuf>,
     /// How to print them; followed ones are one JSON object a line.
@@ -360,11 +360,12 @@ pub(crate) struct Diff {
 /// What is played, and how far.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// The file that `events --export` wrote.
+    /// The file that `events --export` wrote, or `-` for standard input.
     pub(crate) file: PathBuf,
-    /// The last event that is played; all of them without it.
-    #[arg(long, value_name = "SEQUENCE", value_parser = sequence, allow_negative_numbers = true)]
-    pub(crate) until: Option<u64>,
+    /// The last moment that is played: the number of an event, `10m`, `2h`, or an RFC 3339
+    /// time; all of it without one.
+    #[arg(long, value_name = "TIME|SEQUENCE", value_parser = until, allow_negative_numbers = true)]
+    pub(crate) until: Option<Until>,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,

@@ -1,6 +1,8 @@
 //! Times on a command line: `500ms`, `30s`, `2m`, `1h`, or a number of seconds.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hsu_model::time::WallTime;
 
 /// The longest time that is taken: a bit more than 30 years.
 const LONGEST: f64 = 1e9;
@@ -40,6 +42,30 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 /// What a number looks like.
 pub(crate) fn sequence(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "not the number of an event, such as `0` or `100`".to_owned())
+}
+
+/// Up to where a journal is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The event of this number.
+    Event(u64),
+    /// The latest event by this time.
+    Time(WallTime),
+}
+
+/// Reads a moment of a journal that is a file: a number, a time, or a span before now.
+///
+/// # Errors
+/// What a moment looks like.
+pub(crate) fn until(text: &str) -> Result<Until, String> {
+    if let Ok(sequence) = text.parse() {
+        return Ok(Until::Event(sequence));
+    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = WallTime(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+    hsu_api::parse_time(text, now)
+        .map(Until::Time)
+        .ok_or_else(|| "neither the number of an event, nor a time, nor a span".to_owned())
 }
 
 /// A time as messages name it: `3 s`, `0.5 s`, `120 s`.

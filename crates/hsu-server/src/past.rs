@@ -79,6 +79,13 @@ pub(crate) fn find(past: &Reader, text: &str, now: WallTime) -> Found<Point> {
     Ok(Point { sequence: event.sequence, wall: asked.max(event.at) })
 }
 
+/// The moment before the first event of all, while the journal still holds that.
+fn beginning(past: &Reader) -> Option<Point> {
+    let events = past.events(0, None, 1).ok()?;
+    let first = events.first().filter(|event| event.sequence == 1)?;
+    Some(Point { sequence: 0, wall: first.at })
+}
+
 /// The latest event up to a number.
 fn event_before(past: &Reader, sequence: u64) -> Found<Option<Event>> {
     let exact = past.events(sequence.saturating_sub(1), None, 1).map_err(|error| unread(&error))?;
@@ -169,15 +176,28 @@ pub(crate) fn history(
             Err(problem) => return Err(problem),
         },
     };
-    let mut causes = Causes::default();
-    let events = events.iter().map(|event| caused(&mut causes, event));
-    let mut events: Vec<_> = events.filter(|found| found.event.sequence > after).collect();
+    let mut events = with_causes(past, &events)?;
+    events.retain(|found| found.event.sequence > after);
     events.drain(..events.len().saturating_sub(limit));
     let first = past.events(0, None, 1).map_err(|error| unread(&error))?;
     let begins = first
         .first()
         .map(|event| MomentView { sequence: event.sequence, at: hsu_api::rfc3339(event.at) });
     Ok(HistoryView { worker: id.to_owned(), begins, events })
+}
+
+/// Events of one worker, each with what led to it; that may be an event about the master.
+fn with_causes(past: &Reader, events: &[Event]) -> Found<Vec<CausedView>> {
+    let master = past.events_about_master().map_err(|error| unread(&error))?;
+    let mut master = master.iter().peekable();
+    let mut causes = Causes::default();
+    let found = events.iter().map(|event| {
+        while let Some(earlier) = master.next_if(|other| other.sequence < event.sequence) {
+            caused(&mut causes, earlier);
+        }
+        caused(&mut causes, event)
+    });
+    Ok(found.collect())
 }
 
 fn caused(causes: &mut Causes, event: &Event) -> CausedView {
@@ -187,7 +207,12 @@ fn caused(causes: &mut Causes, event: &Event) -> CausedView {
 
 /// What changed between two moments, and why.
 pub(crate) fn diff(past: &Reader, from: &str, to: &str, now: WallTime) -> Found<DiffView> {
-    let (from, to) = (find(past, from, now)?, find(past, to, now)?);
+    let from = match find(past, from, now) {
+        // Nothing is missing of a journal that has its first event.
+        Err(problem) if problem.status == 410 => beginning(past).ok_or(problem)?,
+        found => found?,
+    };
+    let to = find(past, to, now)?;
     if from.sequence > to.sequence {
         let detail = "`from` is later than `to`";
         return Err(bad("the wrong way round", detail).hint("exchange them").into());

@@ -321,6 +321,15 @@ impl Reader {
         self.with(|connection| reading::last_events(connection, worker, limit))
     }
 
+    /// Every event about the master itself, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn events_about_master(&self) -> Result<Vec<Event>, StoreError> {
+        self.queue.catch_up(READ_AFTER);
+        self.with(reading::events_about_master)
+    }
+
     /// The numbers of the earliest and the latest event; none when there is none.
     ///
     /// # Errors

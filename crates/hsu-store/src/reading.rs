@@ -133,6 +133,15 @@ pub(crate) fn events(
     rows.filter_map(Result::transpose).collect()
 }
 
+/// Every event about the master itself, oldest first.
+pub(crate) fn events_about_master(connection: &Connection) -> rusqlite::Result<Vec<Event>> {
+    let question = "SELECT sequence, worker, body, seal FROM event
+                    WHERE worker IS NULL ORDER BY sequence";
+    let mut statement = connection.prepare_cached(question)?;
+    let rows = statement.query_map([], event)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
 /// The latest events, oldest first.
 pub(crate) fn last_events(
     connection: &Connection,

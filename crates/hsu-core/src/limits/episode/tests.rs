@@ -72,6 +72,13 @@ fn an_episode_lasts_until_the_worker_is_well_below_the_limit() {
 }
 
 #[test]
+fn what_is_slowed_down_and_a_tenth_beyond_its_limit_is_not_beyond_help() {
+    let looks = [(0, 120), (31, 110), (32, 111), (33, 112)];
+    let wanted = [(0, Finding::Exceeded), (0, Finding::Do(Action::Throttle)), (32, Finding::Vain)];
+    assert_eq!(feed(&rule(&[(0, Action::Throttle)]), 0, &looks), wanted);
+}
+
+#[test]
 fn exactly_the_limit_is_within_it() {
     assert_eq!(feed(&rule(&[(0, Action::Log)]), 0, &[(0, 100)]), [(0, Finding::Near)]);
 }
