@@ -24,6 +24,12 @@ fn a_host_whose_pids_all_were_taken_starts_its_workers_once_it_is_healed() {
 }
 
 #[test]
+fn what_a_look_told_when_the_master_ended_is_not_missed_when_the_run_ends() {
+    let report = run_campaign(&Campaign { seed: 50_007_280, ..campaign(1, None) });
+    assert_eq!(report.broken, None);
+}
+
+#[test]
 fn every_bug_of_the_museum_is_found() {
     let missed: Vec<_> = Bug::ALL
         .iter()

@@ -299,7 +299,10 @@ impl Judge {
         let spec = self.specs[worker].clone();
         let declared = spec.as_deref().and_then(WorkerSpec::limits);
         let rules = declared.into_iter().flat_map(|limits| &limits.rules).enumerate();
-        for (place, rule) in rules.filter(|(_, rule)| rule.kind == LimitKind::Processes) {
+        // Of what looks told at the end no account is kept.
+        let is_ending = self.ending.is_some();
+        let processes = rules.filter(|(_, rule)| rule.kind == LimitKind::Processes && !is_ending);
+        for (place, rule) in processes {
             let is_refused = rule.hold == Hold::Kernel && toll.refusals > account.refusals;
             let is_over = account.violations.get(place).is_some_and(|v| v.is_told);
             let exceeded = effects.iter().any(|effect| exceeds(effect, rule.kind));
