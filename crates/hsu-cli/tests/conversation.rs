@@ -221,6 +221,28 @@ fn one_unknown_worker_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_long_list_of_events_is_whole_and_in_order() {
+    let fake = Fake::new(vec![running("web"), running("db")]);
+    for run in 1..=1_501 {
+        fake.happened("web", EventKind::Killed { run: RunId(run) });
+        fake.happened("db", EventKind::Registered);
+    }
+    let served = fake.serve();
+    let numbers = |words: &[&str]| {
+        let answer = served.client(&[words, &["-o", "json"]].concat()).output().unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+        let events = list["events"].as_array().unwrap();
+        events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let expected: Vec<u64> = (1..=3_002).collect();
+    assert_eq!(numbers(&["events", "--limit", "100000"]), expected);
+    assert_eq!(numbers(&["events", "--limit", "1000"]), expected[2_002..]);
+    assert_eq!(numbers(&["events", "--after", "7", "--limit", "1001"]), expected[7..1_008]);
+    assert_eq!(numbers(&["events", "--worker", "web", "--limit", "2"]), [2_999, 3_001]);
+    assert_eq!(numbers(&["events", "--limit", "0"]), [0_u64; 0]);
+}
+
+#[test]
 fn events_are_followed_as_they_happen() {
     let fake = Fake::new(vec![running("web")]);
     fake.happened("web", EventKind::Registered);

@@ -132,6 +132,11 @@ pub trait Control: Send + Sync + 'static {
         worker: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<Event>, ControlError>;
+    /// The number before the last so many events; the last number of all when none is wanted.
+    ///
+    /// # Errors
+    /// [`ControlError::Journal`].
+    fn before_last(&self, worker: Option<&WorkerId>, count: usize) -> Result<u64, ControlError>;
     /// The past, as the journal tells it.
     ///
     /// # Errors

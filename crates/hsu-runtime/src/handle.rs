@@ -108,6 +108,10 @@ impl Control for Handle {
         self.reader.last_events(worker, limit).map_err(|error| journal(&error))
     }
 
+    fn before_last(&self, worker: Option<&WorkerId>, count: usize) -> Result<u64, ControlError> {
+        self.reader.before_last(worker, count).map_err(|error| journal(&error))
+    }
+
     fn past(&self) -> Result<Reader, ControlError> {
         Ok(self.reader.clone())
     }

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hsu_api::{
-    CapabilityView, CommandAnswer, CommandRequest, EventList, EventView, FeatureView, HostView,
-    MessageView, Problem, ShutdownRequest, UpgradeRequest, VersionView,
+    CapabilityView, CommandAnswer, CommandRequest, EventView, FeatureView, HostView, MessageView,
+    Problem, ShutdownRequest, UpgradeRequest, VersionView,
 };
 use hsu_core::answer::Answer;
 use hsu_core::input::{Command, ShutdownMode};
@@ -44,6 +44,8 @@ const MOST: usize = 1_000_000;
 const SOME_LINES: usize = 100;
 /// Events in an answer that nobody said more about.
 const SOME_EVENTS: usize = 1000;
+/// Events that are read at once.
+const EVENTS_AT_ONCE: usize = 500;
 /// How long a wait lasts that nobody said more about.
 const SOME_TIME: Duration = Duration::from_secs(60);
 
@@ -444,7 +446,9 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
             Some(after) => after,
             None => {
                 let (worker, last) = (worker.clone(), query.last.unwrap_or(0).min(MOST));
-                face.read(move |answers| before_last(answers, worker.as_ref(), last)).await??
+                let look =
+                    move |answers: &Answers| answers.control.before_last(worker.as_ref(), last);
+                face.read(look).await?.map_err(|error| unavailable(&error))?
             }
         };
         return followed(streams::follow_events(Arc::clone(&face.answers), after, worker, hold));
@@ -452,12 +456,11 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
     let last = query.last.or(query.limit).unwrap_or(SOME_EVENTS).min(MOST);
     let limit = query.limit.unwrap_or(SOME_EVENTS).min(MOST);
     let bytes = face.read(move |answers| {
-        let events = match query.after {
-            Some(after) => answers.control.events(after, worker.as_ref(), limit),
-            None => answers.control.last_events(worker.as_ref(), last),
+        let (after, limit) = match query.after {
+            Some(after) => (after, limit),
+            None => (answers.control.before_last(worker.as_ref(), last)?, last),
         };
-        let events = events?.iter().map(EventView::from).collect();
-        Ok::<_, ControlError>(serde_json::to_vec(&EventList { events }).unwrap_or_default())
+        list_of_events(answers, after, worker.as_ref(), limit)
     });
     let bytes = bytes.await?.map_err(|error| unavailable(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
@@ -472,12 +475,28 @@ fn is_heard_of(answers: &Answers, id: &WorkerId) -> Result<(), Refused> {
     if events.is_empty() { Err(unknown(id.as_str()).into()) } else { Ok(()) }
 }
 
-/// The number before the last so many events; with none of them, the last number of all.
-fn before_last(answers: &Answers, worker: Option<&WorkerId>, last: usize) -> Result<u64, Refused> {
-    let (worker, count) = if last == 0 { (None, 1) } else { (worker, last) };
-    let events = answers.control.last_events(worker, count).map_err(|error| unavailable(&error))?;
-    let first = events.first().map_or(0, |event| event.sequence);
-    Ok(if last == 0 { first } else { first.saturating_sub(1) })
+/// An [`hsu_api::EventList`], written piece by piece: a long one is never in memory as events.
+fn list_of_events(
+    answers: &Answers,
+    mut after: u64,
+    worker: Option<&WorkerId>,
+    mut limit: usize,
+) -> Result<Vec<u8>, ControlError> {
+    let mut bytes = b"{\"events\":[".to_vec();
+    let begin = bytes.len();
+    while limit > 0 {
+        let events = answers.control.events(after, worker, limit.min(EVENTS_AT_ONCE))?;
+        let Some(last) = events.last() else { break };
+        (after, limit) = (last.sequence, limit.saturating_sub(events.len()));
+        for event in &events {
+            if bytes.len() > begin {
+                bytes.push(b',');
+            }
+            serde_json::to_writer(&mut bytes, &EventView::from(event)).unwrap_or_default();
+        }
+    }
+    bytes.extend_from_slice(b"]}");
+    Ok(bytes)
 }
 
 #[derive(Debug, Deserialize)]

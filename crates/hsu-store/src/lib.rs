@@ -321,6 +321,16 @@ impl Reader {
         self.with(|connection| reading::last_events(connection, worker, limit))
     }
 
+    /// The number before the last so many events; the last number of all when none is wanted.
+    /// Events themselves are not read.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn before_last(&self, worker: Option<&WorkerId>, count: usize) -> Result<u64, StoreError> {
+        self.queue.catch_up(READ_AFTER);
+        self.with(|connection| reading::before_last(connection, worker, count))
+    }
+
     /// Every event about the master itself, oldest first.
     ///
     /// # Errors

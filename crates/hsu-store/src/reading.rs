@@ -173,6 +173,28 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
     Ok(if is_sound { wire::decode_event(&body) } else { None })
 }
 
+/// The number before the last so many events; the last number of all when none is wanted.
+pub(crate) fn before_last(
+    connection: &Connection,
+    worker: Option<&WorkerId>,
+    count: usize,
+) -> rusqlite::Result<u64> {
+    if count == 0 {
+        return Ok(extent(connection)?.map_or(0, |(_, last)| last));
+    }
+    let by_worker = "SELECT min(sequence) FROM (SELECT sequence FROM event
+                     WHERE worker = ?1 ORDER BY sequence DESC LIMIT ?2)";
+    let all = "SELECT min(sequence) FROM (SELECT sequence FROM event
+               WHERE ?1 IS NULL ORDER BY sequence DESC LIMIT ?2)";
+    let mut statement =
+        connection.prepare_cached(if worker.is_some() { by_worker } else { all })?;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let first = statement.query_row(params![worker.map(WorkerId::as_str), count], |row| {
+        row.get::<_, Option<i64>>(0)
+    })?;
+    Ok(first.map_or(0, |first| first.cast_unsigned().saturating_sub(1)))
+}
+
 /// The numbers of the earliest and the latest event; none when there is none.
 pub(crate) fn extent(connection: &Connection) -> rusqlite::Result<Option<(u64, u64)>> {
     let question = "SELECT min(sequence), max(sequence) FROM event";

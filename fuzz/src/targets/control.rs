@@ -159,6 +159,11 @@ impl Control for Noted {
         Ok(vec![event].into_iter().take(limit).collect())
     }
 
+    fn before_last(&self, _: Option<&WorkerId>, count: usize) -> Result<u64, ControlError> {
+        assert!(count <= 1_000_000, "{count} events at once");
+        Ok(if count == 0 { 7 } else { 6 })
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

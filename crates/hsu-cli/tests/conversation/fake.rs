@@ -243,6 +243,13 @@ impl Control for Fake {
         Ok(all.split_off(all.len().saturating_sub(limit)))
     }
 
+    fn before_last(&self, worker: Option<&WorkerId>, count: usize) -> Result<u64, ControlError> {
+        let of = if count == 0 { None } else { worker };
+        let last = self.last_events(of, count.max(1))?;
+        let first = last.first().map_or(0, |event| event.sequence);
+        Ok(if count == 0 { first } else { first.saturating_sub(1) })
+    }
+
     fn used(&self) -> Vec<(WorkerId, hsu_runtime::Used)> {
         self.used.lock().unwrap().clone()
     }

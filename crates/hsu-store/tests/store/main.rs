@@ -138,7 +138,13 @@ fn events_of_one_worker_are_found_without_the_others() {
     assert_eq!(of(reader.events(4, Some(&worker(3)), 2).unwrap()), [13, 23]);
     assert_eq!(of(reader.last_events(Some(&worker(3)), 2).unwrap()), [23, 33]);
     assert_eq!(of(reader.events(u64::MAX, None, 2).unwrap()), [0_u64; 0]);
-    assert_eq!(of(reader.last_events(WorkerId::new("none").ok().as_ref(), 2).unwrap()), [0_u64; 0]);
+    let nobody = WorkerId::new("none").ok();
+    assert_eq!(of(reader.last_events(nobody.as_ref(), 2).unwrap()), [0_u64; 0]);
+    let third = Some(worker(3));
+    let before = |worker: &Option<_>, count| reader.before_last(worker.as_ref(), count).unwrap();
+    assert_eq!(before(&third, 2), 22, "23 and 33 come after it");
+    assert_eq!([before(&None, 1), before(&None, 35), before(&None, 1000)], [34, 0, 0]);
+    assert_eq!([before(&None, 0), before(&third, 0), before(&nobody, 1)], [35, 35, 0]);
 }
 
 #[test]
