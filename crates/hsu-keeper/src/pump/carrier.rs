@@ -1,6 +1,6 @@
 //! The carrier: which pipe is served when, and what becomes of a spool that cannot take more.
 //!
-//! [`super::pacing`] says when a pipe is due again; here it is served, its spool is tried
+//! `pump/pacing.rs` says when a pipe is due again; here it is served, its spool is tried
 //! again when it was stuck, and what was closed is retired. Whoever owns the carrier waits:
 //! it is told which pipes have something to say, and what time it is.
 //!
