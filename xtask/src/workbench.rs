@@ -17,11 +17,20 @@ pub(crate) struct Arguments {
 }
 
 /// Builds the release and runs a program of `hsu-testkit`; says whether nothing was found.
+/// Whoever only asks for help waits for no release.
 pub(crate) fn run(root: &Path, name: &str, arguments: &Arguments) -> Result<bool> {
-    let packages = ["hsu-master", "hsu-keeper", "hsu-cli", "hsu-testkit"];
-    let named = packages.iter().flat_map(|package| ["--package", package]);
-    command::run(cargo().current_dir(root).args(["build", "--release", "--locked"]).args(named))?;
-    let program = workspace::target(root).join("release").join(name);
+    let asks = arguments.rest.iter().any(|word| word == "--help" || word == "-h");
+    let mut build = cargo();
+    build.current_dir(root).args(["build", "--locked"]);
+    if asks {
+        build.args(["--quiet", "--package", "hsu-testkit", "--bin", name]);
+    } else {
+        let packages = ["hsu-master", "hsu-keeper", "hsu-cli", "hsu-testkit"];
+        build.arg("--release").args(packages.iter().flat_map(|package| ["--package", package]));
+    }
+    command::run(&mut build)?;
+    let profile = if asks { "debug" } else { "release" };
+    let program = workspace::target(root).join(profile).join(name);
     let status = std::process::Command::new(&program)
         .current_dir(root)
         .args(&arguments.rest)
