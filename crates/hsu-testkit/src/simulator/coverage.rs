@@ -256,7 +256,7 @@ fn unreachable(row: usize, input: usize, _fault: usize) -> Option<&'static str> 
     let unsettled = row == WorkerState::ALL.len();
     match (WorkerState::ALL.get(row), input) {
         (Some(WorkerState::Searching), _) => Some("only of workers that somebody else starts"),
-        (_, "spawned" | "spawn failed" | "survivors" | "checked" | "used") if unsettled => {
+        (_, "spawned" | "spawn failed" | "survivors" | "used") if unsettled => {
             Some("nothing was asked for by this master before it was settled")
         }
         _ => None,
