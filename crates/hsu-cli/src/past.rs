@@ -316,9 +316,10 @@ fn play(lines: Vec<JournalLine>, until: Option<Until>) -> Result<Replayed, Strin
         }
         None => match promised.filter(|promised| *promised > last.sequence) {
             Some(promised) => {
-                let end = last.sequence;
+                let (before, end) = (first.sequence - 1, last.sequence);
+                let (there, all) = (end - before, promised - before);
                 let hint = format!("hint: `--until {end}` plays what is there");
-                return Err(format!("its end is cut off: {end} of {promised} events; {hint}"));
+                return Err(format!("its end is cut off: {there} of {all} events; {hint}"));
             }
             None => last.sequence,
         },
@@ -438,6 +439,8 @@ mod tests {
         assert!(String::from_utf8_lossy(&text).contains("The file has no event 3, 5 to 6\n"));
         let cut = played(&journal(&[1, 2], 7), None).unwrap_err();
         assert!(cut.starts_with("its end is cut off: 2 of 7 events; hint: `--until 2`"), "{cut}");
+        let late = played(&journal(&[3, 4], 7), None).unwrap_err();
+        assert!(late.starts_with("its end is cut off: 2 of 5 events; hint: `--until 4`"), "{late}");
         assert!(played(&journal(&[1, 2], 7), Some(Until::Event(2))).is_ok());
         let moved = read(journal(&[1, 3, 2], 3).as_bytes()).unwrap_err();
         assert_eq!(moved, (4, "event 2 follows event 3".to_owned()));
