@@ -122,7 +122,7 @@ fn judge(files: &Files) -> Result<bool> {
         ensure!(found == event(found.sequence), "{found:?} is believed");
     }
     // A file that was cut to nothing is one that was never there.
-    let is_gone = loaded.clean.is_none() && loaded.workers.is_empty() && loaded.last_event == 0;
+    let is_gone = loaded.life.is_none() && loaded.workers.is_empty() && loaded.last_event == 0;
     ensure!(is_gone || loaded.next_run > OPERATIONS, "run {} once more", loaded.next_run);
     let next = loaded.last_event + 1;
     opened.store.submit(batch(next, Durability::Synced));

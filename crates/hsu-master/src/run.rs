@@ -65,12 +65,12 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     };
     info!(socket = %socket.display(), "hsu-master-cli can steer this master");
     let ending = body.run().context("the loop cannot go on")?;
-    // A successor has bound its own socket at the same place.
-    let name = if ending == Ending::Replaced { Socket::Leave } else { Socket::Remove };
-    server.stop(name);
+    // A successor has bound its own socket at the same place, or is about to.
+    let is_followed = matches!(ending, Ending::Replaced | Ending::OutOfDate);
+    server.stop(if is_followed { Socket::Leave } else { Socket::Remove });
     Ok(match ending {
         Ending::Stopped | Ending::KeptWorkers => Exit::Success,
-        Ending::Replaced => Exit::Replaced,
+        Ending::Replaced | Ending::OutOfDate => Exit::Replaced,
         Ending::Unheard => Exit::Failure,
     })
 }

@@ -192,6 +192,29 @@ fn a_master_that_is_told_to_end_does_not_give_way_to_another() {
     assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
 }
 
+/// The candidate takes the state up and then fails: it cannot have the socket.
+#[test]
+fn a_master_begins_anew_when_the_one_that_was_to_take_over_has_written_the_state() {
+    let sandbox = Sandbox::new().unwrap();
+    let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    let pid = fleet.wait_for("counter", "running", SOON).unwrap().pid();
+    let only = |fleet: &Fleet<'_>| fleet.players(Role::Master).unwrap().pop().unwrap().pid;
+    let old = only(&fleet);
+    let (mut upgrade, go) = slow_upgrade(&sandbox, &fleet);
+    let socket = fleet.socket().unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::create_dir(&socket).unwrap();
+    std::fs::write(&go, "").unwrap();
+    assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
+    std::fs::remove_dir(&socket).unwrap();
+    back(&fleet);
+    assert_ne!(only(&fleet), old);
+    assert_eq!(fleet.wait_for("counter", "running", SOON).unwrap().pid(), pid);
+    let events = fleet.tell(&["events"]).unwrap();
+    assert_eq!(events.matches("the master was lost and is replaced").count(), 1, "{events}");
+    fleet.stop(SOON).unwrap();
+}
+
 #[test]
 fn the_loss_of_a_master_while_another_one_is_about_to_take_over_is_an_event() {
     let sandbox = Sandbox::new().unwrap();

@@ -76,6 +76,9 @@ pub enum Ending {
     KeptWorkers,
     /// Another master has taken over.
     Replaced,
+    /// Another master had taken over and was lost: the keeper starts one that reads what it
+    /// has written.
+    OutOfDate,
     /// The workers were to be stopped, and no keeper was there to tell whether they are.
     Unheard,
 }
@@ -273,9 +276,9 @@ impl Body {
                 }
                 self.store.hurry();
             }
-            let due = if self.has_given_way() {
+            let due = if self.replacement.given_way {
                 // Nothing is decided, so nothing else is due.
-                self.watchdog.next_deadline()
+                self.watchdog.next_deadline().into_iter().chain(self.holding.next_deadline()).min()
             } else {
                 self.next_deadline()
             };
@@ -289,10 +292,11 @@ impl Body {
             if ready.readable {
                 self.hear_keeper(now);
             }
-            if self.has_given_way() || self.ending == Some(Ending::Replaced) {
+            if self.replacement.given_way || self.ending == Some(Ending::Replaced) {
                 self.refuse_requests();
                 self.replacement.signals.extend(ready.signals);
                 self.watchdog.tend(now);
+                self.tend_keeper(now);
                 self.holding.flush();
                 continue;
             }
@@ -312,15 +316,19 @@ impl Body {
             self.contain_due(now);
             self.part_due(now);
             self.watchdog.tend(now);
-            match self.holding.tend(now) {
-                Tended::Same => {}
-                // Asked of a keeper that may be gone: the inventory tells. What is
-                // asked from here on is not in it, and not in doubt.
-                Tended::Found => self.roll.doubt(),
-                Tended::Hangs => self.end_keeper(),
-                Tended::Unreachable => self.end_unheard(),
-            }
+            self.tend_keeper(now);
             self.settle(now);
+        }
+    }
+
+    fn tend_keeper(&mut self, now: Now) {
+        match self.holding.tend(now) {
+            Tended::Same => {}
+            // Asked of a keeper that may be gone: the inventory tells. What is
+            // asked from here on is not in it, and not in doubt.
+            Tended::Found => self.roll.doubt(),
+            Tended::Hangs => self.end_keeper(),
+            Tended::Unreachable => self.end_unheard(),
         }
     }
 
@@ -354,8 +362,11 @@ impl Body {
 
     /// Whether nothing is on its way to the store any more, or nothing can be: a
     /// full disk keeps no master from ending, and what is not acknowledged is told
-    /// to the next one.
+    /// to the next one. Who is to be started anew ends when a keeper is there that does it.
     fn is_quiet(&self) -> bool {
+        if self.ending == Some(Ending::OutOfDate) {
+            return self.holding.link().is_some();
+        }
         (self.gate.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
     }
 
@@ -439,9 +450,9 @@ impl Body {
         if let Some(engine) = self.engine.take() {
             engine.stop(engine::FLUSH_WITHIN);
         }
-        if ending == Ending::Replaced {
-            self.finish_upgrade();
-        } else {
+        self.finish_upgrade(ending);
+        // Who has given way leaves the state as the other one wrote it.
+        if !self.replacement.given_way && ending != Ending::Replaced {
             let is_over = ending == Ending::Stopped;
             self.store.mark(if is_over { Life::Ended } else { Life::Left }, self.boot);
         }

@@ -191,8 +191,7 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
 
 /// Tells of the master before this one when it went without a goodbye.
 fn tell_loss(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
-    let is_lost = loaded.clean == Some(false) && !loaded.is_left;
-    if !is_of_this_boot(loaded) || !is_lost {
+    if !is_of_this_boot(loaded) || loaded.life != Some(Life::Lasts) {
         return;
     }
     let reason = match options.relaunched {
@@ -305,7 +304,7 @@ fn is_of_this_boot(loaded: &Loaded) -> bool {
 fn revive(options: &Options, loaded: &Loaded) -> (Fleet, UnknownExit) {
     let same_boot = is_of_this_boot(loaded);
     let went_on = options.relaunched.is_some() || options.candidate;
-    let ended_in_order = loaded.clean != Some(false);
+    let ended_in_order = matches!(loaded.life, None | Some(Life::Ended));
     let resume =
         if !went_on && (ended_in_order || !same_boot) { Resume::Fresh } else { Resume::Continue };
     let unknown = if same_boot { UnknownExit::KeeperLost } else { UnknownExit::Reboot };

@@ -393,11 +393,10 @@ fn write_batch(
         write_meta(connection, "next_run", &next.to_string())?;
     }
     if let Some((life, boot)) = batch.life {
-        // Whatever is not `yes` is no end to an earlier version of this format.
         let word = match life {
-            Life::Lasts => "no",
+            Life::Lasts => reading::LASTS,
             Life::Left => reading::LEFT,
-            Life::Ended => "yes",
+            Life::Ended => reading::ENDED,
         };
         write_meta(connection, "clean", word)?;
         write_meta(connection, "boot", &boot.to_string())?;

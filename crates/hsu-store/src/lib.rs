@@ -103,12 +103,19 @@ pub struct Loaded {
     pub last_event: u64,
     /// The first run number that was never used, whatever was lost.
     pub next_run: u64,
-    /// Whether the earlier life of the master ended in order; none when there was none.
-    pub clean: Option<bool>,
-    /// Whether it left its workers to the next one, and so was not lost either.
-    pub is_left: bool,
+    /// How far the earlier life of the master came; none when there was none.
+    pub life: Option<Life>,
     /// The boot of the earlier life.
     pub boot: Option<BootId>,
+}
+
+/// Where the state stands on the disk, whoever wrote it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bookmark {
+    /// How far the latest life has come; none when there was none.
+    pub life: Option<Life>,
+    /// The number of the latest event.
+    pub last_event: u64,
 }
 
 /// The store.
@@ -226,6 +233,25 @@ impl Store {
     /// Notes how far this life of the master has come. Returns the batch's number.
     pub fn mark(&self, life: Life, boot: BootId) -> u64 {
         self.submit(Batch { life: Some((life, boot)), ..Batch::default() })
+    }
+
+    /// Where the state stands on the disk. Unlike everything else this sees what another
+    /// process has written, in another file too.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn bookmark(&self) -> Result<Bookmark, StoreError> {
+        let path = &self.reader.path;
+        let found = reading::connect(path)
+            .map_err(Fault::Sqlite)
+            .and_then(|connection| reading::bookmark(&connection));
+        found.map_err(|fault| StoreError::Database { path: path.clone(), source: sqlite(fault) })
+    }
+
+    /// The file. A new generation of the database is another one of this name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.reader.path
     }
 
     /// Lets nothing gather any longer: somebody waits for it.

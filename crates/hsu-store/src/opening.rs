@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::database::{self, APPLICATION, Database, FORMAT, Fault};
 use crate::generation::{self, beside};
 use crate::reading;
-use crate::{Loaded, StoreError};
+use crate::{Life, Loaded, StoreError};
 
 /// A database that is ready.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ fn try_open(path: &Path) -> Result<Found, Fault> {
     check_columns(&connection)?;
     let (loaded, extras) = reading::load_with_extras(&connection)?;
     // A kill leaves the page cache whole; only a loss of power can tear pages.
-    if loaded.clean != Some(true) && loaded.boot != reading::present_boot() {
+    if loaded.life != Some(Life::Ended) && loaded.boot != reading::present_boot() {
         check_pages(&connection)?;
     }
     // What of the log could not be believed must not follow what is written next. A

@@ -10,10 +10,10 @@ use hsu_model::process::BootId;
 use hsu_model::time::WallTime;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
-use crate::batch::Moment;
+use crate::batch::{Life, Moment};
 use crate::database::Fault;
 use crate::seal::{event_name, seal};
-use crate::{Loaded, wire};
+use crate::{Bookmark, Loaded, wire};
 
 /// Opens a connection that only reads.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -56,10 +56,36 @@ pub(crate) fn reserved_runs(connection: &Connection) -> Result<u64, Fault> {
     Ok(number(&values(connection)?, "reserved_runs").unwrap_or(0))
 }
 
-/// Everything that is needed to go on.
-/// What is noted of a master that left its workers to the next one.
+/// The words for how far a life has come. Whatever is not [`ENDED`] is no end to an earlier
+/// version of this format.
+pub(crate) const LASTS: &str = "no";
 pub(crate) const LEFT: &str = "left";
+pub(crate) const ENDED: &str = "yes";
 
+/// How far the latest life has come; none when there was none.
+fn life(values: &BTreeMap<String, String>) -> Option<Life> {
+    Some(match values.get("clean")?.as_str() {
+        ENDED => Life::Ended,
+        LEFT => Life::Left,
+        _ => Life::Lasts,
+    })
+}
+
+/// The number of the latest event; of none that was ever given is a later one reused.
+fn last_event(connection: &Connection, values: &BTreeMap<String, String>) -> rusqlite::Result<u64> {
+    let last: Option<i64> =
+        connection.query_row("SELECT max(sequence) FROM event", [], |row| row.get(0))?;
+    let floor = number(values, "event_floor").unwrap_or(0);
+    Ok(last.unwrap_or(0).cast_unsigned().max(floor))
+}
+
+/// Where the state stands.
+pub(crate) fn bookmark(connection: &Connection) -> Result<Bookmark, Fault> {
+    let values = values(connection)?;
+    Ok(Bookmark { life: life(&values), last_event: last_event(connection, &values)? })
+}
+
+/// Everything that is needed to go on.
 pub(crate) fn load(connection: &Connection) -> Result<Loaded, Fault> {
     load_with_extras(connection).map(|(loaded, _)| loaded)
 }
@@ -70,8 +96,7 @@ pub(crate) fn load_with_extras(
 ) -> Result<(Loaded, BTreeMap<WorkerId, String>), Fault> {
     let values = values(connection)?;
     let mut loaded = Loaded {
-        clean: values.get("clean").map(|text| text == "yes"),
-        is_left: values.get("clean").is_some_and(|text| text == LEFT),
+        life: life(&values),
         boot: values.get("boot").and_then(|text| parse_boot(text)),
         ..Loaded::default()
     };
@@ -90,12 +115,10 @@ pub(crate) fn load_with_extras(
             loaded.workers.insert(id, record);
         }
     }
-    let last: Option<i64> =
-        connection.query_row("SELECT max(sequence) FROM event", [], |row| row.get(0))?;
-    let floor = number(&values, "event_floor").unwrap_or(0);
-    loaded.last_event = last.unwrap_or(0).cast_unsigned().max(floor);
+    loaded.last_event = last_event(connection, &values)?;
     let next = number(&values, "next_run").unwrap_or(1);
-    let lost_power = loaded.clean == Some(false) && loaded.boot != present_boot();
+    let is_over = matches!(loaded.life, None | Some(Life::Ended));
+    let lost_power = !is_over && loaded.boot != present_boot();
     loaded.next_run =
         if lost_power { next.max(number(&values, "reserved_runs").unwrap_or(0)) } else { next };
     Ok((loaded, extras))

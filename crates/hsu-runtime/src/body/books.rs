@@ -38,11 +38,6 @@ impl Books {
         self.begun = Some(sequence);
     }
 
-    /// Somebody else may have written: what a worker is is written once more.
-    pub(crate) fn doubt(&mut self) {
-        self.written.clear();
-    }
-
     /// What a worker is, as it was written; none when it has changed since.
     pub(crate) fn status(&self, worker: &WorkerId) -> Option<Arc<WorkerStatus>> {
         let written = self.written.get(worker).filter(|_| !self.unwritten.contains(worker));

@@ -16,7 +16,7 @@ use hsu_sys::process::ProcessHandle;
 use tracing::warn;
 
 use super::holding::SIGKILL;
-use super::{Body, Live};
+use super::{Body, Ending, Live};
 use crate::chores::Chore;
 use crate::refusal::explain;
 
@@ -31,15 +31,22 @@ impl Body {
         for message in heard.messages {
             self.on_message(now, message);
         }
-        if heard.is_lost && self.ending.is_none() {
-            warn!("the keeper was lost; starting another");
+        if heard.is_lost {
+            self.lose_keeper(now);
+        }
+    }
+
+    fn lose_keeper(&mut self, now: Now) {
+        if self.ending.is_none() {
             self.roll.lose();
-            self.holding.lose(now);
             self.lose_upgrade();
             if self.ending.is_none() {
-                // After the events of a candidate, whose numbers are not given twice.
                 self.tell_lost(now, "keeper", "");
             }
+        }
+        if matches!(self.ending, None | Some(Ending::OutOfDate)) {
+            warn!("the keeper was lost; starting another");
+            self.holding.lose(now);
         }
     }
 

@@ -1,15 +1,17 @@
 //! Replacement: another master takes over, and no worker notices.
 //!
 //! The keeper starts the other one, asks us to let go of the state, and tells us
-//! to end once the other has taken everything over. If it fails, we go on.
+//! to end once the other has taken everything over. If it fails before it has written,
+//! we go on. If it has written, what we know is out of date: we end, and the keeper starts
+//! a master that reads what is there. If it ended in order, so do we.
 
 use std::path::PathBuf;
 
-use hsu_core::effect::Effect;
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
-use hsu_store::{Batch, Life};
+use hsu_store::{Batch, Bookmark, Life};
+use hsu_sys::files::{FileId, file_id_at};
 use hsu_sys::lock::MasterLock;
 use hsu_sys::reactor::MasterSignal;
 use tokio::sync::oneshot;
@@ -32,10 +34,16 @@ pub(crate) struct Replacement {
     reply: Option<oneshot::Sender<Result<(), Unreplaced>>>,
     /// The state is not ours: nothing is decided and nothing is written.
     pub(super) given_way: bool,
+    /// How the state was when we let go of it; none when that could not be read.
+    left: Option<State>,
     /// Wishes to end that came meanwhile.
     pub(super) requests: Vec<Request>,
     pub(super) signals: Vec<MasterSignal>,
 }
+
+/// What tells whether somebody else has written the state: where it stands, and which file
+/// it is, because one that was broken is replaced.
+type State = (Bookmark, FileId);
 
 impl Body {
     /// Asks the keeper to start another master and to hand over to it.
@@ -71,10 +79,6 @@ impl Body {
         }
     }
 
-    pub(super) fn has_given_way(&self) -> bool {
-        self.replacement.given_way && self.ending.is_none()
-    }
-
     /// Lets go of state and sockets, so that the candidate can take them.
     pub(super) fn give_way(&mut self, now: Now) {
         if self.stopping.is_some() {
@@ -93,6 +97,7 @@ impl Body {
             warn!("the state is not written: it is not given to another master");
             return;
         }
+        self.replacement.left = self.state();
         self.lock = None;
         self.chores.add(Chore::Hurry);
         self.replacement.given_way = true;
@@ -107,7 +112,12 @@ impl Body {
     /// The other master serves. What we had begun and not told is told by it alone.
     pub(super) fn be_replaced(&mut self) {
         info!("another master has taken over");
-        self.ending = Some(Ending::Replaced);
+        self.leave(Ending::Replaced);
+    }
+
+    /// Ends, and leaves the state as another master wrote it.
+    fn leave(&mut self, ending: Ending) {
+        self.ending = Some(ending);
         self.effects.clear();
         self.inputs.clear();
         self.batch = Batch::default();
@@ -123,9 +133,9 @@ impl Body {
         }
     }
 
-    /// The candidate failed: the state is ours again.
+    /// The candidate failed: the state is ours again, unless it was written meanwhile.
     pub(super) fn take_back(&mut self) {
-        if !std::mem::take(&mut self.replacement.given_way) {
+        if !self.replacement.given_way || self.ending.is_some() {
             return;
         }
         match MasterLock::acquire(&self.folder, &self.runtime) {
@@ -135,14 +145,24 @@ impl Body {
                 return self.be_replaced();
             }
         }
+        match become_of(self.replacement.left, self.state()) {
+            None => self.go_on(),
+            Some(ending) => {
+                warn!("another master has written the state meanwhile: ending");
+                self.leave(ending);
+            }
+        }
+    }
+
+    fn state(&self) -> Option<State> {
+        Some((self.store.bookmark().ok()?, file_id_at(self.store.path()).ok()?))
+    }
+
+    /// The state is as we left it.
+    fn go_on(&mut self) {
+        self.replacement.given_way = false;
         self.store.mark(Life::Lasts, self.boot);
         self.board.regain();
-        // The other master may have written before it failed.
-        let last = self.store.reader().last_events(None, 1).unwrap_or_default();
-        last.iter().for_each(|event| self.stamper.pass(event.sequence));
-        let workers = self.fleet.statuses().map(|status| status.id).collect();
-        self.perform(hsu_sys::clock::now(), Effect::Persist { workers });
-        self.books.doubt();
         // The other one may have told the pump something else.
         if let Err(error) = self.logs.write(&self.folder.join("spools")) {
             warn!(%error, "the pump works by the plan of the other master");
@@ -173,10 +193,58 @@ impl Body {
         self.folder.join("upgrade-report")
     }
 
-    /// The other master serves: whoever asked for it is told.
-    pub(super) fn finish_upgrade(&mut self) {
-        if let Some(reply) = self.replacement.reply.take() {
-            drop(reply.send(Ok(())));
+    /// This master ends: whoever asked for another one is told what came of it.
+    pub(super) fn finish_upgrade(&mut self, ending: Ending) {
+        if ending == Ending::Replaced {
+            if let Some(reply) = self.replacement.reply.take() {
+                drop(reply.send(Ok(())));
+            }
+        } else if self.replacement.reply.is_some() {
+            self.upgrade_failed("it ended after it had written the state".to_owned());
         }
+    }
+}
+
+/// How a master ends that has its state again; none when it goes on, because nobody has
+/// written meanwhile. Known is how the state was and how it is, unless that could not be read.
+fn become_of(left: Option<State>, found: Option<State>) -> Option<Ending> {
+    let (Some((left, old_file)), Some((found, file))) = (left, found) else {
+        return Some(Ending::OutOfDate);
+    };
+    if (left, old_file) == (found, file) {
+        return None;
+    }
+    // Whoever ends in order says so in the journal.
+    let is_over = found.last_event > left.last_event;
+    Some(match found.life {
+        Some(Life::Ended) if is_over => Ending::Stopped,
+        Some(Life::Left) if is_over => Ending::KeptWorkers,
+        Some(Life::Ended | Life::Left | Life::Lasts) | None => Ending::OutOfDate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(life: Life, last_event: u64, inode: u64) -> State {
+        (Bookmark { life: Some(life), last_event }, FileId { device: 1, inode })
+    }
+
+    #[test]
+    fn a_master_goes_on_with_what_it_knows_only_when_nobody_has_written() {
+        let left = at(Life::Left, 7, 1);
+        for (found, ending) in [
+            (at(Life::Left, 7, 1), None),
+            (at(Life::Lasts, 7, 1), Some(Ending::OutOfDate)),
+            (at(Life::Lasts, 9, 1), Some(Ending::OutOfDate)),
+            (at(Life::Left, 7, 2), Some(Ending::OutOfDate)),
+            (at(Life::Left, 9, 1), Some(Ending::KeptWorkers)),
+            (at(Life::Ended, 9, 2), Some(Ending::Stopped)),
+        ] {
+            assert_eq!(become_of(Some(left), Some(found)), ending, "{found:?}");
+        }
+        assert_eq!(become_of(Some(left), None), Some(Ending::OutOfDate));
+        assert_eq!(become_of(None, Some(left)), Some(Ending::OutOfDate));
     }
 }

@@ -176,7 +176,7 @@ fn what_is_sound_in_a_broken_database_is_carried_over() {
     assert_eq!((loaded.workers.len(), loaded.last_event), (9, EVENTS));
     assert!(!loaded.workers.contains_key(&worker(7)));
     assert!(loaded.next_run > EVENTS, "{}", loaded.next_run);
-    assert_eq!((loaded.clean, loaded.boot), (Some(false), Some(BOOT)));
+    assert_eq!((loaded.life, loaded.boot), (Some(Life::Lasts), Some(BOOT)));
 }
 
 fn place_and_open(files: &BTreeMap<&str, Vec<u8>>) -> (Opened, tempfile::TempDir) {

@@ -20,7 +20,7 @@ fn format_1_is_read_as_it_was_meant() {
     let (opened, _folder) = open_text(FORMAT_1);
     assert_eq!(opened.recovered, None);
     let loaded = opened.store.load().unwrap();
-    assert_eq!((loaded.last_event, loaded.next_run, loaded.clean), (12, 13, Some(true)));
+    assert_eq!((loaded.last_event, loaded.next_run, loaded.life), (12, 13, Some(Life::Ended)));
     assert_eq!(loaded.workers.get(&worker(2)), Some(&record(12)));
     assert_eq!(sequences(&opened.store), (1..=12).collect::<Vec<_>>());
     assert_eq!(opened.store.reader().last_events(None, 1).unwrap(), [event(12)]);

@@ -95,11 +95,32 @@ fn what_is_durable_is_there_after_the_store_is_opened_again() {
     let store = open(folder.path()).store;
     let loaded = store.load().unwrap();
     assert_eq!((loaded.last_event, loaded.next_run), (100, 101));
-    assert_eq!((loaded.clean, loaded.boot), (Some(true), Some(BOOT)));
+    assert_eq!((loaded.life, loaded.boot), (Some(Life::Ended), Some(BOOT)));
     assert_eq!(loaded.workers.len(), 10);
     assert_eq!(loaded.workers.get(&worker(0)), Some(&record(100)));
     assert_eq!(store.reader().events(98, None, 10).unwrap(), [event(99), event(100)]);
     assert_eq!(store.reader().last_events(None, 1).unwrap(), [event(100)]);
+}
+
+#[test]
+fn whoever_has_a_store_open_sees_what_another_process_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = open(folder.path()).store;
+    old.submit(batch(1, Durability::Lazy));
+    old.mark(Life::Left, BOOT);
+    assert!(old.flush());
+    let left = old.bookmark().unwrap();
+    assert_eq!((left.life, left.last_event), (Some(Life::Left), 1));
+    let new = open(folder.path()).store;
+    assert_eq!(old.bookmark().unwrap(), left, "who only looks leaves no trace");
+    new.mark(Life::Lasts, BOOT);
+    new.submit(batch(2, Durability::Lazy));
+    new.close().unwrap();
+    let found = old.bookmark().unwrap();
+    assert_eq!((found.life, found.last_event), (Some(Life::Lasts), 2));
+    std::fs::rename(old.path(), folder.path().join("aside")).unwrap();
+    open(folder.path()).store.mark(Life::Ended, BOOT);
+    assert_eq!(old.bookmark().unwrap().life, Some(Life::Ended));
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub(crate) struct File {
     pub(crate) next_run: u64,
     /// Run numbers below this are set aside, so that a loss of power gives none twice.
     reserved: u64,
-    /// Whether the latest life of the master ended in order, and the boot it was of.
-    pub(crate) life: Option<(bool, u32)>,
+    /// How far the latest life of the master came, and the boot it was of.
+    pub(crate) life: Option<(Life, u32)>,
     /// How often the exit of each run was accounted, by run.
     pub(crate) exits: Vec<u8>,
     /// The commands that operators gave, by their number among the events.
@@ -61,7 +61,7 @@ struct Commit {
     last_event: u64,
     next_run: u64,
     reserved: u64,
-    life: Option<(bool, u32)>,
+    life: Option<(Life, u32)>,
     exits: Vec<RunId>,
     commands: u32,
 }
@@ -103,6 +103,11 @@ impl File {
         }
     }
 
+    /// How far the latest life came, and the latest event: whether somebody else has written.
+    pub(crate) fn bookmark(&self) -> (Option<Life>, u64) {
+        (self.life.map(|(life, _)| life), self.last_event)
+    }
+
     /// How often the exit of a run is accounted.
     pub(crate) fn accounted(&self, run: RunId) -> u8 {
         usize::try_from(run.0).ok().and_then(|place| self.exits.get(place)).copied().unwrap_or(0)
@@ -138,7 +143,7 @@ impl Disk {
             last_event: batch.events.last().map_or(0, |event| event.sequence),
             next_run,
             reserved: if needs_block { next_run + RUN_BLOCK } else { 0 },
-            life: batch.life.map(|(life, _)| (life == Life::Ended, boot)),
+            life: batch.life.map(|(life, _)| (life, boot)),
             exits: exits.collect(),
             commands: u32::try_from(commands).unwrap_or(0),
         };
@@ -165,7 +170,7 @@ impl Disk {
             self.synced.apply(&commit);
         }
         self.unsynced.clear();
-        if self.synced.life.is_some_and(|(clean, _)| !clean) {
+        if self.synced.life.is_some_and(|(life, _)| life != Life::Ended) {
             self.synced.next_run = self.synced.next_run.max(self.synced.reserved);
         }
         self.cached = self.synced.clone();

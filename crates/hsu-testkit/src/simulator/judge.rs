@@ -149,8 +149,6 @@ pub(crate) struct Judge {
     starts: Vec<Tick>,
     given_up: u64,
     pub(crate) keepers_lost: u32,
-    /// Whether a candidate wrote, and the master before it goes on as it was.
-    candidate_wrote: bool,
     /// When a master ended by itself, and nobody was started since.
     master_failed: Option<Tick>,
     pub(crate) masters_lost: u32,
@@ -198,7 +196,6 @@ impl Judge {
             starts: Vec::new(),
             given_up: 0,
             keepers_lost: 0,
-            candidate_wrote: false,
             master_failed: None,
             masters_lost: 0,
             power_lost: 0,

@@ -39,7 +39,11 @@ pub(crate) fn compose(chance: &mut Chance, nature: &Nature) -> Vec<Action> {
 fn add_motif(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
     be_ready(nature, actions);
     if nature.faults.has(Fault::Upgrade) && chance.one_in(2) {
-        take_over(chance, nature, actions);
+        if nature.faults.has(Fault::LoseKeeper) && chance.one_in(3) {
+            take_over_unheard(chance, nature, actions);
+        } else {
+            take_over(chance, nature, actions);
+        }
     } else if nature.features.foreign > 0 && !chance.one_in(4) {
         with_others(chance, nature, actions);
     } else if nature.features.words && nature.faults.has(Fault::Escape) && !chance.one_in(4) {
@@ -337,4 +341,55 @@ fn take_over(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
             actions.push(Action::Fill(chance.one_in(2)));
         }
     }
+}
+
+/// Another master takes over and writes, the keeper is lost before it has told the one that
+/// gave way, and that one finds the state free.
+fn take_over_unheard(chance: &mut Chance, nature: &Nature, actions: &mut Vec<Action>) {
+    let faults = nature.faults;
+    actions.push(Action::Upgrade);
+    actions.extend([
+        Action::Take(Step::KeeperHears(0)),
+        Action::Take(Step::CandidateConnects),
+        Action::Take(Step::KeeperHears(1)),
+        Action::Take(Step::MasterHears),
+        Action::Take(Step::KeeperHears(0)),
+        // The welcome, and that it may proceed.
+        Action::Take(Step::CandidateHears),
+        Action::Take(Step::CandidateHears),
+        Action::Take(Step::KeeperHears(1)),
+        Action::Take(Step::MasterHears),
+    ]);
+    actions.extend(WRITTEN);
+    let may_wait = faults.has(Fault::Freeze);
+    if may_wait {
+        actions.push(Action::Freeze(Part::Old));
+    }
+    actions.extend([
+        Action::Lose(Part::Keeper, Cut::Before),
+        Action::Take(Step::MasterMisses),
+        Action::Take(Step::MasterStartsKeeper),
+        Action::Take(Step::MasterConnects),
+        // The connection of the old one is still there, or not.
+        Action::Take(Step::KeeperHears(0)),
+        Action::Take(Step::KeeperHears(1)),
+        Action::Take(Step::MasterHears),
+    ]);
+    for _ in 0..1 + chance.below(3) {
+        actions.push(Action::Ask(byte(chance), chance.pick(&COMMANDS)));
+        actions.extend(WRITTEN);
+    }
+    if may_wait && faults.has(Fault::Shutdown) && chance.one_in(2) {
+        let modes = [ShutdownMode::StopWorkers, ShutdownMode::KeepWorkers];
+        actions.extend([Action::Shutdown(chance.pick(&modes)), Action::Rush(ALL)]);
+    } else if faults.has(Fault::LoseMaster) {
+        actions.push(Action::Lose(Part::Master, Cut::Before));
+    }
+    if chance.one_in(2) {
+        actions.push(Action::Lose(Part::Keeper, Cut::Before));
+    }
+    if may_wait {
+        actions.push(Action::Thaw);
+    }
+    actions.push(Action::Take(Step::OldMisses));
 }

@@ -266,7 +266,6 @@ impl World {
     pub(super) fn end_master(&mut self, hold: Hold, exit: Exit, cut: Cut) {
         if self.master.as_ref().is_some_and(|master| master.hold == hold) {
             self.cut_master(cut);
-            self.holder = None;
             self.judge.on_master_lost();
         } else if self.old.as_ref().is_some_and(|old| old.master.hold == hold) {
             self.old = None;
@@ -274,6 +273,7 @@ impl World {
         } else if self.candidate.as_ref().is_some_and(|candidate| candidate.hold == hold) {
             self.candidate = None;
         }
+        self.holder.take_if(|holder| *holder == hold);
         if !matches!(exit, Exit::Signal { number: SIGKILL, .. }) {
             self.failed.push(hold);
         }

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use hsu_core::effect::Effect;
-use hsu_keeper::{FromKeeper, Program, Role, ToKeeper, VERSION};
+use hsu_keeper::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper, VERSION};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::Exit;
 use hsu_model::process::BootId;
@@ -46,6 +45,10 @@ impl Candidate {
 pub(crate) struct Old {
     pub(crate) master: Master,
     shelf: Shelf,
+    /// Where the state stood when it let go of it.
+    left: (Option<Life>, u64),
+    /// Whether it stands elsewhere by now: this master ends, and another one begins.
+    is_out_of_date: bool,
 }
 
 impl World {
@@ -67,6 +70,7 @@ impl World {
             match self.links.of(old.master.hold) {
                 Some(link) if !link.down.is_empty() => steps.push(Step::OldHears),
                 Some(link) if link.no_keeper => steps.push(Step::OldMisses),
+                Some(_) | None if old.is_out_of_date => steps.push(Step::OldLeaves),
                 Some(_) | None => {}
             }
         }
@@ -171,7 +175,8 @@ impl World {
         master.succession.hearing = None;
         master.outgoing.push(ToKeeper::Yielded);
         let shelf = self.judge.on_yielded();
-        self.old = Some(Box::new(Old { master, shelf }));
+        let left = self.disk.cached.bookmark();
+        self.old = Some(Box::new(Old { master, shelf, left, is_out_of_date: false }));
         self.drop_words();
         self.flush_old();
     }
@@ -217,8 +222,8 @@ impl World {
         self.links.close(hold);
         old.master.is_connected = false;
         old.master.roll.lose();
-        if self.keeper.is_none() {
-            self.start_keeper(hold);
+        if old.is_out_of_date {
+            return;
         }
         self.take_back();
         if let Some(master) = self.master.as_mut().filter(|master| master.hold == hold) {
@@ -229,30 +234,68 @@ impl World {
         self.settle();
     }
 
-    /// The state is the old one's again, unless another has it.
+    /// The state is the old one's again, unless another has it or has written it.
     fn take_back(&mut self) {
-        let now = self.now();
+        let Some(old) = self.old.as_ref().filter(|old| !old.is_out_of_date) else { return };
+        let (hold, left) = (old.master.hold, old.left);
         if self.holder.is_some() && !self.has(Bug::ResumesTooSoon) {
             return self.be_replaced();
         }
-        let Some(old) = self.old.take() else { return };
-        let Old { mut master, shelf } = *old;
-        if self.holder.replace(master.hold).is_some() {
-            self.judge.object("I30", || "two masters have the state".to_owned());
+        let found = self.disk.cached.bookmark();
+        if found == left || self.has(Bug::TrustsItsMemory) {
+            return self.go_on();
         }
+        if found.1 > left.1 && found.0 != Some(Life::Lasts) {
+            return self.follow_into_the_end(hold, found.0);
+        }
+        self.old.iter_mut().for_each(|old| old.is_out_of_date = true);
+        self.lock(hold);
+    }
+
+    /// Who knows what is not so any more ends, once a keeper is there that starts another one.
+    pub(super) fn old_leaves(&mut self) {
+        let Some(hold) = self.old.as_ref().map(|old| old.master.hold) else { return };
+        if self.links.of(hold).is_some() {
+            return self.fail_master(hold);
+        }
+        if self.keeper.is_none() {
+            return self.start_keeper(hold);
+        }
+        let (role, version, relaunch) = (Role::Master, VERSION, Program::default());
+        self.links.open(hold);
+        if let Some(link) = self.links.of_mut(hold) {
+            link.up.push_back(up([ToKeeper::Hello { role, version, relaunch }]));
+        }
+    }
+
+    /// The other one ended in order: so does this one.
+    fn follow_into_the_end(&mut self, hold: Hold, life: Option<Life>) {
+        let mode = match life {
+            Some(Life::Ended) => GoodbyeMode::Stop,
+            Some(Life::Left | Life::Lasts) | None => GoodbyeMode::Keep,
+        };
+        if let Some(link) = self.links.of_mut(hold) {
+            link.up.push_back(up([ToKeeper::Goodbye { mode }]));
+        }
+        self.old = None;
+        self.os.end(hold, Exit::Code(0));
+        self.os.reap(hold);
+        self.links.lose_master(hold);
+    }
+
+    /// The state is as the old one has left it.
+    fn go_on(&mut self) {
+        let Some(old) = self.old.take() else { return };
+        let Old { mut master, shelf, .. } = *old;
+        self.lock(master.hold);
         self.disk.begin_life();
         self.heard.clear();
         let life = Some((Life::Lasts, BootId::default()));
         master.backlog.push(Batch { life, ..Batch::default() });
-        // The other master may have written before it failed.
-        let events = (master.next_event - 1, self.disk.cached.last_event);
-        master.next_event = master.next_event.max(events.1 + 1);
-        let workers = master.fleet.statuses().map(|status| status.id).collect();
-        master.perform(now, Effect::Persist { workers });
         master.roll.lose();
         master.roll.doubt();
         master.outgoing.push(ToKeeper::Inventory);
-        self.judge.on_regained(shelf, &master.fleet, events);
+        self.judge.on_regained(shelf, &master.fleet, self.disk.cached.last_event);
         self.master = Some(master);
     }
 

@@ -15,6 +15,7 @@ use hsu_keeper::table::slot::Slot;
 use hsu_model::exit::UnknownExit;
 use hsu_model::id::{RunId, WorkerId};
 use hsu_model::time::{Now, Tick, WallTime};
+use hsu_store::Life;
 
 use super::chance::Chance;
 use super::coverage::Coverage;
@@ -160,18 +161,23 @@ impl World {
         Some(hold)
     }
 
-    /// A master has the state, and takes it up.
-    pub(super) fn take_up(&mut self, hold: Hold, went_on: bool) {
+    /// A master has the state from now on.
+    pub(super) fn lock(&mut self, hold: Hold) {
         if self.holder.replace(hold).is_some() {
             self.judge.object("I30", || "two masters have the state".to_owned());
         }
+    }
+
+    /// A master has the state, and takes it up.
+    pub(super) fn take_up(&mut self, hold: Hold, went_on: bool) {
+        self.lock(hold);
         if let Some(id) = self.rot.take().and_then(|which| self.disk.rot(usize::from(which))) {
             let worker = self.index(&id);
             self.judge.on_rot(worker);
         }
         let file = &self.disk.cached;
         let same_boot = file.life.is_none_or(|(_, boot)| boot == self.boot);
-        let in_order = file.life.is_none_or(|(clean, _)| clean);
+        let in_order = file.life.is_none_or(|(life, _)| life == Life::Ended);
         let fresh = !went_on && (in_order || !same_boot);
         let resume = if fresh { Resume::Fresh } else { Resume::Continue };
         let next_run = file.next_run.max(self.nature.settings.next_run);

@@ -72,7 +72,7 @@ impl Judge {
         for event in &batch.events {
             if let EventKind::Exited { run, .. } = event.kind
                 && file.accounted(run) > 1
-                && !(self.is_lost || self.candidate_wrote)
+                && !self.is_lost
             {
                 self.object("I3", || format!("the exit of {run} is accounted twice"));
             }

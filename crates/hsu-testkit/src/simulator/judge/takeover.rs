@@ -61,9 +61,8 @@ impl Judge {
         }
     }
 
-    /// It has the state again, whatever the other one made of it.
-    pub(crate) fn on_regained(&mut self, shelf: Shelf, fleet: &Fleet, (own, durable): (u64, u64)) {
-        self.candidate_wrote |= durable > own;
+    /// It has the state again, as it left it.
+    pub(crate) fn on_regained(&mut self, shelf: Shelf, fleet: &Fleet, last_event: u64) {
         self.specs = shelf.specs;
         let mut fates = shelf.fates.into_iter();
         for fate in &mut self.fates {
@@ -79,7 +78,7 @@ impl Judge {
         (self.starts, self.given_up) = (shelf.starts, shelf.given_up);
         (self.charts, self.accounts) = (shelf.charts, shelf.accounts);
         (self.ending, self.ended, self.all_stopped) = (None, None, false);
-        self.i27_numbers_after_boot(durable);
+        self.i27_numbers_after_boot(last_event);
         let ids = self.ids.clone();
         let record = |id: &WorkerId| fleet.export(id).unwrap_or_else(stone);
         let records: Vec<_> = ids.into_iter().map(|id| (id.clone(), record(&id))).collect();

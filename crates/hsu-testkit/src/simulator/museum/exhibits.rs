@@ -129,6 +129,8 @@ pub enum Bug {
     WritesWhenFenced,
     /// A master that gave way goes on before the candidate is dead.
     ResumesTooSoon,
+    /// A master that gave way goes on with what it knew, whatever was written meanwhile.
+    TrustsItsMemory,
     /// A master that ended by itself is started again at once.
     RelaunchesAtOnce,
     /// The end of a process is the end of its run, although it had said who goes on.
@@ -170,7 +172,7 @@ pub struct Exhibit {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Exhibit; 75] = [
+    pub const ALL: [Exhibit; 76] = [
         Exhibit {
             bug: Self::ForgetsEarly,
             name: "ForgetsEarly",
@@ -548,6 +550,12 @@ impl Bug {
             name: "ResumesTooSoon",
             source: "kubernetes client-go leaderelection, package doc: it does not fence",
             what: "a master that gave way goes on before the candidate is dead",
+        },
+        Exhibit {
+            bug: Self::TrustsItsMemory,
+            name: "TrustsItsMemory",
+            source: "elastic/cloud-on-k8s#5274, instaclustr/cassandra-operator#404",
+            what: "a master that gave way goes on with what it knew, and another has written",
         },
         Exhibit {
             bug: Self::RelaunchesAtOnce,
