@@ -1,6 +1,6 @@
 //! Simulation: many short lives of HSU Master, and the museum of bugs that it must find.
 //!
-//! The program is built as every test is: optimised, with all assertions on.
+//! The program is optimised, with all assertions on; of one piece when many lives are asked for.
 
 use std::path::Path;
 
@@ -11,6 +11,9 @@ use crate::workspace;
 
 /// Schedules of the gate: a few seconds of each core, other seeds than anybody's.
 const QUICK: &str = "300000";
+
+/// So many schedules take longer than the faster program takes to build.
+const MANY: u64 = 1_000_000;
 
 /// What to run, as `hsu-simulator` takes it.
 #[derive(Debug, clap::Args)]
@@ -23,24 +26,58 @@ pub(crate) struct Arguments {
 
 /// Runs schedules; says whether no promise broke.
 pub(crate) fn simulate(root: &Path, arguments: &Arguments) -> Result<bool> {
-    run(root, "simulate", &arguments.rest)
+    run(root, Build::of(&arguments.rest), "simulate", &arguments.rest)
 }
 
 /// Switches on each bug of the museum; says whether all are found.
 pub(crate) fn museum(root: &Path, arguments: &Arguments) -> Result<bool> {
-    run(root, "museum", &arguments.rest)
+    run(root, Build::Tests, "museum", &arguments.rest)
 }
 
 /// The short form of both, for the gate.
 pub(crate) fn quick(root: &Path, what: &str) -> Result<bool> {
     let rest: &[&str] = if what == "simulate" { &["--schedules", QUICK] } else { &[] };
-    run(root, what, &rest.iter().map(ToString::to_string).collect::<Vec<_>>())
+    run(root, Build::Tests, what, &rest.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
-fn run(root: &Path, what: &str, rest: &[String]) -> Result<bool> {
+/// How the program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Build {
+    /// As the tests are, and by them.
+    Tests,
+    /// In one piece, which takes two minutes once.
+    Whole,
+}
+
+impl Build {
+    /// Whether so many schedules are asked for that the faster program is ready sooner.
+    fn of(arguments: &[String]) -> Self {
+        let after = arguments.iter().skip_while(|word| *word != "--schedules").nth(1);
+        let joined = arguments.iter().find_map(|word| word.strip_prefix("--schedules="));
+        let schedules = after.map(String::as_str).or(joined).and_then(|word| word.parse().ok());
+        if schedules.is_some_and(|count: u64| count >= MANY) { Self::Whole } else { Self::Tests }
+    }
+
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Tests => "dev",
+            Self::Whole => "simulator",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Tests => "debug",
+            Self::Whole => "simulator",
+        }
+    }
+}
+
+fn run(root: &Path, how: Build, what: &str, rest: &[String]) -> Result<bool> {
     let build = ["build", "--locked", "--quiet", "--package", "hsu-testkit"];
-    command::run(cargo().current_dir(root).args(build).args(["--bin", "hsu-simulator"]))?;
-    let program = workspace::target(root).join("debug").join("hsu-simulator");
+    let build = build.into_iter().chain(["--bin", "hsu-simulator", "--profile", how.profile()]);
+    command::run(cargo().current_dir(root).args(build))?;
+    let program = workspace::target(root).join(how.folder()).join("hsu-simulator");
     let status = std::process::Command::new(&program)
         .current_dir(root)
         .arg(what)
@@ -48,4 +85,20 @@ fn run(root: &Path, what: &str, rest: &[String]) -> Result<bool> {
         .status()
         .with_context(|| format!("run {}", program.display()))?;
     Ok(status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_schedules_are_lived_through_by_the_faster_program() {
+        let build =
+            |words: &[&str]| Build::of(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(build(&["--seed", "7", "--schedules", "2000000"]), Build::Whole);
+        assert_eq!(build(&["--schedules=1000000", "--rivers"]), Build::Whole);
+        assert_eq!(build(&["--schedules", "300000"]), Build::Tests);
+        assert_eq!(build(&["--replay", "2000000"]), Build::Tests);
+        assert_eq!(build(&["--schedules"]), Build::Tests);
+    }
 }
