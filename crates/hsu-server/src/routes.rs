@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hsu_api::{
-    CapabilityView, CommandAnswer, CommandRequest, EventView, FeatureView, HostView, MessageView,
-    Problem, ShutdownRequest, UpgradeRequest, VersionView,
+    CapabilityView, CommandAnswer, CommandRequest, FeatureView, HostView, MessageView, Problem,
+    ShutdownRequest, UpgradeRequest, VersionView,
 };
 use hsu_core::answer::Answer;
 use hsu_core::input::{Command, ShutdownMode};
@@ -34,7 +34,7 @@ use crate::past;
 use crate::problems::{
     bad, forbidden, refuse, refused, translate, unavailable, unknown, unreplaced,
 };
-use crate::streams::{self, Hold, Wanted};
+use crate::streams::{self, EventPieces, Hold, Wanted};
 
 /// The longest body of a request.
 const BODY: usize = 64 << 10;
@@ -44,8 +44,6 @@ const MOST: usize = 1_000_000;
 const SOME_LINES: usize = 100;
 /// Events in an answer that nobody said more about.
 const SOME_EVENTS: usize = 1000;
-/// Events that are read at once.
-const EVENTS_AT_ONCE: usize = 500;
 /// How long a wait lasts that nobody said more about.
 const SOME_TIME: Duration = Duration::from_secs(60);
 
@@ -455,15 +453,22 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
     }
     let last = query.last.or(query.limit).unwrap_or(SOME_EVENTS).min(MOST);
     let limit = query.limit.unwrap_or(SOME_EVENTS).min(MOST);
-    let bytes = face.read(move |answers| {
+    let begin = face.read(move |answers| {
         let (after, limit) = match query.after {
             Some(after) => (after, limit),
             None => (answers.control.before_last(worker.as_ref(), last)?, last),
         };
-        list_of_events(answers, after, worker.as_ref(), limit)
+        let mut list = EventPieces::new(after, limit, worker);
+        list.next(answers).map(|piece| (piece.unwrap_or_default(), list))
     });
-    let bytes = bytes.await?.map_err(|error| unavailable(&error))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+    let (piece, list) = begin.await?.map_err(|error| unavailable(&error))?;
+    let body = if list.is_over() {
+        Body::from(piece)
+    } else {
+        let answers = Arc::clone(&face.answers);
+        streams::list_events(answers, piece, list, Arc::clone(&face.stuck))
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// Refuses a name that is no worker's, and that the journal does not hold either.
@@ -473,30 +478,6 @@ fn is_heard_of(answers: &Answers, id: &WorkerId) -> Result<(), Refused> {
     }
     let events = answers.control.last_events(Some(id), 1).map_err(|error| unavailable(&error))?;
     if events.is_empty() { Err(unknown(id.as_str()).into()) } else { Ok(()) }
-}
-
-/// An [`hsu_api::EventList`], written piece by piece: a long one is never in memory as events.
-fn list_of_events(
-    answers: &Answers,
-    mut after: u64,
-    worker: Option<&WorkerId>,
-    mut limit: usize,
-) -> Result<Vec<u8>, ControlError> {
-    let mut bytes = b"{\"events\":[".to_vec();
-    let begin = bytes.len();
-    while limit > 0 {
-        let events = answers.control.events(after, worker, limit.min(EVENTS_AT_ONCE))?;
-        let Some(last) = events.last() else { break };
-        (after, limit) = (last.sequence, limit.saturating_sub(events.len()));
-        for event in &events {
-            if bytes.len() > begin {
-                bytes.push(b',');
-            }
-            serde_json::to_writer(&mut bytes, &EventView::from(event)).unwrap_or_default();
-        }
-    }
-    bytes.extend_from_slice(b"]}");
-    Ok(bytes)
 }
 
 #[derive(Debug, Deserialize)]

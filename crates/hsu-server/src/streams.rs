@@ -16,6 +16,7 @@ use hsu_model::event::Event;
 use hsu_model::id::WorkerId;
 use hsu_model::logs::Stream;
 use hsu_model::time::WallTime;
+use hsu_runtime::control::ControlError;
 use tokio::sync::mpsc::{OwnedPermit, Sender, channel};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_stream::wrappers::ReceiverStream;
@@ -36,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const EVENTS_EVERY: Duration = Duration::from_secs(1);
 /// Events that are read at once.
 const EVENTS: usize = 100;
+/// Events of a list that are read at once.
+const EVENTS_AT_ONCE: usize = 500;
 
 /// Which lines are wanted.
 #[derive(Clone, Debug)]
@@ -187,6 +190,96 @@ pub(crate) fn follow_lines(first: Vec<Line>, mut follower: Follower, hold: Hold)
         }
     });
     Some(body)
+}
+
+/// An [`hsu_api::EventList`], written piece by piece as it is read.
+pub(crate) struct EventPieces {
+    after: u64,
+    limit: usize,
+    worker: Option<WorkerId>,
+    state: Pieces,
+}
+
+/// How far a list has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pieces {
+    Unbegun,
+    Begun,
+    Over,
+}
+
+impl EventPieces {
+    pub(crate) fn new(after: u64, limit: usize, worker: Option<WorkerId>) -> Self {
+        Self { after, limit, worker, state: Pieces::Unbegun }
+    }
+
+    /// Whether the last piece was the last.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == Pieces::Over
+    }
+
+    /// What comes next; none when all is written.
+    ///
+    /// # Errors
+    /// The journal's, when it cannot be read.
+    pub(crate) fn next(&mut self, answers: &Answers) -> Result<Option<Vec<u8>>, ControlError> {
+        if self.is_over() {
+            return Ok(None);
+        }
+        let wanted = self.limit.min(EVENTS_AT_ONCE);
+        let events = answers.control.events(self.after, self.worker.as_ref(), wanted)?;
+        let mut piece = Vec::new();
+        if self.state == Pieces::Unbegun {
+            piece.extend_from_slice(b"{\"events\":[");
+        }
+        for (number, event) in events.iter().enumerate() {
+            if self.state == Pieces::Begun || number > 0 {
+                piece.push(b',');
+            }
+            serde_json::to_writer(&mut piece, &EventView::from(event)).unwrap_or_default();
+        }
+        self.after = events.last().map_or(self.after, |event| event.sequence);
+        self.limit -= events.len().min(self.limit);
+        self.state = Pieces::Begun;
+        // Events that cannot be read are left out, so that fewer are no sign of the end.
+        if events.is_empty() || self.limit == 0 {
+            piece.extend_from_slice(b"]}");
+            self.state = Pieces::Over;
+        }
+        Ok(Some(piece))
+    }
+}
+
+/// A list of events of which the first piece is written: a long one is never in memory as
+/// a whole. When the journal cannot be read any more, or nothing is taken for too long, the
+/// connection ends in the middle of the answer, so that nobody takes a part for all.
+pub(crate) fn list_events(
+    answers: Arc<Answers>,
+    first: Vec<u8>,
+    mut list: EventPieces,
+    stuck: Arc<Notify>,
+) -> Body {
+    let (sender, receiver) = channel::<Result<Bytes, std::io::Error>>(1);
+    tokio::spawn(async move {
+        let mut piece = Some(first);
+        while let Some(bytes) = piece {
+            match tokio::time::timeout(STUCK_AFTER, sender.send(Ok(bytes.into()))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => return stuck.notify_one(),
+            }
+            let from = Arc::clone(&answers);
+            let look = move || (list.next(&from), list);
+            let Ok((looked, back)) = tokio::task::spawn_blocking(look).await else { return };
+            (piece, list) = match looked {
+                Ok(next) => (next, back),
+                Err(error) => {
+                    return drop(sender.send(Err(std::io::Error::other(error.to_string()))).await);
+                }
+            };
+        }
+    });
+    Body::from_stream(ReceiverStream::new(receiver))
 }
 
 /// Events as records, from after a number on.
