@@ -151,6 +151,8 @@ impl Work {
         let mut before: HashMap<String, Tap> = before.map(|tap| (tap.name.clone(), tap)).collect();
         let committed = self.cursors.committed(&output.name).cloned().unwrap_or_default();
         let mut fresh = Vec::new();
+        // Thousands of outputs have one input each.
+        output.taps.reserve_exact(wanted.inputs.len());
         for (name, input) in named(&wanted.inputs) {
             let renderer = self.renderer(&wanted.sink, input);
             let known = committed.offsets.get(&name).copied();

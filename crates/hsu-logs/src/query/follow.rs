@@ -15,7 +15,6 @@ const BLOCK: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Follower {
     streams: Vec<Place>,
-    block: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl Follower {
             arrivals: None,
             skipping: false,
         };
-        Self { streams: places.into_iter().map(place).collect(), block: Vec::new() }
+        Self { streams: places.into_iter().map(place).collect() }
     }
 
     /// The lines that ended since the last call, merged by arrival; at most about
@@ -47,10 +46,12 @@ impl Follower {
     /// # Errors
     /// [`LogError`] when a file that exists cannot be read.
     pub fn next_batch(&mut self) -> Result<Vec<Line>, LogError> {
-        self.block.resize(BLOCK, 0);
+        // Not kept: a crowd that waits for lines would hold one each. Of what nothing is read
+        // into, the kernel gives no page.
+        let mut block = vec![0; BLOCK];
         let mut answers = Vec::new();
         for place in &mut self.streams {
-            answers.push(place.next(&mut self.block)?);
+            answers.push(place.next(&mut block)?);
         }
         Ok(merged(answers))
     }
