@@ -102,6 +102,12 @@ fn one_round(
         fs::write(file, format!("{}\n", stranger.process.pid)).unwrap();
     }
     if round % 8 >= 4 {
+        // Without a keeper nobody would start a master: both lost at once is a known limit.
+        let keeper = || {
+            let players = fleet.players(Role::Keeper).map_err(|error| error.to_string())?;
+            if players.is_empty() { Err("no keeper".to_owned()) } else { Ok(()) }
+        };
+        eventually("there is a keeper", SOON, keeper).unwrap();
         fleet.kill(Role::Master).unwrap();
     }
     let told = || fleet.tell(&["start", "target"]).map_err(|error| error.to_string());
