@@ -14,7 +14,7 @@ state of every worker to the master's log, at the level `info`. HUP is refused w
 is not replaced in place yet).
 
 Exit codes: 0 stopped as asked; 1 a failure while running; 2 a wrong command line or configuration; \
-3 another master owns the state or the runtime folder; 4 replaced by another master.
+3 another master owns the state or the runtime folder; 4 replaced by an upgrade.
 
 Steer a running master with `hsu-master-cli`.")]
 pub(crate) struct Arguments {

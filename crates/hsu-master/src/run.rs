@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         },
         relaunched: std::env::var_os(hsu_keeper::RELAUNCHED_VARIABLE)
             .map(|how| if how == hsu_keeper::HUNG { Loss::Hung } else { Loss::Killed }),
+        asked_to_end: hsu_runtime::asked_to_end(),
     };
     let (body, handle) = match hsu_runtime::start(options) {
         Ok(started) => started,
@@ -65,12 +66,19 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     };
     info!(socket = %socket.display(), "hsu-master-cli can steer this master");
     let ending = body.run().context("the loop cannot go on")?;
-    // A successor has bound its own socket at the same place, or is about to.
-    let is_followed = matches!(ending, Ending::Replaced | Ending::OutOfDate);
+    // A successor has bound its own socket at the same place, or does so at once.
+    let is_followed = matches!(ending, Ending::Replaced | Ending::OutOfDate(_));
     server.stop(if is_followed { Socket::Leave } else { Socket::Remove });
     Ok(match ending {
         Ending::Stopped | Ending::KeptWorkers => Exit::Success,
-        Ending::Replaced | Ending::OutOfDate => Exit::Replaced,
+        Ending::Replaced => Exit::Replaced,
+        Ending::OutOfDate(asked) => {
+            info!("this master begins anew");
+            // The keeper starts another one when this one ends without a goodbye.
+            let error = hsu_runtime::begin_anew(asked);
+            error!(%error, "this master cannot begin anew");
+            Exit::Failure
+        }
         Ending::Unheard => Exit::Failure,
     })
 }

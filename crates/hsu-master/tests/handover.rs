@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hsu_testkit::binaries::binary;
 use hsu_testkit::{Fleet, FleetBuilder, Role, Sandbox, Worker, eventually};
+use rustix::process::Signal;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ impl Drop for Follower<'_> {
         // Our child is the door of the sandbox, which ends with, and reaps, the one inside.
         let all = self.sandbox.processes().unwrap_or_default();
         for client in all.iter().filter(|process| process.name() == "hsu-master-cli") {
-            drop(client.signal(rustix::process::Signal::KILL));
+            drop(client.signal(Signal::KILL));
         }
         drop(self.child.wait());
     }
@@ -192,27 +193,58 @@ fn a_master_that_is_told_to_end_does_not_give_way_to_another() {
     assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
 }
 
-/// The candidate takes the state up and then fails: it cannot have the socket.
+/// An upgrade to a master that takes the state up and then fails: it cannot have the socket.
+fn failing_upgrade(sandbox: &Sandbox, fleet: &Fleet<'_>) -> (Child, PathBuf, PathBuf) {
+    let (upgrade, go) = slow_upgrade(sandbox, fleet);
+    let socket = fleet.socket().unwrap();
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::create_dir(&socket).unwrap();
+    (upgrade, go, socket)
+}
+
 #[test]
 fn a_master_begins_anew_when_the_one_that_was_to_take_over_has_written_the_state() {
     let sandbox = Sandbox::new().unwrap();
     let mut fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
     let pid = fleet.wait_for("counter", "running", SOON).unwrap().pid();
-    let only = |fleet: &Fleet<'_>| fleet.players(Role::Master).unwrap().pop().unwrap().pid;
-    let old = only(&fleet);
-    let (mut upgrade, go) = slow_upgrade(&sandbox, &fleet);
-    let socket = fleet.socket().unwrap();
-    std::fs::remove_file(&socket).unwrap();
-    std::fs::create_dir(&socket).unwrap();
+    let (mut upgrade, go, socket) = failing_upgrade(&sandbox, &fleet);
     std::fs::write(&go, "").unwrap();
     assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
     std::fs::remove_dir(&socket).unwrap();
     back(&fleet);
-    assert_ne!(only(&fleet), old);
     assert_eq!(fleet.wait_for("counter", "running", SOON).unwrap().pid(), pid);
     let events = fleet.tell(&["events"]).unwrap();
+    // The first one, and this one after what the other one has written.
+    assert_eq!(events.matches("the master serves").count(), 2, "{events}");
     assert_eq!(events.matches("the master was lost and is replaced").count(), 1, "{events}");
     fleet.stop(SOON).unwrap();
+}
+
+/// It has given way when it is told to end, and does so although it begins anew.
+#[test]
+fn a_wish_to_end_is_kept_by_a_master_that_begins_anew() {
+    let sandbox = Sandbox::new().unwrap();
+    let fleet = FleetBuilder::new(&sandbox).worker(counter()).start().unwrap();
+    fleet.wait_for("counter", "running", SOON).unwrap();
+    // The door of the sandbox stops with the master that it let in, and not with the next one.
+    fleet.tell(&["master", "upgrade"]).unwrap();
+    back(&fleet);
+    let old = fleet.players(Role::Master).unwrap().pop().unwrap();
+    let (mut upgrade, go, socket) = failing_upgrade(&sandbox, &fleet);
+    old.signal(Signal::STOP).unwrap();
+    std::fs::write(&go, "").unwrap();
+    let two = || match fleet.players(Role::Master).map_err(|error| error.to_string())?.len() {
+        2 => Ok(()),
+        count => Err(format!("{count} masters")),
+    };
+    eventually("the other one begins", SOON, two).unwrap();
+    // It says hello, and the keeper asks the old one to give way before it hears the signal.
+    std::thread::sleep(Duration::from_millis(300));
+    old.signal(Signal::TERM).unwrap();
+    old.signal(Signal::CONT).unwrap();
+    assert!(!upgrade.wait().unwrap().success(), "nobody has taken over");
+    std::fs::remove_dir(&socket).unwrap();
+    sandbox.empty_within(SOON).unwrap();
 }
 
 #[test]

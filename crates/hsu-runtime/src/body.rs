@@ -76,9 +76,9 @@ pub enum Ending {
     KeptWorkers,
     /// Another master has taken over.
     Replaced,
-    /// Another master had taken over and was lost: the keeper starts one that reads what it
-    /// has written.
-    OutOfDate,
+    /// Another master may have written the state and was lost: this one begins anew, with
+    /// what it was asked meanwhile.
+    OutOfDate(Option<ShutdownMode>),
     /// The workers were to be stopped, and no keeper was there to tell whether they are.
     Unheard,
 }
@@ -278,7 +278,7 @@ impl Body {
             }
             let due = if self.replacement.given_way {
                 // Nothing is decided, so nothing else is due.
-                self.watchdog.next_deadline().into_iter().chain(self.holding.next_deadline()).min()
+                self.watchdog.next_deadline()
             } else {
                 self.next_deadline()
             };
@@ -296,7 +296,6 @@ impl Body {
                 self.refuse_requests();
                 self.replacement.signals.extend(ready.signals);
                 self.watchdog.tend(now);
-                self.tend_keeper(now);
                 self.holding.flush();
                 continue;
             }
@@ -316,19 +315,15 @@ impl Body {
             self.contain_due(now);
             self.part_due(now);
             self.watchdog.tend(now);
-            self.tend_keeper(now);
+            match self.holding.tend(now) {
+                Tended::Same => {}
+                // Asked of a keeper that may be gone: the inventory tells. What is
+                // asked from here on is not in it, and not in doubt.
+                Tended::Found => self.roll.doubt(),
+                Tended::Hangs => self.end_keeper(),
+                Tended::Unreachable => self.end_unheard(),
+            }
             self.settle(now);
-        }
-    }
-
-    fn tend_keeper(&mut self, now: Now) {
-        match self.holding.tend(now) {
-            Tended::Same => {}
-            // Asked of a keeper that may be gone: the inventory tells. What is
-            // asked from here on is not in it, and not in doubt.
-            Tended::Found => self.roll.doubt(),
-            Tended::Hangs => self.end_keeper(),
-            Tended::Unreachable => self.end_unheard(),
         }
     }
 
@@ -362,11 +357,8 @@ impl Body {
 
     /// Whether nothing is on its way to the store any more, or nothing can be: a
     /// full disk keeps no master from ending, and what is not acknowledged is told
-    /// to the next one. Who is to be started anew ends when a keeper is there that does it.
+    /// to the next one.
     fn is_quiet(&self) -> bool {
-        if self.ending == Some(Ending::OutOfDate) {
-            return self.holding.link().is_some();
-        }
         (self.gate.is_empty() && self.batch.is_empty()) || self.store.health().is_some()
     }
 
@@ -450,7 +442,9 @@ impl Body {
         if let Some(engine) = self.engine.take() {
             engine.stop(engine::FLUSH_WITHIN);
         }
-        self.finish_upgrade(ending);
+        if ending == Ending::Replaced {
+            self.finish_upgrade();
+        }
         // Who has given way leaves the state as the other one wrote it.
         if !self.replacement.given_way && ending != Ending::Replaced {
             let is_over = ending == Ending::Stopped;

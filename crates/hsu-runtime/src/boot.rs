@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hsu_core::fleet::{Fleet, Settings};
+use hsu_core::input::ShutdownMode;
 use hsu_core::mass_stop::{TooMany, guard};
 use hsu_core::record::Resume;
 use hsu_keeper::{FromKeeper, KeeperPlan, Role, ToKeeper};
@@ -61,6 +62,8 @@ pub struct Options {
     pub mass_stop: MassStop,
     /// How the master was lost after which the keeper started this one.
     pub relaunched: Option<Loss>,
+    /// What was asked of this master before it began anew, and is still to be done.
+    pub asked_to_end: Option<ShutdownMode>,
 }
 
 /// How a master was lost.
@@ -185,21 +188,24 @@ pub fn start(options: Options) -> Result<(Body, Arc<Handle>), StartError> {
         name,
     });
     body.begin(now, replaced);
-    tell_loss(&mut body, now, &options, &loaded);
+    inherit(&mut body, now, &options, &loaded);
     Ok((body, handle))
 }
 
-/// Tells of the master before this one when it went without a goodbye.
-fn tell_loss(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
-    if !is_of_this_boot(loaded) || loaded.life != Some(Life::Lasts) {
-        return;
+/// Tells of the master before this one when it went without a goodbye, and does what it was
+/// asked for.
+fn inherit(body: &mut Body, now: Now, options: &Options, loaded: &Loaded) {
+    if is_of_this_boot(loaded) && loaded.life == Some(Life::Lasts) {
+        let reason = match options.relaunched {
+            Some(Loss::Hung) => "it did not answer its keeper, which killed it",
+            Some(Loss::Killed) | None => "it was killed, or ended by itself",
+        };
+        warn!(reason, "the master before this one was lost");
+        body.tell_lost(now, "master", reason);
     }
-    let reason = match options.relaunched {
-        Some(Loss::Hung) => "it did not answer its keeper, which killed it",
-        Some(Loss::Killed) | None => "it was killed, or ended by itself",
-    };
-    warn!(reason, "the master before this one was lost");
-    body.tell_lost(now, "master", reason);
+    if let Some(mode) = options.asked_to_end {
+        body.shut_down(now, mode, false, Actor::Master);
+    }
 }
 
 /// Where the state keeps what workers used.

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_go_on_after_what_another_master_wrote() {
+    fn numbers_go_on_after_the_last_one_of_the_store() {
         let mut stamper = Stamper::after(7);
         let kind = EventKind::MasterStarted { adopted: 0 };
         assert_eq!(stamper.stamp(WallTime(0), None, Actor::Master, kind).sequence, 8);

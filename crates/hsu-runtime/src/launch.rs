@@ -20,10 +20,10 @@ use hsu_probe::Surroundings;
 use hsu_sys::path::{self, LookupError};
 use hsu_sys::users::{self, Identity, UserError};
 
-use crate::successor::REPORT_VARIABLE;
+use crate::successor::{ASKED_VARIABLE, REPORT_VARIABLE};
 
 /// Variables that are for the master itself and not for workers.
-const PRIVATE: [&str; 13] = [
+const PRIVATE: [&str; 14] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -37,6 +37,7 @@ const PRIVATE: [&str; 13] = [
     MASTER_VARIABLE,
     KEEPER_VARIABLE,
     REPORT_VARIABLE,
+    ASKED_VARIABLE,
 ];
 
 /// Why a worker cannot be started as it is declared.

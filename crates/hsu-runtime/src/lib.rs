@@ -30,5 +30,5 @@ pub use body::{Body, Ending};
 pub use boot::{Loss, Options, StartError, start};
 pub use handle::Handle;
 pub use mass_stop::MassStop;
-pub use successor::REPORT_VARIABLE;
+pub use successor::{REPORT_VARIABLE, asked_to_end, begin_anew};
 pub use usage_board::Used;

@@ -3,7 +3,8 @@
 use std::ffi::{CString, OsString};
 use std::path::Path;
 
-use hsu_keeper::Program;
+use hsu_core::input::ShutdownMode;
+use hsu_keeper::{CANDIDATE_VARIABLE, KILLED, Program, RELAUNCHED_VARIABLE};
 
 use crate::mass_stop::{CONFIRM_MASS_STOP, MassStop};
 
@@ -32,6 +33,43 @@ pub(crate) fn candidate(
     program(executable, Some((mass_stop, report)))
 }
 
+/// Names what an operator asked of a master that has begun anew before it was done.
+pub(crate) const ASKED_VARIABLE: &str = "HSU_ASKED_TO_END";
+const STOP: &str = "stop";
+const KEEP: &str = "keep";
+
+/// What an operator asked of this master before it began anew.
+#[must_use]
+pub fn asked_to_end() -> Option<ShutdownMode> {
+    match std::env::var(ASKED_VARIABLE).ok()?.as_str() {
+        STOP => Some(ShutdownMode::StopWorkers),
+        KEEP => Some(ShutdownMode::KeepWorkers),
+        _ => None,
+    }
+}
+
+/// Runs this master from its beginning in this process: it reads what another one has
+/// written. The program is the one that runs, not the one that may be at its path by now.
+/// Returns only when that fails.
+pub fn begin_anew(asked: Option<ShutdownMode>) -> std::io::Error {
+    let mut program = match this_program(None) {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    program.env.retain(|pair| {
+        let ours = [RELAUNCHED_VARIABLE, CANDIDATE_VARIABLE, ASKED_VARIABLE];
+        !ours.iter().any(|name| pair.as_bytes().starts_with(name.as_bytes()))
+    });
+    let asked = asked.map(|mode| match mode {
+        ShutdownMode::StopWorkers => (ASKED_VARIABLE, STOP),
+        ShutdownMode::KeepWorkers => (ASKED_VARIABLE, KEEP),
+    });
+    for (name, value) in [(RELAUNCHED_VARIABLE, KILLED)].into_iter().chain(asked) {
+        program.env.extend(CString::new(format!("{name}={value}")));
+    }
+    hsu_sys::process::begin_anew(&program.args, &program.env)
+}
+
 fn program(
     executable: Option<&Path>,
     upgrade: Option<(MassStop, &Path)>,
@@ -48,7 +86,9 @@ fn program(
     let args = args.map(|word| whole(word.as_encoded_bytes()));
     // The service manager is told that the other one is its process now, so what it
     // expects of this one it expects of the other.
-    let is_kept = |name: &OsString| name != "WATCHDOG_PID" && name != REPORT_VARIABLE;
+    let is_kept = |name: &OsString| {
+        !["WATCHDOG_PID", REPORT_VARIABLE, ASKED_VARIABLE].iter().any(|other| name == other)
+    };
     let report = upgrade.map(|(_, report)| (REPORT_VARIABLE.into(), report.into()));
     let env = std::env::vars_os().filter(|(name, _)| is_kept(name)).chain(report);
     let env = env.map(|(name, value)| {

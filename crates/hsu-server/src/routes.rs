@@ -467,6 +467,7 @@ async fn events(State(face): State<Face>, Query(query): Query<EventsQuery>) -> A
     } else {
         let answers = Arc::clone(&face.answers);
         streams::list_events(answers, piece, list, Arc::clone(&face.stuck))
+            .ok_or_else(|| unavailable(&ControlError::Ending))?
     };
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

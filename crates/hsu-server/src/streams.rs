@@ -258,28 +258,32 @@ pub(crate) fn list_events(
     first: Vec<u8>,
     mut list: EventPieces,
     stuck: Arc<Notify>,
-) -> Body {
-    let (sender, receiver) = channel::<Result<Bytes, std::io::Error>>(1);
+) -> Option<Body> {
+    let (sender, receiver) = channel::<Result<Bytes, std::io::Error>>(2);
+    let last = sender.clone().try_reserve_owned().ok()?;
     tokio::spawn(async move {
         let mut piece = Some(first);
-        while let Some(bytes) = piece {
+        let broken = loop {
+            let Some(bytes) = piece else { return };
             match tokio::time::timeout(STUCK_AFTER, sender.send(Ok(bytes.into()))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return,
-                Err(_) => return stuck.notify_one(),
+                Err(_) => {
+                    stuck.notify_one();
+                    break "nothing was read for too long".to_owned();
+                }
             }
             let from = Arc::clone(&answers);
             let look = move || (list.next(&from), list);
-            let Ok((looked, back)) = tokio::task::spawn_blocking(look).await else { return };
-            (piece, list) = match looked {
-                Ok(next) => (next, back),
-                Err(error) => {
-                    return drop(sender.send(Err(std::io::Error::other(error.to_string()))).await);
-                }
-            };
-        }
+            match tokio::task::spawn_blocking(look).await {
+                Ok((Ok(next), back)) => (piece, list) = (next, back),
+                Ok((Err(error), _)) => break error.to_string(),
+                Err(error) => break error.to_string(),
+            }
+        };
+        drop(last.send(Err(std::io::Error::other(broken))));
     });
-    Body::from_stream(ReceiverStream::new(receiver))
+    Some(Body::from_stream(ReceiverStream::new(receiver)))
 }
 
 /// Events as records, from after a number on.

@@ -235,8 +235,8 @@ impl Store {
         self.submit(Batch { life: Some((life, boot)), ..Batch::default() })
     }
 
-    /// Where the state stands on the disk. Unlike everything else this sees what another
-    /// process has written, in another file too.
+    /// Where the state stands on the disk, whoever wrote it: what has the name of the file by
+    /// now is read, and nothing is remembered.
     ///
     /// # Errors
     /// [`StoreError::Database`].

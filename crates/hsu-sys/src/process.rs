@@ -16,7 +16,7 @@ mod os;
 #[cfg(target_os = "linux")]
 pub(crate) mod waited;
 
-pub use os::{Owned, ProcessHandle, reap_children};
+pub use os::{Owned, ProcessHandle, begin_anew, reap_children};
 
 /// What makes this PID one process and no other; a zombie still has it.
 ///

@@ -16,7 +16,7 @@ use hsu_sys::process::ProcessHandle;
 use tracing::warn;
 
 use super::holding::SIGKILL;
-use super::{Body, Ending, Live};
+use super::{Body, Live};
 use crate::chores::Chore;
 use crate::refusal::explain;
 
@@ -31,21 +31,17 @@ impl Body {
         for message in heard.messages {
             self.on_message(now, message);
         }
-        if heard.is_lost {
+        if heard.is_lost && self.ending.is_none() {
             self.lose_keeper(now);
         }
     }
 
     fn lose_keeper(&mut self, now: Now) {
+        warn!("the keeper was lost");
+        self.roll.lose();
+        self.lose_upgrade();
         if self.ending.is_none() {
-            self.roll.lose();
-            self.lose_upgrade();
-            if self.ending.is_none() {
-                self.tell_lost(now, "keeper", "");
-            }
-        }
-        if matches!(self.ending, None | Some(Ending::OutOfDate)) {
-            warn!("the keeper was lost; starting another");
+            self.tell_lost(now, "keeper", "");
             self.holding.lose(now);
         }
     }

@@ -422,8 +422,8 @@ impl Holding {
         let mode = match ending {
             Ending::Stopped => GoodbyeMode::Stop,
             Ending::KeptWorkers | Ending::Unheard => GoodbyeMode::Keep,
-            // The other master speaks for us, or the keeper shall start one.
-            Ending::Replaced | Ending::OutOfDate => return,
+            // The other master speaks for us, or we are back at once.
+            Ending::Replaced | Ending::OutOfDate(_) => return,
         };
         if self.link.is_none() && self.is_coming(hsu_sys::clock::now()) {
             // It would bring us back. Without it there is nobody to say goodbye to.

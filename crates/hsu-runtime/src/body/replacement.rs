@@ -2,11 +2,12 @@
 //!
 //! The keeper starts the other one, asks us to let go of the state, and tells us
 //! to end once the other has taken everything over. If it fails before it has written,
-//! we go on. If it has written, what we know is out of date: we end, and the keeper starts
-//! a master that reads what is there. If it ended in order, so do we.
+//! we go on. If it has written, what we know is out of date: we begin anew, as the same
+//! process and program, and read what is there. If it ended in order, so do we.
 
 use std::path::PathBuf;
 
+use hsu_core::input::ShutdownMode;
 use hsu_keeper::ToKeeper;
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::time::Now;
@@ -145,13 +146,25 @@ impl Body {
                 return self.be_replaced();
             }
         }
-        match become_of(self.replacement.left, self.state()) {
+        match become_of(self.replacement.left, self.state(), self.asked_to_end()) {
             None => self.go_on(),
             Some(ending) => {
-                warn!("another master has written the state meanwhile: ending");
+                warn!("another master may have written the state: not going on with what is known");
                 self.leave(ending);
             }
         }
+    }
+
+    /// The first wish to end that came meanwhile.
+    fn asked_to_end(&self) -> Option<ShutdownMode> {
+        for request in &self.replacement.requests {
+            if let Request::Shutdown { mode, .. } = request {
+                return Some(*mode);
+            }
+        }
+        let ends = [MasterSignal::Terminate, MasterSignal::Interrupt];
+        let is_told = self.replacement.signals.iter().any(|signal| ends.contains(signal));
+        is_told.then_some(ShutdownMode::StopWorkers)
     }
 
     fn state(&self) -> Option<State> {
@@ -182,7 +195,9 @@ impl Body {
             drop(std::fs::remove_file(&report));
         }
         warn!(%reason, "the other master did not take over");
-        hsu_sys::notify::ready();
+        if self.ending.is_none() {
+            hsu_sys::notify::ready();
+        }
         if let Some(reply) = self.replacement.reply.take() {
             drop(reply.send(Err(Unreplaced::Failed(reason))));
         }
@@ -193,23 +208,24 @@ impl Body {
         self.folder.join("upgrade-report")
     }
 
-    /// This master ends: whoever asked for another one is told what came of it.
-    pub(super) fn finish_upgrade(&mut self, ending: Ending) {
-        if ending == Ending::Replaced {
-            if let Some(reply) = self.replacement.reply.take() {
-                drop(reply.send(Ok(())));
-            }
-        } else if self.replacement.reply.is_some() {
-            self.upgrade_failed("it ended after it had written the state".to_owned());
+    /// The other master serves: whoever asked for it is told.
+    pub(super) fn finish_upgrade(&mut self) {
+        if let Some(reply) = self.replacement.reply.take() {
+            drop(reply.send(Ok(())));
         }
     }
 }
 
 /// How a master ends that has its state again; none when it goes on, because nobody has
-/// written meanwhile. Known is how the state was and how it is, unless that could not be read.
-fn become_of(left: Option<State>, found: Option<State>) -> Option<Ending> {
+/// written meanwhile. Known is how the state was and how it is, unless that could not be read,
+/// and what was asked of this master meanwhile.
+fn become_of(
+    left: Option<State>,
+    found: Option<State>,
+    asked: Option<ShutdownMode>,
+) -> Option<Ending> {
     let (Some((left, old_file)), Some((found, file))) = (left, found) else {
-        return Some(Ending::OutOfDate);
+        return Some(Ending::OutOfDate(asked));
     };
     if (left, old_file) == (found, file) {
         return None;
@@ -218,8 +234,11 @@ fn become_of(left: Option<State>, found: Option<State>) -> Option<Ending> {
     let is_over = found.last_event > left.last_event;
     Some(match found.life {
         Some(Life::Ended) if is_over => Ending::Stopped,
-        Some(Life::Left) if is_over => Ending::KeptWorkers,
-        Some(Life::Ended | Life::Left | Life::Lasts) | None => Ending::OutOfDate,
+        // A wish to stop them, too, holds for the workers that it has left.
+        Some(Life::Left) if is_over && asked != Some(ShutdownMode::StopWorkers) => {
+            Ending::KeptWorkers
+        }
+        Some(Life::Ended | Life::Left | Life::Lasts) | None => Ending::OutOfDate(asked),
     })
 }
 
@@ -231,20 +250,25 @@ mod tests {
         (Bookmark { life: Some(life), last_event }, FileId { device: 1, inode })
     }
 
+    const STOP: Option<ShutdownMode> = Some(ShutdownMode::StopWorkers);
+    const KEEP: Option<ShutdownMode> = Some(ShutdownMode::KeepWorkers);
+
     #[test]
     fn a_master_goes_on_with_what_it_knows_only_when_nobody_has_written() {
         let left = at(Life::Left, 7, 1);
-        for (found, ending) in [
-            (at(Life::Left, 7, 1), None),
-            (at(Life::Lasts, 7, 1), Some(Ending::OutOfDate)),
-            (at(Life::Lasts, 9, 1), Some(Ending::OutOfDate)),
-            (at(Life::Left, 7, 2), Some(Ending::OutOfDate)),
-            (at(Life::Left, 9, 1), Some(Ending::KeptWorkers)),
-            (at(Life::Ended, 9, 2), Some(Ending::Stopped)),
+        for (found, asked, ending) in [
+            (at(Life::Left, 7, 1), STOP, None),
+            (at(Life::Lasts, 7, 1), None, Some(Ending::OutOfDate(None))),
+            (at(Life::Lasts, 9, 1), KEEP, Some(Ending::OutOfDate(KEEP))),
+            (at(Life::Left, 7, 2), STOP, Some(Ending::OutOfDate(STOP))),
+            (at(Life::Left, 9, 1), None, Some(Ending::KeptWorkers)),
+            (at(Life::Left, 9, 1), KEEP, Some(Ending::KeptWorkers)),
+            (at(Life::Left, 9, 1), STOP, Some(Ending::OutOfDate(STOP))),
+            (at(Life::Ended, 9, 2), KEEP, Some(Ending::Stopped)),
         ] {
-            assert_eq!(become_of(Some(left), Some(found)), ending, "{found:?}");
+            assert_eq!(become_of(Some(left), Some(found), asked), ending, "{found:?}");
         }
-        assert_eq!(become_of(Some(left), None), Some(Ending::OutOfDate));
-        assert_eq!(become_of(None, Some(left)), Some(Ending::OutOfDate));
+        assert_eq!(become_of(Some(left), None, None), Some(Ending::OutOfDate(None)));
+        assert_eq!(become_of(None, Some(left), STOP), Some(Ending::OutOfDate(STOP)));
     }
 }

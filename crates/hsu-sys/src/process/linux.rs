@@ -1,7 +1,12 @@
 //! Processes on Linux: pidfds.
 
+use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use hsu_model::exit::{Exit, UnknownExit};
@@ -122,11 +127,11 @@ impl ProcessHandle {
     // Source: proc_pid_stat(5), field 52, which is 0 for whoever may not trace the process;
     // Linux fs/proc/base.c: such a one may not read `io` either.
     fn exit_of_zombie(&self) -> Option<Exit> {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0.as_raw_fd()));
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.0.as_raw_fd()));
         let info = info.ok()?;
         // It is -1 once it is reaped.
         let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
-        std::fs::read(format!("/proc/{pid}/io")).ok()?;
+        fs::read(format!("/proc/{pid}/io")).ok()?;
         let mut buffer = [0; STAT];
         let stat = Stat::read(pid, &mut buffer).ok()?;
         let status = i32::try_from(stat.number(52)?).ok()?;
@@ -220,6 +225,31 @@ fn first_ended() -> Option<u32> {
     // SAFETY: waitid has filled it in, or it is zero.
     let pid = unsafe { info.si_pid() };
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Runs this very program from its beginning in this process, whatever is at its path by now;
+/// the words and pairs are its arguments and its environment. Returns only when that fails.
+/// What is open and not marked to be closed stays open.
+pub fn begin_anew(words: &[CString], pairs: &[CString]) -> io::Error {
+    // By its path the process keeps its name, as long as the same file is there.
+    let own = fs::read_link(OWN).ok().filter(|path| is_same_file(path));
+    let own = own.and_then(|path| CString::new(path.into_os_string().into_vec()).ok());
+    let list = |texts: &[CString]| {
+        let pointers = texts.iter().map(|text| text.as_ptr());
+        pointers.chain([std::ptr::null()]).collect::<Vec<_>>()
+    };
+    let (argv, envp) = (list(words), list(pairs));
+    let program = own.as_deref().unwrap_or(c"/proc/self/exe");
+    // SAFETY: both lists end with a null, and they and their texts outlive the call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+const OWN: &str = "/proc/self/exe";
+
+fn is_same_file(path: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    file(path).is_some_and(|found| file(Path::new(OWN)) == Some(found))
 }
 
 #[cfg(test)]

@@ -512,11 +512,19 @@ impl World {
     }
 
     fn shut_down(&mut self, mode: ShutdownMode) {
-        if !self.master_listens() {
-            return;
+        if self.master_listens() && self.master.as_ref().is_some_and(|it| !it.is_candidate) {
+            return self.begin_end(mode);
         }
+        // Whoever has given way keeps it, and does it when it goes on.
+        if let Some(old) = self.old.as_mut().filter(|old| old.asked.is_none()) {
+            old.asked = Some(mode);
+        }
+    }
+
+    /// Whoever has the state is told to end.
+    pub(super) fn begin_end(&mut self, mode: ShutdownMode) {
         let Some(master) = &mut self.master else { return };
-        if master.stopping.is_none() && !master.is_candidate {
+        if master.stopping.is_none() {
             master.stopping = Some(mode);
             self.happen(Fault::Shutdown);
             self.step(Input::Shutdown { mode, actor: Actor::Signal(15) });

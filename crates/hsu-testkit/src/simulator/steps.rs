@@ -85,8 +85,6 @@ pub(crate) enum Step {
     OldHears,
     /// It sees that its keeper is gone.
     OldMisses,
-    /// It knows what is not so any more, and ends when a keeper starts another one.
-    OldLeaves,
     /// A write begins.
     DiskBegins,
     /// A write is over.
@@ -278,7 +276,6 @@ impl World {
             Step::CandidateFails => self.candidate_fails(),
             Step::OldHears => self.old_hears(),
             Step::OldMisses => self.old_misses(),
-            Step::OldLeaves => self.old_leaves(),
             Step::DiskBegins => self.disk_begins(),
             Step::DiskEnds => self.disk_ends(),
         }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use hsu_core::input::ShutdownMode;
 use hsu_keeper::{FromKeeper, GoodbyeMode, Program, Role, ToKeeper, VERSION};
 use hsu_model::event::{Actor, EventKind};
 use hsu_model::exit::Exit;
@@ -40,6 +41,15 @@ impl Candidate {
     }
 }
 
+/// What a master has that finds the state free again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Regained {
+    /// The state, as it left it.
+    AsItWas,
+    /// Nothing of what it had.
+    Not,
+}
+
 /// A master that has given way, and may have to go on.
 #[derive(Debug)]
 pub(crate) struct Old {
@@ -47,8 +57,8 @@ pub(crate) struct Old {
     shelf: Shelf,
     /// Where the state stood when it let go of it.
     left: (Option<Life>, u64),
-    /// Whether it stands elsewhere by now: this master ends, and another one begins.
-    is_out_of_date: bool,
+    /// What an operator asked of it meanwhile.
+    pub(crate) asked: Option<ShutdownMode>,
 }
 
 impl World {
@@ -70,7 +80,6 @@ impl World {
             match self.links.of(old.master.hold) {
                 Some(link) if !link.down.is_empty() => steps.push(Step::OldHears),
                 Some(link) if link.no_keeper => steps.push(Step::OldMisses),
-                Some(_) | None if old.is_out_of_date => steps.push(Step::OldLeaves),
                 Some(_) | None => {}
             }
         }
@@ -176,7 +185,7 @@ impl World {
         master.outgoing.push(ToKeeper::Yielded);
         let shelf = self.judge.on_yielded();
         let left = self.disk.cached.bookmark();
-        self.old = Some(Box::new(Old { master, shelf, left, is_out_of_date: false }));
+        self.old = Some(Box::new(Old { master, shelf, left, asked: None }));
         self.drop_words();
         self.flush_old();
     }
@@ -194,6 +203,10 @@ impl World {
         let Some(hold) = self.old.as_ref().map(|old| old.master.hold) else { return };
         for message in self.read(hold) {
             self.take_message(hold, message);
+            if self.links.of(hold).is_none() {
+                // It has begun anew, and hears nothing of this any more.
+                break;
+            }
         }
         self.flush_old();
         self.settle();
@@ -205,7 +218,9 @@ impl World {
             FromKeeper::Ping => {
                 self.old.iter_mut().for_each(|old| old.master.outgoing.push(ToKeeper::Pong));
             }
-            FromKeeper::Resume => self.take_back(),
+            FromKeeper::Resume => {
+                self.take_back();
+            }
             FromKeeper::Fenced => self.be_replaced(),
             FromKeeper::UpgradeFailed { .. } => {
                 self.old.iter_mut().for_each(|old| old.master.is_to_be_replaced = false);
@@ -221,13 +236,11 @@ impl World {
         let hold = old.master.hold;
         self.links.close(hold);
         old.master.is_connected = false;
+        old.master.is_to_be_replaced = false;
         old.master.roll.lose();
-        if old.is_out_of_date {
-            return;
-        }
-        self.take_back();
-        if let Some(master) = self.master.as_mut().filter(|master| master.hold == hold) {
-            master.is_to_be_replaced = false;
+        if self.take_back() == Regained::AsItWas
+            && let Some(master) = &mut self.master
+        {
             let kind = EventKind::RoleLost { role: "keeper".into(), reason: String::new() };
             master.record(now, None, Actor::Master, kind);
         }
@@ -235,45 +248,50 @@ impl World {
     }
 
     /// The state is the old one's again, unless another has it or has written it.
-    fn take_back(&mut self) {
-        let Some(old) = self.old.as_ref().filter(|old| !old.is_out_of_date) else { return };
-        let (hold, left) = (old.master.hold, old.left);
+    fn take_back(&mut self) -> Regained {
+        let Some(old) = &self.old else { return Regained::Not };
+        let (hold, left, asked) = (old.master.hold, old.left, old.asked);
         if self.holder.is_some() && !self.has(Bug::ResumesTooSoon) {
-            return self.be_replaced();
+            self.be_replaced();
+            return Regained::Not;
         }
         let found = self.disk.cached.bookmark();
         if found == left || self.has(Bug::TrustsItsMemory) {
-            return self.go_on();
+            self.go_on();
+            self.keep_word(asked);
+            return Regained::AsItWas;
         }
-        if found.1 > left.1 && found.0 != Some(Life::Lasts) {
-            return self.follow_into_the_end(hold, found.0);
+        let is_over = found.1 > left.1;
+        match found.0 {
+            Some(Life::Ended) if is_over => self.follow_into_the_end(hold, GoodbyeMode::Stop),
+            Some(Life::Left) if is_over && asked != Some(ShutdownMode::StopWorkers) => {
+                self.follow_into_the_end(hold, GoodbyeMode::Keep);
+            }
+            Some(Life::Ended | Life::Left | Life::Lasts) | None => {
+                self.begin_anew(hold);
+                self.keep_word(asked);
+            }
         }
-        self.old.iter_mut().for_each(|old| old.is_out_of_date = true);
-        self.lock(hold);
+        Regained::Not
     }
 
-    /// Who knows what is not so any more ends, once a keeper is there that starts another one.
-    pub(super) fn old_leaves(&mut self) {
-        let Some(hold) = self.old.as_ref().map(|old| old.master.hold) else { return };
-        if self.links.of(hold).is_some() {
-            return self.fail_master(hold);
-        }
-        if self.keeper.is_none() {
-            return self.start_keeper(hold);
-        }
-        let (role, version, relaunch) = (Role::Master, VERSION, Program::default());
-        self.links.open(hold);
-        if let Some(link) = self.links.of_mut(hold) {
-            link.up.push_back(up([ToKeeper::Hello { role, version, relaunch }]));
+    /// The same process reads what another has written.
+    fn begin_anew(&mut self, hold: Hold) {
+        self.old = None;
+        self.links.close(hold);
+        self.judge.masters_lost += 1;
+        self.take_up(hold, true);
+    }
+
+    /// What was asked of the old one meanwhile is done.
+    fn keep_word(&mut self, asked: Option<ShutdownMode>) {
+        if let Some(mode) = asked {
+            self.begin_end(mode);
         }
     }
 
     /// The other one ended in order: so does this one.
-    fn follow_into_the_end(&mut self, hold: Hold, life: Option<Life>) {
-        let mode = match life {
-            Some(Life::Ended) => GoodbyeMode::Stop,
-            Some(Life::Left | Life::Lasts) | None => GoodbyeMode::Keep,
-        };
+    fn follow_into_the_end(&mut self, hold: Hold, mode: GoodbyeMode) {
         if let Some(link) = self.links.of_mut(hold) {
             link.up.push_back(up([ToKeeper::Goodbye { mode }]));
         }
