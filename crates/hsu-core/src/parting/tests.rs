@@ -27,6 +27,8 @@ fn an_end_waits_until_what_was_said_before_it_is_heard() {
     let mut parting = Parting::default();
     assert_eq!(parting.end(end_of(FIRST), Words::MayCome, Tick(0)), None);
     assert_eq!(parting.listens().collect::<Vec<_>>(), [&worker()]);
+    assert_eq!(parting.ended(RUN), Some(&end_of(FIRST)));
+    assert_eq!(parting.ended(RunId(4)), None);
     assert_eq!(parting.heard_out(&WorkerId::new("other").unwrap()), []);
     assert!(!parting.is_empty());
     assert_eq!(parting.heard_out(&worker()), [end_of(FIRST)]);
