@@ -12,8 +12,9 @@ use hsu_sys::local::LocalStream;
 
 use crate::exit::Failure;
 
-/// How long after one master has gone the next one may take.
-const RETURNS_WITHIN: Duration = Duration::from_secs(5);
+/// How long after one master has gone the next one may take: the keeper gives a candidate
+/// five seconds, and then the old master needs a moment to go on or to begin anew.
+const RETURNS_WITHIN: Duration = Duration::from_secs(8);
 /// How long the next one may take where a master was killed that nobody has met; its
 /// keeper, if it has one, takes a fraction of that.
 const APPEARS_WITHIN: Duration = Duration::from_secs(2);

@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         Ending::Replaced => Exit::Replaced,
         Ending::OutOfDate(asked) => {
             info!("this master begins anew");
-            // The keeper starts another one when this one ends without a goodbye.
+            // A keeper that is there starts another one when this one ends without a goodbye.
             let error = hsu_runtime::begin_anew(asked);
             error!(%error, "this master cannot begin anew");
             Exit::Failure

@@ -283,12 +283,17 @@ impl Body {
                 self.next_deadline()
             };
             let timeout = due.map(|due| due.since(clock::now().tick));
-            let ready = self.reactor.wait(&Wait {
+            let mut ready = self.reactor.wait(&Wait {
                 link: self.holding.link(),
                 write: self.holding.wants_to_write(),
                 timeout,
             })?;
             let now = clock::now();
+            if self.replacement.given_way {
+                // A wish to end is known before it is decided how this master goes on.
+                self.refuse_requests();
+                self.replacement.signals.append(&mut ready.signals);
+            }
             if ready.readable {
                 self.hear_keeper(now);
             }

@@ -41,6 +41,8 @@ const KEEP: &str = "keep";
 /// What an operator asked of this master before it began anew.
 #[must_use]
 pub fn asked_to_end() -> Option<ShutdownMode> {
+    // Of somebody else's environment nothing is obeyed.
+    std::env::var_os(RELAUNCHED_VARIABLE)?;
     match std::env::var(ASKED_VARIABLE).ok()?.as_str() {
         STOP => Some(ShutdownMode::StopWorkers),
         KEEP => Some(ShutdownMode::KeepWorkers),
@@ -86,9 +88,8 @@ fn program(
     let args = args.map(|word| whole(word.as_encoded_bytes()));
     // The service manager is told that the other one is its process now, so what it
     // expects of this one it expects of the other.
-    let is_kept = |name: &OsString| {
-        !["WATCHDOG_PID", REPORT_VARIABLE, ASKED_VARIABLE].iter().any(|other| name == other)
-    };
+    // What was asked of this master and is not done yet is asked of the next one too.
+    let is_kept = |name: &OsString| name != "WATCHDOG_PID" && name != REPORT_VARIABLE;
     let report = upgrade.map(|(_, report)| (REPORT_VARIABLE.into(), report.into()));
     let env = std::env::vars_os().filter(|(name, _)| is_kept(name)).chain(report);
     let env = env.map(|(name, value)| {

@@ -157,14 +157,16 @@ impl Body {
 
     /// The first wish to end that came meanwhile.
     fn asked_to_end(&self) -> Option<ShutdownMode> {
+        let ends = [MasterSignal::Terminate, MasterSignal::Interrupt];
+        if self.replacement.signals.iter().any(|signal| ends.contains(signal)) {
+            return Some(ShutdownMode::StopWorkers);
+        }
         for request in &self.replacement.requests {
             if let Request::Shutdown { mode, .. } = request {
                 return Some(*mode);
             }
         }
-        let ends = [MasterSignal::Terminate, MasterSignal::Interrupt];
-        let is_told = self.replacement.signals.iter().any(|signal| ends.contains(signal));
-        is_told.then_some(ShutdownMode::StopWorkers)
+        None
     }
 
     fn state(&self) -> Option<State> {
